@@ -1,0 +1,11 @@
+//! The agents that heal containers: Monitor sees, Analyzer judges, Responder acts within gates and
+//! verifies, Alert tells people. Each is a folder: the actor, its pure parts, and the edge that
+//! talks to the world.
+
+pub mod alert;
+pub mod analyzer;
+pub mod docker;
+pub mod metrics;
+pub mod model;
+pub mod monitor;
+pub mod responder;

@@ -1,0 +1,138 @@
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(1_000_000_000 + seconds * 1_000_000)
+}
+
+fn limit() -> Limit {
+    Limit { threshold: 0.85, margin: 0.05, window: Duration::from_secs(60) }
+}
+
+/// Feeds shares 15 seconds apart and returns the verdict after each.
+fn verdicts(shares: &[f64]) -> Vec<bool> {
+    let mut streak = Streak::default();
+    let judge = |(index, share): (usize, &f64)| {
+        let to = 15 * (index as u64 + 1);
+        streak.observe(at(to - 15), at(to), *share, limit());
+        streak.verdict().is_some()
+    };
+    shares.iter().enumerate().map(judge).collect()
+}
+
+#[test]
+fn a_share_has_to_stay_above_for_the_whole_window() {
+    assert_eq!(verdicts(&[0.9, 0.9, 0.9]), [false, false, false]);
+    assert_eq!(verdicts(&[0.9, 0.9, 0.9, 0.9]), [false, false, false, true]);
+    assert_eq!(verdicts(&[0.9, 0.9, 0.5, 0.9, 0.9]), [false; 5]);
+    assert_eq!(verdicts(&[0.85; 8]), [false; 8]);
+}
+
+#[test]
+fn a_sustained_share_ends_only_below_its_margin() {
+    let shares = [0.9, 0.9, 0.9, 0.9, 0.82, 0.81, 0.79, 0.9];
+    assert_eq!(verdicts(&shares), [false, false, false, true, true, true, false, false]);
+}
+
+fn sample(second: u64, cpu_seconds: f64, mib: u64, limit: Option<u64>) -> Sample {
+    Sample {
+        at: at(second),
+        cpu_total_ns: (cpu_seconds * 1e9) as u64,
+        memory_bytes: mib * MIB,
+        memory_limit: limit.map(|mib| mib * MIB),
+        host_cpus: 4,
+        ..Sample::default()
+    }
+}
+
+fn feed(usage: &mut Usage, facts: &mut Facts, sample: &Sample) {
+    usage.observe(sample, facts, (0.85, 0.80), &Config::default());
+}
+
+#[test]
+fn cpu_is_a_share_of_the_quota_or_of_all_cores() {
+    for (cpus, expected) in [(None, 0.25), (Some(0.5), 2.0), (Some(2.0), 0.5)] {
+        let (mut usage, mut facts) = (Usage::default(), Facts { cpus, ..Facts::default() });
+        feed(&mut usage, &mut facts, &sample(0, 100.0, 1, None));
+        assert_eq!(facts.cpu, None);
+        feed(&mut usage, &mut facts, &sample(15, 115.0, 1, None));
+        assert!((facts.cpu.unwrap() - expected).abs() < 1e-9, "{cpus:?} {:?}", facts.cpu);
+    }
+}
+
+#[test]
+fn a_counter_that_fell_or_a_sample_from_before_says_nothing() {
+    let (mut usage, mut facts) = (Usage::default(), Facts::default());
+    feed(&mut usage, &mut facts, &sample(15, 100.0, 1, None));
+    feed(&mut usage, &mut facts, &sample(30, 1.0, 1, None));
+    assert_eq!(facts.cpu, None);
+    let before = usage.clone();
+    feed(&mut usage, &mut facts, &sample(20, 1.5, 1, None));
+    assert_eq!(usage, before);
+}
+
+#[test]
+fn a_hole_in_the_samples_interrupts_an_unfinished_streak() {
+    let (mut usage, mut facts) = (Usage::default(), Facts { cpus: Some(1.0), ..Facts::default() });
+    feed(&mut usage, &mut facts, &sample(0, 0.0, 1, None));
+    feed(&mut usage, &mut facts, &sample(15, 15.0, 1, None));
+    feed(&mut usage, &mut facts, &sample(15 + 61, 76.0, 1, None));
+    let mut whole = Usage::default();
+    for step in 0..=4_u32 {
+        let second = u64::from(step) * 15;
+        feed(&mut whole, &mut facts, &sample(second, f64::from(step) * 15.0, 1, None));
+    }
+    assert!(whole.cpu.verdict().is_some());
+    let mut interrupted = usage.clone();
+    feed(&mut interrupted, &mut facts, &sample(91, 91.0, 1, None));
+    // The 61 seconds count as one stretch of their own, not together with what was before.
+    assert!(interrupted.cpu.verdict().is_some());
+    assert!(usage.memory.verdict().is_none());
+}
+
+/// Memory in MiB per minute over `minutes`, against a limit.
+fn leak(minutes: u64, limit: Option<u64>, mib: impl Fn(u64) -> u64) -> Option<Leak> {
+    let (mut usage, mut facts) = (Usage::default(), Facts::default());
+    for quarter in 0..=minutes * 4 {
+        feed(&mut usage, &mut facts, &sample(quarter * 15, 0.0, mib(quarter), limit));
+    }
+    usage.leak(&facts, &Config::default())
+}
+
+#[test]
+fn memory_that_rises_steadily_to_its_limit_within_the_horizon_is_a_leak() {
+    // 4 MiB a minute: 220 of 400 MiB after half an hour, full in 45 minutes.
+    let found = leak(30, Some(400), |quarter| 100 + quarter).unwrap();
+    assert!((found.slope - 4.0 * MIB as f64 / 60.0).abs() < 1000.0, "{found:?}");
+    assert!(found.full_in > Duration::from_secs(44 * 60));
+    assert!(found.full_in < Duration::from_secs(46 * 60));
+}
+
+#[test]
+fn no_leak_is_seen_without_a_limit_or_a_trend() {
+    assert_eq!(leak(30, None, |quarter| 100 + quarter), None, "no limit");
+    assert_eq!(leak(30, Some(100_000), |quarter| 100 + quarter), None, "years to go");
+    assert_eq!(leak(8, Some(400), |quarter| 100 + quarter), None, "too few points");
+    assert_eq!(leak(30, Some(400), |_| 300), None, "flat");
+    assert_eq!(leak(30, Some(400), |quarter| 300 - quarter), None, "falling");
+    let saw = |quarter: u64| 100 + (quarter % 40) * 5;
+    assert_eq!(leak(30, Some(400), saw), None, "collected now and then");
+    let step = |quarter: u64| if quarter > 110 { 300 } else { 100 };
+    assert_eq!(leak(30, Some(400), step), None, "one step");
+}
+
+#[test]
+fn moments_are_bounded_and_leave_the_window() {
+    let window = Duration::from_secs(600);
+    let mut moments = Moments::default();
+    for second in 0..6 {
+        moments.add(at(second), 1);
+    }
+    assert_eq!(moments.falls_to(5, window), Some(at(600)));
+    assert_eq!(moments.falls_to(6, window), None);
+    moments.expire(at(600), window);
+    assert_eq!(moments.count(), 5);
+    moments.add(at(601), 1000);
+    assert_eq!(moments.count(), MOMENTS);
+}

@@ -1,0 +1,165 @@
+//! Whether an action helped, and what follows: resolved, the next rung, or a person.
+
+use std::time::Duration;
+
+use perennial_runtime::Turn;
+
+use crate::alert::Entry;
+use crate::analyzer::{Analyzer, AnalyzerMessage};
+use crate::metrics;
+use crate::model::{Action, Conclusion};
+use crate::monitor::Standing;
+use crate::responder::audit::Stage;
+use crate::responder::gates::human;
+use crate::responder::journal::{Note, record};
+use crate::responder::ladder::{self, Look, Step, judge};
+use crate::responder::{Phase, Remediation, Responder, ResponderMessage, timer};
+
+impl Responder {
+    /// Lets the stabilisation window pass, counted from the end of the action.
+    pub(super) fn watch(&mut self, mut remediation: Remediation, turn: &mut Turn<'_, Self>) {
+        let window = turn.settings().window(&remediation.request.symptoms);
+        let left = (remediation.since + window).since(turn.now());
+        remediation.undecided = false;
+        self.look_after(remediation, left, turn);
+    }
+
+    fn look_after(
+        &mut self,
+        mut remediation: Remediation,
+        wait: Duration,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        let incident = remediation.request.incident.clone();
+        let until = turn.now() + wait;
+        let due = ResponderMessage::VerifyDue(incident.clone());
+        turn.send_at(until, &timer(&incident), &due);
+        record(&incident, Entry::Verifying { until }, turn);
+        remediation.phase = Phase::Watching;
+        self.keep(remediation);
+    }
+
+    /// The window is over: judges how the container stands; `None` if that cannot be read.
+    pub(super) fn look(
+        &mut self,
+        mut remediation: Remediation,
+        standing: Option<&Standing>,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        let config = turn.settings();
+        let Some(standing) = standing else {
+            let why = "the container's state cannot be read: the Monitor gave no answer";
+            return self.failed(remediation, why, "no answer", turn);
+        };
+        let (request, since) = (&remediation.request, remediation.since);
+        let stopped = remediation.action == Action::Stop;
+        match judge(&request.symptoms, since, stopped, standing) {
+            Look::Well if remediation.undecided => {
+                remediation.undecided = false;
+                self.look_after(remediation, config.stabilisation, turn);
+            }
+            Look::Well => self.resolved(remediation, turn),
+            Look::Undecided if turn.now() < since + config.health_patience => {
+                remediation.undecided = true;
+                self.look_after(remediation, config.stabilisation, turn);
+            }
+            Look::Undecided => {
+                let waited = human(turn.now().since(since));
+                let why = format!("its health check gave no verdict for {waited}");
+                let looks = format!("{}; no verdict", request.signature);
+                self.failed(remediation, &why, &looks, turn);
+            }
+            Look::Sick(why) => {
+                let looks = ladder::looks(&request.signature, &request.symptoms, since, standing);
+                self.not_resolved(remediation, &why, &looks, turn);
+            }
+            Look::Stopped => {
+                let why = "operator_intent: an operator stopped it during the verification";
+                self.conclude(remediation, Conclusion::Suppressed(why.to_owned()), turn);
+            }
+            Look::Gone => self.conclude(remediation, Conclusion::Gone, turn),
+        }
+    }
+
+    fn resolved(&mut self, remediation: Remediation, turn: &mut Turn<'_, Self>) {
+        self.past.recovered(remediation.container());
+        turn.count(metrics::VERIFICATIONS, &[("result", "resolved")]);
+        self.conclude(remediation, Conclusion::Resolved, turn);
+    }
+
+    fn not_resolved(
+        &mut self,
+        remediation: Remediation,
+        why: &str,
+        looks: &str,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        turn.count(metrics::VERIFICATIONS, &[("result", "not_resolved")]);
+        self.failed(remediation, why, looks, turn);
+    }
+
+    /// The rung failed or did not help: the next one after its back-off, or a person.
+    pub(super) fn failed(
+        &mut self,
+        mut remediation: Remediation,
+        why: &str,
+        looks: &str,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        let (config, now) = (turn.settings(), turn.now());
+        self.audit(&remediation, Note::of(Stage::NotResolved, why), turn);
+        let identical = self.past.failed(remediation.container(), looks, config, now);
+        let asked = &remediation.request.action;
+        let incident = remediation.request.incident.clone();
+        let not_resolved = |next| Entry::NotResolved { reason: why.to_owned(), next };
+        match ladder::after_failure(remediation.rung, asked, identical, config) {
+            Step::Again { rung, wait } => {
+                record(&incident, not_resolved(Some(now + wait)), turn);
+                if let Some(action) = ladder::action(rung, asked, config) {
+                    remediation.action = action;
+                }
+                remediation.rung = rung;
+                remediation.since = now;
+                remediation.phase = Phase::Waiting;
+                let due = ResponderMessage::RungDue(incident.clone());
+                turn.send_after(wait, &timer(&incident), &due);
+                self.keep(remediation);
+            }
+            Step::Person(ended) => {
+                record(&incident, not_resolved(None), turn);
+                let why = format!("{ended}; last: {why}");
+                self.conclude(remediation, Conclusion::Escalated(why), turn);
+            }
+        }
+    }
+
+    /// Ends the remediation and tells the Analyzer and the journal how.
+    pub(super) fn conclude(
+        &mut self,
+        remediation: Remediation,
+        conclusion: Conclusion,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        match &conclusion {
+            Conclusion::Resolved => {
+                let why = "nothing has shown since, and health passes";
+                self.audit(&remediation, Note::of(Stage::Resolved, why), turn);
+            }
+            Conclusion::Escalated(why) => {
+                turn.count(metrics::VERIFICATIONS, &[("result", "escalated")]);
+                self.audit(&remediation, Note::of(Stage::Escalated, why), turn);
+            }
+            Conclusion::Gone => {
+                let why = "the container is gone";
+                self.audit(&remediation, Note::of(Stage::Withdrawn, why), turn);
+            }
+            // Audited with the gates that held them.
+            Conclusion::Suppressed(_) | Conclusion::Proposed(_) => {}
+        }
+        let incident = remediation.request.incident.clone();
+        record(&incident, Entry::Concluded(conclusion.clone()), turn);
+        let concluded = AnalyzerMessage::Concluded { incident, conclusion };
+        turn.send::<Analyzer>(remediation.container().0.clone(), &concluded);
+        self.forget(&remediation, turn);
+    }
+}

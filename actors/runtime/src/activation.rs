@@ -1,0 +1,462 @@
+//! The live half of a durable actor: a ractor actor whose mailbox carries wake-ups only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use perennial_store::{Backend, Key, StoreError, Tag, decode, encode, open, seal};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+
+use crate::apply;
+use crate::core::{Core, Sender};
+use crate::durable::{Durable, Failure};
+use crate::inbox::{Next, Work};
+use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
+use crate::policy::backoff;
+use crate::slice::{Host, Outcome};
+use crate::slot::{Phase, Slot};
+use crate::table::{Overlay, RowView, scan_merged};
+
+/// All that a live actor is ever told through ractor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wake {
+    /// There may be something in the inbox.
+    Run,
+    /// Leave memory, if nothing waits.
+    Passivate,
+}
+
+/// A failure that ends the live actor; its supervisor decides.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) reason: String,
+    pub(crate) escalate: bool,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// What the actor holds once it has read its rows.
+pub(crate) struct Loaded<A> {
+    pub(crate) generation: u64,
+    pub(crate) state: A,
+    /// The state as it is stored, to see whether a slice changed it.
+    pub(crate) stored: Vec<u8>,
+    pub(crate) timers: BTreeMap<String, StoredTimer>,
+    /// Rows written by units that may not be in the store yet, with the units' positions.
+    pub(crate) pending: Vec<(u64, Overlay)>,
+}
+
+/// One activation: its number, and what it read.
+pub(crate) struct Live<A> {
+    generation: u64,
+    loaded: Option<Loaded<A>>,
+}
+
+/// Runs one durable actor.
+pub(crate) struct Activation<A: Durable> {
+    pub(crate) core: Arc<Core>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) settings: Arc<A::Settings>,
+}
+
+/// Slices run before other work of the same thread gets its turn, and before a stop is noticed.
+const SLICES: usize = 16;
+
+impl<A: Durable> Actor for Activation<A> {
+    type Msg = Wake;
+    type State = Live<A>;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Wake>,
+        (): (),
+    ) -> Result<Self::State, ActorProcessingErr> {
+        myself.cast(Wake::Run)?;
+        let mut state = self.slot.lock();
+        state.generation += 1;
+        if std::mem::replace(&mut state.dirty, true) {
+            state.inbox.rebuild();
+        }
+        state.phase = Phase::Active(myself);
+        state.awake = true;
+        Ok(Live { generation: state.generation, loaded: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Wake>,
+        wake: Wake,
+        live: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match wake {
+            Wake::Passivate => self.passivate(&myself),
+            Wake::Run => {
+                if live.loaded.is_none() {
+                    live.loaded = Some(self.load(live.generation).await?);
+                }
+                if let Some(loaded) = &mut live.loaded {
+                    self.run(&myself, loaded).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do after a slice.
+enum Pace {
+    Again,
+    Later(Instant),
+    Stop,
+}
+
+impl<A: Durable> Activation<A> {
+    async fn load(&self, generation: u64) -> Result<Loaded<A>, Ended> {
+        let position = self.slot.lock().last_position;
+        if !self.core.committer.wait_for(position).await {
+            return Err(failed("the store failed"));
+        }
+        let loaded = self.read(generation).map_err(|error| self.unreadable(error))??;
+        self.offer_due(&loaded);
+        Ok(loaded)
+    }
+
+    /// Timers that fell due while the actor was not there.
+    fn offer_due(&self, loaded: &Loaded<A>) {
+        let now = self.core.now();
+        let mut state = self.slot.lock();
+        for (name, timer) in loaded.timers.iter().filter(|(_, timer)| timer.due <= now) {
+            state.inbox.offer_timer(name.clone(), timer.due);
+        }
+    }
+
+    /// The store cannot be read: the node ends, and this actor with it.
+    fn unreadable(&self, error: StoreError) -> Ended {
+        let reason = error.to_string();
+        self.core.unreadable(error);
+        Ended { reason, escalate: true }
+    }
+
+    fn read(&self, generation: u64) -> Result<Result<Loaded<A>, Ended>, StoreError> {
+        let address = &self.slot.address;
+        let backend = self.core.backend.as_ref();
+        let key = Key::state(address.kind(), address.key());
+        let (state, stored) = match backend.get(key.as_ref())? {
+            None => (A::default(), Vec::new()),
+            Some(bytes) => {
+                let record = open(&key, &bytes)?;
+                let state = if record.version == A::VERSION {
+                    decode(record.payload).map_err(|error| Failure::Escalate(error.to_string()))
+                } else {
+                    A::migrate(record.version, record.payload)
+                };
+                match state {
+                    Ok(state) => (state, bytes),
+                    Err(failure) => return Ok(Err(failed(failure.reason()))),
+                }
+            }
+        };
+        let timers = read_timers(backend, address)?;
+        Ok(Ok(Loaded { generation, state, stored, timers, pending: Vec::new() }))
+    }
+
+    async fn run(&self, myself: &ActorRef<Wake>, loaded: &mut Loaded<A>) -> Result<(), Ended> {
+        for _ in 0..SLICES {
+            self.core.committer.until_calm().await;
+            if self.core.is_stopping() {
+                return Ok(());
+            }
+            let Some(works) = self.next_works(myself).await? else { return Ok(()) };
+            match self.slice(loaded, works).await? {
+                Pace::Again => {}
+                Pace::Later(at) => {
+                    let wait = at.saturating_duration_since(Instant::now());
+                    drop(myself.send_after(wait, || Wake::Run));
+                    return Ok(());
+                }
+                Pace::Stop => {
+                    loaded.state = A::default();
+                    loaded.stored.clear();
+                    loaded.timers.clear();
+                }
+            }
+        }
+        myself.cast(Wake::Run).map_err(|_| failed("the actor is ending"))
+    }
+
+    /// What to handle next, read from the store if need be. None when there is nothing now.
+    async fn next_works(&self, myself: &ActorRef<Wake>) -> Result<Option<Vec<Work>>, Ended> {
+        let core = &self.core;
+        loop {
+            let careful = core.careful.load(Ordering::Relaxed);
+            let limit = if careful { 1 } else { core.limits.slice };
+            let next = {
+                let mut state = self.slot.lock();
+                if let Some(at) = state.not_before.take_if(|at| *at > Instant::now()) {
+                    let wait = at.saturating_duration_since(Instant::now());
+                    drop(myself.send_after(wait, || Wake::Run));
+                    return Ok(None);
+                }
+                let next = state.inbox.next(limit);
+                if matches!(next, Next::Empty) {
+                    state.awake = false;
+                }
+                state.last_used = Instant::now();
+                next
+            };
+            match next {
+                Next::Run(works) => return Ok(Some(works)),
+                Next::Empty => return Ok(None),
+                Next::Load { from, position } => self.load_window(from, position).await?,
+            }
+        }
+    }
+
+    async fn load_window(
+        &self,
+        from: perennial_store::MessageId,
+        position: u64,
+    ) -> Result<(), Ended> {
+        let own = self.slot.lock().last_position;
+        if !self.core.committer.wait_for(position.max(own)).await {
+            return Err(failed("the store failed"));
+        }
+        let address = &self.slot.address;
+        let range = Key::inbox_of(address.kind(), address.key(), from);
+        let limit = self.core.limits.window;
+        // The slot stays locked from here on: nothing is delivered between the scan and its use.
+        let mut state = self.slot.lock();
+        let rows = self.core.backend.scan(&range.start..&range.end, limit);
+        let envelopes = rows.and_then(|rows| self.open_rows(rows));
+        match envelopes {
+            Ok(envelopes) => {
+                state.inbox.load(envelopes, limit, self.core.committer.committed());
+                Ok(())
+            }
+            Err(error) => {
+                drop(state);
+                Err(self.unreadable(error))
+            }
+        }
+    }
+
+    fn open_rows(&self, rows: Vec<(Key, Vec<u8>)>) -> Result<Vec<Envelope>, StoreError> {
+        let mut envelopes = Vec::with_capacity(rows.len());
+        for (key, bytes) in rows {
+            let message: StoredMessage = open_envelope(&key, &bytes)?;
+            let Some((_, _, id)) = Key::parse_inbox(&key) else { continue };
+            let mut envelope = Envelope::new(Origin::Inbox(id), message);
+            self.recall_attempts(&mut envelope)?;
+            envelopes.push(envelope);
+        }
+        Ok(envelopes)
+    }
+
+    /// Attempts before a crash count.
+    fn recall_attempts(&self, envelope: &mut Envelope) -> Result<(), StoreError> {
+        let key = envelope.origin.attempt_key(&self.slot.address);
+        if let Some(bytes) = self.core.backend.get(key.as_ref())? {
+            let attempts: StoredAttempts = open_envelope(&key, &bytes)?;
+            envelope.attempts = attempts.count;
+            envelope.counted = true;
+        }
+        Ok(())
+    }
+
+    /// Turns works into envelopes: a timer that was cancelled or replaced has none.
+    fn envelopes(&self, loaded: &Loaded<A>, works: Vec<Work>) -> Result<Vec<Envelope>, StoreError> {
+        let mut envelopes = Vec::with_capacity(works.len());
+        for work in works {
+            match work {
+                Work::Message(envelope) => envelopes.push(envelope),
+                Work::Timer { name, due } => {
+                    let set = loaded.timers.get(&name).filter(|timer| timer.due == due);
+                    if let Some(timer) = set {
+                        let mut envelope = timer_envelope(name, timer);
+                        self.recall_attempts(&mut envelope)?;
+                        envelopes.push(envelope);
+                    }
+                }
+            }
+        }
+        Ok(envelopes)
+    }
+
+    async fn slice(&self, loaded: &mut Loaded<A>, works: Vec<Work>) -> Result<Pace, Ended> {
+        let envelopes =
+            self.envelopes(loaded, works).map_err(|error| self.unreadable(error))?;
+        if envelopes.is_empty() {
+            return Ok(Pace::Again);
+        }
+        let suspect = self.slot.lock().suspect;
+        if suspect && self.core.careful.load(Ordering::Relaxed) {
+            let _one_at_a_time = self.core.quarantine.lock().await;
+            let envelopes = self.count_attempts(loaded.generation, envelopes).await?;
+            return self.run_slice(loaded, envelopes);
+        }
+        self.run_slice(loaded, envelopes)
+    }
+
+    /// Counts the attempt durably before it is made, so that a message that kills the process is found
+    /// out. One that has used its attempts up is not run again.
+    async fn count_attempts(
+        &self,
+        generation: u64,
+        mut envelopes: Vec<Envelope>,
+    ) -> Result<Vec<Envelope>, Ended> {
+        let mut draft = crate::draft::Draft::new(&self.core);
+        for envelope in &mut envelopes {
+            if envelope.attempts < self.core.limits.attempts {
+                let why = "the process ended while it was handled";
+                apply::note_attempt(&mut draft, &self.slot.address, envelope, why)
+                    .map_err(|error| failed(&error.to_string()))?;
+            }
+        }
+        let sender = Sender { slot: &self.slot, generation };
+        match self.core.publish(draft, Some(sender)) {
+            Some(position) if self.core.committer.wait_for(position).await => Ok(envelopes),
+            Some(_) | None => Err(failed("the store failed or another activation took over")),
+        }
+    }
+
+    fn run_slice(&self, loaded: &mut Loaded<A>, envelopes: Vec<Envelope>) -> Result<Pace, Ended> {
+        let committed = self.core.committer.committed();
+        loaded.pending.retain(|(position, _)| *position > committed);
+        let exhausted = |envelope: &Envelope| envelope.attempts >= self.core.limits.attempts;
+        let outcome = if envelopes.first().is_some_and(exhausted) {
+            give_up_first(envelopes)
+        } else {
+            let rows = PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
+            let _marked = self.core.inflight.mark(&self.slot.address);
+            let host = Host::<A> {
+                address: &self.slot.address,
+                settings: &self.settings,
+                rows: &rows,
+                now: self.core.now(),
+            };
+            host.run(&mut loaded.state, envelopes)
+        };
+        self.conclude(loaded, outcome)
+    }
+
+    fn conclude(&self, loaded: &mut Loaded<A>, outcome: Outcome) -> Result<Pace, Ended> {
+        let turns = outcome.applied.len() as u64;
+        let stops = outcome.applied.last().is_some_and(|turn| turn.ops.stop);
+        let rest = outcome.rest.into_iter().map(Work::Message).collect();
+        let committed = apply::slice(self, loaded, outcome.applied, outcome.failed)
+            .map_err(|error| failed(&format!("a slice cannot be stored: {error}")))?;
+        let mut state = self.slot.lock();
+        state.turns += turns;
+        state.inbox.put_back(rest);
+        let Some(retry) = committed else {
+            return Ok(if stops { Pace::Stop } else { Pace::Again });
+        };
+        let reason = retry.failure.reason().to_owned();
+        let attempts = retry.envelope.attempts;
+        state.last_error = Some(reason.clone());
+        state.inbox.put_back(vec![Work::Message(retry.envelope)]);
+        drop(state);
+        match retry.failure {
+            Failure::Restart(_) => Err(Ended { reason, escalate: false }),
+            Failure::Escalate(_) => Err(Ended { reason, escalate: true }),
+            Failure::Retry(_) | Failure::Reject(_) => {
+                let limits = &self.core.limits;
+                let jitter = self.core.jitter();
+                let wait = backoff(limits.retry_base, limits.retry_cap, attempts, jitter);
+                Ok(Pace::Later(Instant::now() + wait))
+            }
+        }
+    }
+
+    fn passivate(&self, myself: &ActorRef<Wake>) {
+        let mut state = self.slot.lock();
+        if state.inbox.is_empty() && !state.awake {
+            state.phase = Phase::Passive;
+            state.dirty = false;
+            myself.stop(Some("idle".to_owned()));
+        }
+    }
+}
+
+fn failed(reason: &str) -> Ended {
+    Ended { reason: reason.to_owned(), escalate: false }
+}
+
+/// A message that used up its attempts, in a process that died of it, is not run again.
+fn give_up_first(envelopes: Vec<Envelope>) -> Outcome {
+    let mut rest = envelopes.into_iter();
+    let failed = rest.next().map(|envelope| {
+        (envelope, Failure::Reject("the process ended each time it was handled".to_owned()))
+    });
+    Outcome { applied: Vec::new(), failed, rest: rest.collect() }
+}
+
+pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
+    let message = StoredMessage {
+        accepted_at: timer.due,
+        trace: timer.trace,
+        expires: None,
+        token: None,
+        asked: false,
+        version: timer.version,
+        payload: timer.payload.clone(),
+    };
+    Envelope::new(Origin::Timer { name, due: timer.due }, message)
+}
+
+fn read_timers(
+    backend: &dyn Backend,
+    address: &crate::address::Address,
+) -> Result<BTreeMap<String, StoredTimer>, StoreError> {
+    let range = Key::timers_of(address.kind(), address.key());
+    let rows = backend.scan(&range.start..&range.end, usize::MAX)?;
+    let mut timers = BTreeMap::new();
+    for (key, bytes) in rows {
+        if let Some(name) = key.parse_timer() {
+            timers.insert(name, open_envelope(&key, &bytes)?);
+        }
+    }
+    Ok(timers)
+}
+
+/// Encodes a state as it is stored.
+pub(crate) fn seal_state<A: Durable>(key: &Key, state: &A) -> Result<Vec<u8>, Failure> {
+    Ok(seal(key, Tag::State, A::VERSION, &encode(state)?))
+}
+
+/// Rows of the store with those of uncommitted units over them.
+struct PendingView<'a> {
+    backend: &'a dyn Backend,
+    pending: &'a [(u64, Overlay)],
+}
+
+impl RowView for PendingView<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        let newest = self.pending.iter().rev().find_map(|(_, rows)| rows.get(key));
+        match newest {
+            Some(value) => Ok(value.clone()),
+            None => self.backend.get(key.as_ref()),
+        }
+    }
+
+    fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        let mut overlay = Overlay::new();
+        for (_, rows) in self.pending {
+            let rows = rows.range(range.clone());
+            overlay.extend(rows.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        scan_merged(&overlay, range, limit, |range, limit| {
+            self.backend.scan(&range.start..&range.end, limit)
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! Turns what a slice did into one commit unit.
+
+use perennial_store::{CodecError, Key, Tag, Timestamp};
+
+use crate::activation::{Activation, Loaded, seal_state};
+use crate::address::Address;
+use crate::core::{Answer, Sender};
+use crate::draft::Draft;
+use crate::durable::{Durable, Failure};
+use crate::error::AskError;
+use crate::message::{DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
+use crate::receipts;
+use crate::slice::Applied;
+use crate::table::Overlay;
+use crate::turn::{Ops, TimerOp};
+
+/// A message that is run again, and why.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) envelope: Envelope,
+    pub(crate) failure: Failure,
+}
+
+/// Publishes one unit for the slice and updates what the actor holds in memory accordingly.
+///
+/// # Errors
+/// Something could not be encoded; nothing was published.
+pub(crate) fn slice<A: Durable>(
+    actor: &Activation<A>,
+    loaded: &mut Loaded<A>,
+    applied: Vec<Applied>,
+    failed: Option<(Envelope, Failure)>,
+) -> Result<Option<Again>, Failure> {
+    let core = &actor.core;
+    let mut work = Work {
+        actor,
+        loaded,
+        draft: Draft::new(core),
+        rows: Overlay::new(),
+        armed: Vec::new(),
+    };
+    let mut stops = false;
+    for Applied { envelope, ops } in applied {
+        stops |= ops.stop;
+        work.turn(envelope, ops)?;
+    }
+    let again = match failed {
+        Some((envelope, failure)) => work.failure(envelope, failure)?,
+        None => None,
+    };
+    work.state(stops)?;
+    work.publish()?;
+    Ok(again)
+}
+
+struct Work<'a, A: Durable> {
+    actor: &'a Activation<A>,
+    loaded: &'a mut Loaded<A>,
+    draft: Draft,
+    rows: Overlay,
+    /// Timers to be watched, once published.
+    armed: Vec<(Timestamp, String)>,
+}
+
+impl<A: Durable> Work<'_, A> {
+    fn address(&self) -> &Address {
+        &self.actor.slot.address
+    }
+
+    fn turn(&mut self, envelope: Envelope, ops: Ops) -> Result<(), CodecError> {
+        let core = self.actor.core.clone();
+        let address = self.address().clone();
+        let trace = envelope.message.trace;
+        self.draft.count_turn();
+        self.consume(&envelope)?;
+        for outgoing in ops.sends {
+            self.draft.send(&core, outgoing, trace, None)?;
+        }
+        for (name, op) in ops.timers {
+            self.timer(&name, (op, trace, A::VERSION))?;
+        }
+        for op in ops.effects {
+            self.draft.effect(&core, &address, op, trace)?;
+        }
+        for (key, value) in ops.rows {
+            match &value {
+                Some(bytes) => self.draft.batch.put(key.clone(), bytes.clone()),
+                None => self.draft.batch.delete(key.clone()),
+            }
+            self.rows.insert(key, value);
+        }
+        self.draft.observe(ops.observations);
+        self.answer(&envelope, ops.reply)
+    }
+
+    /// Takes the message out of where it waited; a periodic timer is set for its next tick.
+    fn consume(&mut self, envelope: &Envelope) -> Result<(), CodecError> {
+        let address = self.address().clone();
+        self.draft.consume(&address, envelope);
+        let Origin::Timer { name, due } = &envelope.origin else { return Ok(()) };
+        let Some(timer) = self.loaded.timers.get(name).filter(|timer| timer.due == *due) else {
+            return Ok(());
+        };
+        let op = match timer.period {
+            None => TimerOp::Cancel,
+            Some(period) => TimerOp::Set {
+                due: next_tick(*due, period, self.draft.now()),
+                period: Some(period),
+                payload: timer.payload.clone(),
+            },
+        };
+        let (trace, version) = (timer.trace, timer.version);
+        self.timer(name, (op, trace, version))
+    }
+
+    fn timer(
+        &mut self,
+        name: &str,
+        change: (TimerOp, crate::turn::TraceId, u16),
+    ) -> Result<(), CodecError> {
+        let address = self.address().clone();
+        let before = self.loaded.timers.get(name);
+        match self.draft.timer(&address, name, change, before)? {
+            Some(timer) => {
+                self.armed.push((timer.due, name.to_owned()));
+                self.loaded.timers.insert(name.to_owned(), timer);
+            }
+            None => {
+                self.loaded.timers.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, envelope: &Envelope, reply: Option<Vec<u8>>) -> Result<(), CodecError> {
+        let no_reply = || AskError::NoAnswer("its turn gave no reply".to_owned());
+        self.conclude(envelope, reply.ok_or_else(no_reply))
+    }
+
+    fn conclude(&mut self, envelope: &Envelope, answer: Answer) -> Result<(), CodecError> {
+        let Origin::Inbox(id) = envelope.origin else { return Ok(()) };
+        if let Some(token) = &envelope.message.token {
+            let expires = envelope.message.accepted_at + self.actor.core.limits.receipts;
+            receipts::store(&mut self.draft, token, (id, expires), Some(&answer))?;
+        }
+        if envelope.message.asked || envelope.message.token.is_some() {
+            self.draft.answer(id, answer);
+        }
+        Ok(())
+    }
+
+    fn failure(
+        &mut self,
+        mut envelope: Envelope,
+        failure: Failure,
+    ) -> Result<Option<Again>, CodecError> {
+        let address = self.address().clone();
+        let attempts = envelope.attempts + 1;
+        let reason = failure.reason().to_owned();
+        let last = attempts >= self.actor.core.limits.attempts;
+        if !last && !matches!(failure, Failure::Reject(_)) {
+            note_attempt(&mut self.draft, &address, &mut envelope, &reason)?;
+            envelope.attempts = attempts;
+            return Ok(Some(Again { envelope, failure }));
+        }
+        self.consume(&envelope)?;
+        let why = if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
+        let content = DeadContent::Message(envelope.message.clone());
+        self.draft.bury(&address, content, (why, attempts, &reason))?;
+        self.conclude(&envelope, Err(AskError::Rejected(reason.clone())))?;
+        self.actor.slot.lock().last_error = Some(reason);
+        Ok(None)
+    }
+
+    fn state(&mut self, stops: bool) -> Result<(), Failure> {
+        let address = self.address().clone();
+        let key = Key::state(address.kind(), address.key());
+        if stops {
+            let names: Vec<String> = self.loaded.timers.keys().cloned().collect();
+            for name in names {
+                self.timer(&name, (TimerOp::Cancel, crate::turn::TraceId::default(), A::VERSION))?;
+            }
+            self.armed.clear();
+            self.draft.batch.delete(key);
+            return Ok(());
+        }
+        let bytes = seal_state(&key, &self.loaded.state)?;
+        if bytes != self.loaded.stored {
+            self.draft.batch.put(key, bytes.clone());
+            self.loaded.stored = bytes;
+        }
+        Ok(())
+    }
+
+    fn publish(mut self) -> Result<(), Failure> {
+        let (core, slot) = (&self.actor.core, &self.actor.slot);
+        let committed_slot = slot.clone();
+        let now = self.draft.now();
+        self.draft.then(move |durable| {
+            if durable {
+                committed_slot.lock().last_commit = Some(now);
+            }
+        });
+        let sender = Sender { slot, generation: self.loaded.generation };
+        let Some(position) = core.publish(self.draft, Some(sender)) else {
+            return Err(Failure::Restart("another activation took over".to_owned()));
+        };
+        if !self.rows.is_empty() {
+            self.loaded.pending.push((position, self.rows));
+        }
+        for (due, name) in self.armed {
+            core.timers.arm(due, slot.address.clone(), name);
+        }
+        Ok(())
+    }
+}
+
+/// Writes that an attempt at the message was made, or is about to be.
+pub(crate) fn note_attempt(
+    draft: &mut Draft,
+    to: &Address,
+    envelope: &mut Envelope,
+    error: &str,
+) -> Result<(), CodecError> {
+    let attempts = StoredAttempts { count: envelope.attempts + 1, last_error: error.to_owned() };
+    let key = envelope.origin.attempt_key(to);
+    let bytes = seal_envelope(&key, Tag::Attempt, &attempts)?;
+    draft.batch.put(key, bytes);
+    envelope.counted = true;
+    Ok(())
+}
+
+/// The first tick after `now` in the rhythm of `due`: missed ticks are one tick.
+fn next_tick(due: Timestamp, period: std::time::Duration, now: Timestamp) -> Timestamp {
+    let period_micros = u64::try_from(period.as_micros()).unwrap_or(u64::MAX).max(1);
+    let late = u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX);
+    let missed = late / period_micros;
+    Timestamp::from_micros(
+        due.as_micros().saturating_add(period_micros.saturating_mul(missed.saturating_add(1))),
+    )
+}

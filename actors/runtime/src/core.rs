@@ -1,0 +1,291 @@
+//! What every part of the runtime shares: the store, the committer, the addresses in memory, and the
+//! one way by which anything becomes durable and is delivered.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use perennial_store::{Backend, Epoch, MessageId, StoreError, Timestamp};
+use tokio::sync::{oneshot, watch};
+
+use crate::activation::Wake;
+use crate::address::Address;
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::draft::Draft;
+use crate::error::{AskError, RuntimeError};
+use crate::inflight::Inflight;
+use crate::kind::KindEntry;
+use crate::limits::Limits;
+use crate::message::Envelope;
+use crate::performer::Pool;
+use crate::random::{Random, stable_hash};
+use crate::receipts::Receipts;
+use crate::slot::{Phase, Slot, SlotState, Slots};
+use crate::stats::Stats;
+use crate::timers::TimerQueue;
+use crate::turn::{Observation, TraceId};
+
+/// Receives what committed turns contribute to the metrics.
+pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
+
+/// Room for new messages on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    Open = 0,
+    NoSpace = 1,
+}
+
+/// Those who wait for the answer to a message.
+pub(crate) type Answer = Result<Vec<u8>, AskError>;
+
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) committer: Committer,
+    pub(crate) slots: Slots,
+    pub(crate) kinds: HashMap<&'static str, Arc<KindEntry>>,
+    pub(crate) pools: HashMap<&'static str, Arc<Pool>>,
+    pub(crate) timers: TimerQueue,
+    pub(crate) receipts: Receipts,
+    pub(crate) inflight: Inflight,
+    pub(crate) observer: Observer,
+    pub(crate) stats: Arc<Stats>,
+    /// While set, nothing is delivered before it is durable and slices are single turns.
+    pub(crate) careful: AtomicBool,
+    /// Held around each turn of a suspect, so that they run one at a time.
+    pub(crate) quarantine: tokio::sync::Mutex<()>,
+    pub(crate) intake: AtomicU8,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
+    pub(crate) restarts: crate::limiter::Limiter,
+    asks: Mutex<HashMap<MessageId, Vec<oneshot::Sender<Answer>>>>,
+    next_unit: AtomicU64,
+    numbers: AtomicU64,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Core").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// What [`Core`] is made of, apart from what it makes itself.
+pub(crate) struct Parts {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) committer: Committer,
+    pub(crate) kinds: HashMap<&'static str, Arc<KindEntry>>,
+    pub(crate) pools: HashMap<&'static str, Arc<Pool>>,
+    pub(crate) inflight: Inflight,
+    pub(crate) observer: Observer,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
+}
+
+/// Units of one epoch are numbered below this; the epoch stands above. So numbers rise over restarts
+/// without being stored.
+const UNIT_BITS: u32 = 40;
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let seed = parts.clock.now().as_micros() ^ u64::from(std::process::id()).rotate_left(32);
+        Arc::new(Self {
+            next_unit: AtomicU64::new((parts.epoch.as_u64() << UNIT_BITS) | 1),
+            restarts: crate::limiter::Limiter::per_second(parts.limits.restarts_per_second),
+            backend: parts.backend,
+            epoch: parts.epoch,
+            clock: parts.clock,
+            limits: parts.limits,
+            committer: parts.committer,
+            slots: Slots::default(),
+            kinds: parts.kinds,
+            pools: parts.pools,
+            timers: TimerQueue::default(),
+            receipts: Receipts::default(),
+            inflight: parts.inflight,
+            observer: parts.observer,
+            stats: parts.stats,
+            careful: AtomicBool::new(false),
+            quarantine: tokio::sync::Mutex::new(()),
+            intake: AtomicU8::new(Intake::Open as u8),
+            stopping: watch::Sender::new(false),
+            failure: parts.failure,
+            asks: Mutex::default(),
+            numbers: AtomicU64::new(seed),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn unit_number(&self) -> u64 {
+        self.next_unit.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A number for jitter; not reproducible, and never stored.
+    pub(crate) fn jitter(&self) -> u64 {
+        Random::seeded(self.numbers.fetch_add(0x9e37_79b9, Ordering::Relaxed)).next()
+    }
+
+    pub(crate) fn new_trace(&self) -> TraceId {
+        let unique = self.unit_number().to_be_bytes();
+        TraceId(stable_hash(&[&unique, &self.jitter().to_be_bytes()]))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ends the node's work: what is in memory cannot be trusted, or nobody supervises it any more.
+    pub(crate) fn fail(&self, error: RuntimeError) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(Arc::new(error));
+            }
+            first
+        });
+    }
+
+    /// Commits `draft` and delivers its messages: at once, or when durable while careful. Nobody
+    /// waits for the disk here. Returns the commit position; none when the node has failed, or when
+    /// `sender` is no longer the actor's live activation, and then nothing happened.
+    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, sender: Option<Sender<'_>>) -> Option<u64> {
+        let careful = self.careful.load(Ordering::Relaxed);
+        let mut wakes: Vec<Arc<Slot>> = Vec::new();
+        let mut crowded = false;
+        let (unit, deliveries) = draft.into_unit(self, careful);
+        let position = self.committer.push(unit, |position| {
+            if sender.is_some_and(|sender| !sender.claim(position)) {
+                return false;
+            }
+            for (to, envelope) in deliveries {
+                let depth = self.slots.with(&to, |slot, state| {
+                    let Limits { window, window_bytes, .. } = self.limits;
+                    state.inbox.offer(envelope, position, (window, window_bytes));
+                    if needs_wake(state) {
+                        wakes.push(slot.clone());
+                    }
+                    state.inbox.depth()
+                });
+                crowded |= depth > self.limits.quota;
+            }
+            true
+        });
+        wakes.iter().for_each(|slot| self.wake(slot));
+        if crowded && let Some(sender) = sender {
+            // A send inside a turn cannot be refused, so the sender is slowed down instead. It is
+            // never stopped for good, so that two actors sending to each other cannot lock up.
+            sender.slot.pause(CROWDED_PAUSE);
+        }
+        position
+    }
+
+    /// Delivers messages that are durable already.
+    pub(crate) fn deliver_committed(self: &Arc<Self>, deliveries: Vec<(Address, Envelope)>) {
+        for (to, envelope) in deliveries {
+            let slot = self.slots.with(&to, |slot, state| {
+                let accepted_at = envelope.message.accepted_at;
+                state.inbox.note_spilled(envelope.origin.id(), 0, accepted_at);
+                needs_wake(state).then(|| slot.clone())
+            });
+            if let Some(slot) = slot {
+                self.wake(&slot);
+            }
+        }
+    }
+
+    /// Has the slot's actor look at its inbox, starting it if it is not active.
+    pub(crate) fn wake(self: &Arc<Self>, slot: &Arc<Slot>) {
+        let mut state = slot.lock();
+        if !needs_wake(&state) || self.is_stopping() {
+            return;
+        }
+        if let Phase::Active(actor) = &state.phase {
+            // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
+            state.awake = actor.cast(Wake::Run).is_ok();
+        } else if let Some(kind) = self.kinds.get(slot.address.kind())
+            && kind.activate(slot)
+        {
+            state.phase = Phase::Starting;
+        }
+    }
+
+    /// Wakes the actor when the timer falls due.
+    pub(crate) fn offer_timer(self: &Arc<Self>, to: &Address, name: String, due: Timestamp) {
+        let slot = self.slots.with(to, |slot, state| {
+            state.inbox.offer_timer(name, due);
+            slot.clone()
+        });
+        self.wake(&slot);
+    }
+
+    pub(crate) fn register_ask(&self, id: MessageId) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        asks.entry(id).or_default().push(sender);
+        receiver
+    }
+
+    pub(crate) fn answer(&self, id: MessageId, answer: &Answer) {
+        let waiting = self.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        for waiter in waiting.into_iter().flatten() {
+            // Whoever asked may have stopped waiting.
+            let _gone = waiter.send(answer.clone());
+        }
+    }
+
+    pub(crate) fn forget_ask(&self, id: MessageId) {
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = asks.get_mut(&id) {
+            waiting.retain(|waiter| !waiter.is_closed());
+            if waiting.is_empty() {
+                asks.remove(&id);
+            }
+        }
+    }
+
+    /// A store that cannot be read any more ends the node: nothing is guessed.
+    pub(crate) fn unreadable(&self, error: StoreError) {
+        tracing::error!(%error, "the store cannot be read; the node stops");
+        self.fail(RuntimeError::Store(error));
+    }
+}
+
+/// An actor's live activation, as it commits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender<'a> {
+    pub(crate) slot: &'a Slot,
+    /// The activation's number; only the latest may commit.
+    pub(crate) generation: u64,
+}
+
+impl Sender<'_> {
+    fn claim(&self, position: u64) -> bool {
+        let mut state = self.slot.lock();
+        let live = state.generation == self.generation;
+        if live {
+            state.last_position = position;
+        }
+        live
+    }
+}
+
+/// How long a sender rests after filling a mailbox over its quota.
+const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+
+fn needs_wake(state: &SlotState) -> bool {
+    match state.phase {
+        Phase::Passive => !state.inbox.is_empty(),
+        Phase::Active(_) => !state.awake,
+        Phase::Starting | Phase::GivenUp => false,
+    }
+}

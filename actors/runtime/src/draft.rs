@@ -1,0 +1,307 @@
+//! Everything one commit unit will do, collected before it is pushed: rows, messages, timers,
+//! effects, answers.
+
+use std::sync::Arc;
+
+use perennial_store::{Batch, CodecError, Key, MessageId, Tag, Timestamp, seal};
+
+use crate::address::Address;
+use crate::committer::{After, Unit};
+use crate::core::{Answer, Core};
+use crate::error::{AskError, SendError};
+use crate::message::{
+    DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
+    seal_envelope,
+};
+use crate::performer::Job;
+use crate::turn::{EffectOp, Observation, Outgoing, TimerOp, TraceId};
+
+#[derive(Debug)]
+pub(crate) struct Draft {
+    number: u64,
+    index: u32,
+    now: Timestamp,
+    pub(crate) batch: Batch,
+    pub(crate) sends: Vec<(Address, Envelope)>,
+    jobs: Vec<Job>,
+    answers: Vec<(MessageId, Answer)>,
+    observations: Vec<Observation>,
+    turns: usize,
+    after: Afters,
+}
+
+#[derive(Default)]
+struct Afters(Vec<After>);
+
+impl std::fmt::Debug for Afters {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} afters", self.0.len())
+    }
+}
+
+impl Draft {
+    pub(crate) fn new(core: &Core) -> Self {
+        Self {
+            number: core.unit_number(),
+            index: 0,
+            now: core.now(),
+            batch: Batch::new(),
+            sends: Vec::new(),
+            jobs: Vec::new(),
+            answers: Vec::new(),
+            observations: Vec::new(),
+            turns: 0,
+            after: Afters::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn next_id(&mut self) -> MessageId {
+        self.index += 1;
+        MessageId { unit: self.number, index: self.index }
+    }
+
+    pub(crate) fn count_turn(&mut self) {
+        self.turns += 1;
+    }
+
+    /// Runs `after` when the fate of the unit is known. It runs on the committing thread: it only
+    /// hands on.
+    pub(crate) fn then(&mut self, after: impl FnOnce(bool) + Send + 'static) {
+        self.after.0.push(Box::new(after));
+    }
+
+    pub(crate) fn observe(&mut self, observations: Vec<Observation>) {
+        self.observations.extend(observations);
+    }
+
+    /// Puts a message into an inbox; one for a kind nobody registered goes to the dead letters.
+    pub(crate) fn send(
+        &mut self,
+        core: &Core,
+        outgoing: Outgoing,
+        trace: TraceId,
+        token: Option<(String, bool)>,
+    ) -> Result<MessageId, CodecError> {
+        let id = self.next_id();
+        let (token, asked) = token.unwrap_or_default();
+        let message = StoredMessage {
+            accepted_at: self.now,
+            trace,
+            expires: outgoing.expires,
+            token: (!token.is_empty()).then_some(token),
+            asked,
+            version: outgoing.version,
+            payload: outgoing.payload,
+        };
+        if !core.kinds.contains_key(outgoing.to.kind()) {
+            let reason = format!("no actor of kind {} is registered", outgoing.to.kind());
+            self.bury(&outgoing.to, DeadContent::Message(message), (&reason, 0, ""))?;
+            return Ok(id);
+        }
+        self.put_message(outgoing.to, id, message)?;
+        Ok(id)
+    }
+
+    fn put_message(
+        &mut self,
+        to: Address,
+        id: MessageId,
+        message: StoredMessage,
+    ) -> Result<(), CodecError> {
+        let key = Key::inbox(to.kind(), to.key(), id);
+        let bytes = seal_envelope(&key, Tag::Message, &message)?;
+        self.batch.put_fresh(key, bytes);
+        self.sends.push((to, Envelope::new(Origin::Inbox(id), message)));
+        Ok(())
+    }
+
+    /// Puts a message back into its inbox under a new id.
+    pub(crate) fn resend(
+        &mut self,
+        to: Address,
+        mut message: StoredMessage,
+    ) -> Result<MessageId, CodecError> {
+        let id = self.next_id();
+        message.expires = None;
+        message.asked = false;
+        self.put_message(to, id, message)?;
+        Ok(id)
+    }
+
+    /// Deletes the message from where it waited.
+    pub(crate) fn consume(&mut self, to: &Address, envelope: &Envelope) {
+        if let Origin::Inbox(id) = envelope.origin {
+            self.batch.delete(Key::inbox(to.kind(), to.key(), id));
+        }
+        if envelope.counted {
+            self.batch.delete(envelope.origin.attempt_key(to));
+        }
+    }
+
+    /// Sets or cancels a timer. Returns what is now set.
+    pub(crate) fn timer(
+        &mut self,
+        owner: &Address,
+        name: &str,
+        (op, trace, version): (TimerOp, TraceId, u16),
+        before: Option<&StoredTimer>,
+    ) -> Result<Option<StoredTimer>, CodecError> {
+        if let Some(before) = before {
+            self.batch.delete(Key::timer_due(before.due, owner.kind(), owner.key(), name));
+        }
+        let key = Key::timer(owner.kind(), owner.key(), name);
+        match op {
+            TimerOp::Cancel => {
+                if before.is_some() {
+                    self.batch.delete(key);
+                }
+                Ok(None)
+            }
+            TimerOp::Set { due, period, payload } => {
+                let timer = StoredTimer { due, period, trace, version, payload };
+                let due_key = Key::timer_due(due, owner.kind(), owner.key(), name);
+                let index = seal(&due_key, Tag::Timer, 0, &[]);
+                self.batch.put(due_key, index);
+                let bytes = seal_envelope(&key, Tag::Timer, &timer)?;
+                self.batch.put(key, bytes);
+                Ok(Some(timer))
+            }
+        }
+    }
+
+    /// Records an intended effect; it is performed after the commit.
+    pub(crate) fn effect(
+        &mut self,
+        core: &Core,
+        owner: &Address,
+        op: EffectOp,
+        trace: TraceId,
+    ) -> Result<(), CodecError> {
+        let effect = StoredEffect {
+            name: op.name.to_owned(),
+            owner: owner.clone(),
+            key: op.key.0,
+            lane: op.lane,
+            policy: op.policy,
+            intended_at: self.now,
+            trace,
+            attempts: 0,
+            last_error: String::new(),
+            version: op.version,
+            payload: op.payload,
+        };
+        self.put_effect(core, effect)
+    }
+
+    /// Records an effect again under a new id: a redrive.
+    pub(crate) fn put_effect(
+        &mut self,
+        core: &Core,
+        effect: StoredEffect,
+    ) -> Result<(), CodecError> {
+        let id = self.next_id();
+        if !core.pools.contains_key(effect.name.as_str()) {
+            let owner = effect.owner.clone();
+            let reason = format!("no performer of {} is registered", effect.name);
+            return self.bury(&owner, DeadContent::Effect(effect), (&reason, 0, ""));
+        }
+        let key = Key::effect(id);
+        let bytes = seal_envelope(&key, Tag::Effect, &effect)?;
+        self.batch.put_fresh(key, bytes);
+        self.jobs.push(Job { id, effect, reconcile: false });
+        Ok(())
+    }
+
+    /// Moves a message or effect to the dead letters. The caller deletes it from where it was.
+    pub(crate) fn bury(
+        &mut self,
+        to: &Address,
+        content: DeadContent,
+        (reason, attempts, last_error): (&str, u32, &str),
+    ) -> Result<(), CodecError> {
+        let id = self.next_id();
+        let effect = match &content {
+            DeadContent::Message(_) => String::new(),
+            DeadContent::Effect(effect) => effect.name.clone(),
+        };
+        let letter = StoredDeadLetter {
+            to: to.clone(),
+            effect,
+            reason: reason.to_owned(),
+            attempts,
+            last_error: last_error.to_owned(),
+            at: self.now,
+            content,
+        };
+        let key = Key::dead_letter(id);
+        let bytes = seal_envelope(&key, Tag::DeadLetter, &letter)?;
+        self.batch.put_fresh(key, bytes);
+        tracing::warn!(%to, reason, attempts, last_error, id = %id, "moved to the dead letters");
+        Ok(())
+    }
+
+    /// Answers those who wait for `id`, once durable.
+    pub(crate) fn answer(&mut self, id: MessageId, answer: Answer) {
+        self.answers.push((id, answer));
+    }
+
+    /// Splits into what is committed and what is delivered at once; with `held` the messages are
+    /// delivered when they are durable.
+    pub(crate) fn into_unit(self, core: &Arc<Core>, held: bool) -> (Unit, Vec<(Address, Envelope)>) {
+        let (held, at_once) = if held { (self.sends, Vec::new()) } else { (Vec::new(), self.sends) };
+        let mut after = self.after.0;
+        let released = Released {
+            turns: self.turns,
+            jobs: self.jobs,
+            answers: self.answers,
+            observations: self.observations,
+            held,
+        };
+        if !released.is_empty() {
+            let core = core.clone();
+            after.push(Box::new(move |durable| released.release(&core, durable)));
+        }
+        (Unit { batch: self.batch, after }, at_once)
+    }
+}
+
+/// What a unit holds back until it is durable.
+struct Released {
+    turns: usize,
+    jobs: Vec<Job>,
+    answers: Vec<(MessageId, Answer)>,
+    observations: Vec<Observation>,
+    held: Vec<(Address, Envelope)>,
+}
+
+impl Released {
+    fn is_empty(&self) -> bool {
+        self.turns == 0
+            && self.jobs.is_empty()
+            && self.answers.is_empty()
+            && self.observations.is_empty()
+            && self.held.is_empty()
+    }
+
+    fn release(self, core: &Arc<Core>, durable: bool) {
+        if !durable {
+            for (id, _) in self.answers {
+                core.answer(id, &Err(AskError::Send(SendError::Unknown)));
+            }
+            return;
+        }
+        core.stats.count_turns(self.turns);
+        self.observations.iter().for_each(|observation| (core.observer)(observation));
+        for job in self.jobs {
+            if let Some(pool) = core.pools.get(job.effect.name.as_str()) {
+                pool.submit(job);
+            }
+        }
+        self.answers.iter().for_each(|(id, answer)| core.answer(*id, answer));
+        core.deliver_committed(self.held);
+    }
+}

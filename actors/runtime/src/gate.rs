@@ -1,0 +1,305 @@
+//! The way in: messages from outside are accepted here, or refused with a reason.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use perennial_store::{CodecError, Key, MessageId, Tag, Timestamp, seal};
+use tokio::sync::{oneshot, watch};
+
+use crate::address::Address;
+use crate::core::{Answer, Core, Intake};
+use crate::draft::Draft;
+use crate::error::{AskError, SendError};
+use crate::ingress::{Door, Emission};
+use crate::receipts::{self, Claim, StoredReceipt};
+use crate::turn::{Outgoing, TraceId};
+
+/// How a message is sent.
+#[derive(Clone, Debug, Default)]
+pub struct SendOptions {
+    /// The caller's message id: sending again under it changes nothing and has the same answer.
+    pub token: Option<String>,
+    /// The message is of no use after this; it then goes to the dead letters.
+    pub expires: Option<Timestamp>,
+}
+
+/// Proof that a message is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The message's own id.
+    pub id: MessageId,
+    /// Whether it had been accepted before, under the same token.
+    pub repeated: bool,
+}
+
+/// A token that is ours to use, or what was accepted under it.
+enum Claimed {
+    New(watch::Sender<()>),
+    Before(StoredReceipt),
+}
+
+/// An accepted message, or one that had been.
+pub(crate) enum Accepted {
+    New(MessageId),
+    Before(StoredReceipt),
+}
+
+impl Core {
+    /// Refuses what the node cannot take now.
+    fn check_intake(&self, to: &Address, bytes: usize) -> Result<(), SendError> {
+        if self.is_stopping() {
+            return Err(SendError::Stopping);
+        }
+        if bytes > self.limits.message_bytes {
+            let limit = self.limits.message_bytes;
+            return Err(SendError::Refused(format!("{bytes} bytes are over the limit of {limit}")));
+        }
+        if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
+            return Err(SendError::NoSpace);
+        }
+        if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
+            return Err(SendError::Overloaded(to.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Accepts one message; resolves when it is durable.
+    pub(crate) async fn accept_message(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        token: Option<String>,
+    ) -> Result<Accepted, SendError> {
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
+        let Some(token) = token else {
+            return self.accept_new(outgoing, None, None).await.map(Accepted::New);
+        };
+        match self.claim(&token).await? {
+            Claimed::Before(receipt) => {
+                self.settled().await?;
+                Ok(Accepted::Before(receipt))
+            }
+            Claimed::New(done) => {
+                self.accept_new(outgoing, Some(token), Some(done)).await.map(Accepted::New)
+            }
+        }
+    }
+
+    /// Makes the token ours, or finds what was accepted under it.
+    async fn claim(self: &Arc<Self>, token: &str) -> Result<Claimed, SendError> {
+        loop {
+            let claim = self.receipts.claim(self.backend.as_ref(), token);
+            match claim.map_err(|error| self.refuse_unreadable(error))? {
+                Claim::Known(receipt) => return Ok(Claimed::Before(receipt)),
+                // The sender is dropped when the fate is known, which ends the wait with an error.
+                Claim::Busy(mut done) => while done.changed().await.is_ok() {},
+                Claim::New(done) => return Ok(Claimed::New(done)),
+            }
+        }
+    }
+
+    /// What was read may stand in a commit that is not durable yet: nothing leaves before it is.
+    async fn settled(&self) -> Result<(), SendError> {
+        if self.committer.barrier().await { Ok(()) } else { Err(SendError::Unknown) }
+    }
+
+    fn refuse_unreadable(&self, error: perennial_store::StoreError) -> SendError {
+        self.unreadable(error);
+        SendError::Unknown
+    }
+
+    async fn accept_new(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        token: Option<String>,
+        claim: Option<watch::Sender<()>>,
+    ) -> Result<MessageId, SendError> {
+        let mut draft = Draft::new(self);
+        let held = token.as_ref().map(|token| (token.clone(), claim, self.clone()));
+        let id = match self.draft_message(&mut draft, outgoing, (token, false)) {
+            Ok(id) => id,
+            Err(error) => {
+                release_token(held);
+                return Err(SendError::Refused(error.to_string()));
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        draft.then(move |durable| {
+            release_token(held);
+            // Whoever sent it may have stopped waiting.
+            let _gone = sender.send(durable);
+        });
+        self.publish(draft, None);
+        if receiver.await.unwrap_or(false) { Ok(id) } else { Err(SendError::Unknown) }
+    }
+
+    fn draft_message(
+        &self,
+        draft: &mut Draft,
+        outgoing: Outgoing,
+        (token, asked): (Option<String>, bool),
+    ) -> Result<MessageId, CodecError> {
+        let expires = draft.now() + self.limits.receipts;
+        let stored = token.clone().unwrap_or_default();
+        let id = draft.send(self, outgoing, self.new_trace(), Some((stored, asked)))?;
+        if let Some(token) = token {
+            receipts::store(draft, &token, (id, expires), None)?;
+        }
+        Ok(id)
+    }
+
+    /// Accepts all of an emission with the sensor's position; waits while a receiver is over quota.
+    async fn accept_emission(
+        self: &Arc<Self>,
+        sensor: &'static str,
+        emission: Emission,
+    ) -> Result<(), SendError> {
+        for outgoing in &emission.messages {
+            loop {
+                match self.check_intake(&outgoing.to, outgoing.payload.len()) {
+                    Ok(()) => break,
+                    // A sensor can wait: the world is still there to be looked at.
+                    Err(SendError::Overloaded(_) | SendError::NoSpace) => {
+                        tokio::time::sleep(SENSOR_WAIT).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let mut draft = Draft::new(self);
+        for outgoing in emission.messages {
+            let drafted = draft.send(self, outgoing, emission.trace, None);
+            drafted.map_err(|error| SendError::Refused(error.to_string()))?;
+        }
+        if let Some(position) = emission.position {
+            let key = Key::position(sensor);
+            let bytes = seal(&key, Tag::Position, 1, &position);
+            draft.batch.put(key, bytes);
+        }
+        draft.observe(emission.observations);
+        let (sender, receiver) = oneshot::channel();
+        draft.then(move |durable| {
+            // The sensor may have been stopped meanwhile.
+            let _gone = sender.send(durable);
+        });
+        self.publish(draft, None);
+        if receiver.await.unwrap_or(false) { Ok(()) } else { Err(SendError::Unknown) }
+    }
+}
+
+const SENSOR_WAIT: Duration = Duration::from_millis(50);
+
+type HeldToken = Option<(String, Option<watch::Sender<()>>, Arc<Core>)>;
+
+/// Lets those go on who wait for the fate of the same token.
+fn release_token(held: HeldToken) {
+    if let Some((token, claim, core)) = held {
+        core.receipts.release(&token);
+        drop(claim);
+    }
+}
+
+impl Door for Arc<Core> {
+    fn now(&self) -> Timestamp {
+        Core::now(self)
+    }
+
+    fn new_trace(&self) -> TraceId {
+        Core::new_trace(self)
+    }
+
+    fn accept<'a>(
+        &'a self,
+        sensor: &'static str,
+        emission: Emission,
+    ) -> BoxFuture<'a, Result<(), SendError>> {
+        Box::pin(self.accept_emission(sensor, emission))
+    }
+}
+
+impl Core {
+    /// Accepts a message and waits for its turn's reply.
+    pub(crate) async fn ask_message(
+        self: Arc<Self>,
+        outgoing: Outgoing,
+        token: Option<String>,
+    ) -> Result<Vec<u8>, AskError> {
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
+        let id = match &token {
+            None => return self.ask_new(outgoing, None, None).await,
+            Some(token) => match self.claim(token).await? {
+                Claimed::New(done) => {
+                    return self.ask_new(outgoing, Some(token.clone()), Some(done)).await;
+                }
+                Claimed::Before(receipt) => receipt.id,
+            },
+        };
+        // Accepted before: the answer is stored, or will be when its turn commits.
+        let waiting = Waiting::new(self.clone(), id);
+        let token = token.unwrap_or_default();
+        let stored = receipts::read(self.backend.as_ref(), &token)
+            .map_err(|error| self.refuse_unreadable(error))?;
+        if let Some(end) = stored.and_then(|receipt| receipt.end) {
+            self.settled().await?;
+            return end.answer();
+        }
+        waiting.answer().await
+    }
+
+    async fn ask_new(
+        self: Arc<Self>,
+        outgoing: Outgoing,
+        token: Option<String>,
+        claim: Option<watch::Sender<()>>,
+    ) -> Result<Vec<u8>, AskError> {
+        let mut draft = Draft::new(&self);
+        let held = token.as_ref().map(|token| (token.clone(), claim, self.clone()));
+        let id = match self.draft_message(&mut draft, outgoing, (token, true)) {
+            Ok(id) => id,
+            Err(error) => {
+                release_token(held);
+                return Err(SendError::Refused(error.to_string()).into());
+            }
+        };
+        // Registered before it is delivered, so the answer cannot come too early.
+        let waiting = Waiting::new(self.clone(), id);
+        let core = self.clone();
+        draft.then(move |durable| {
+            release_token(held);
+            if !durable {
+                core.answer(id, &Err(AskError::Send(SendError::Unknown)));
+            }
+        });
+        self.publish(draft, None);
+        waiting.answer().await
+    }
+}
+
+/// Somebody who waits for the answer to a message; nobody does any more when it is dropped.
+struct Waiting {
+    core: Arc<Core>,
+    id: MessageId,
+    answer: Option<oneshot::Receiver<Answer>>,
+}
+
+impl Waiting {
+    fn new(core: Arc<Core>, id: MessageId) -> Self {
+        let answer = Some(core.register_ask(id));
+        Self { core, id, answer }
+    }
+
+    async fn answer(mut self) -> Answer {
+        match self.answer.take() {
+            Some(answer) => answer.await.unwrap_or(Err(AskError::Send(SendError::Unknown))),
+            None => Err(AskError::Send(SendError::Unknown)),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(self.answer.take());
+        self.core.forget_ask(self.id);
+    }
+}

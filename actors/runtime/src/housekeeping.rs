@@ -1,0 +1,83 @@
+//! What is looked after every second: room on the disk, idle actors, receipts past their time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use perennial_store::{Key, Room, SpaceGuard, StoreError};
+use tokio::time::Instant;
+
+use crate::core::{Core, Intake};
+use crate::draft::Draft;
+use crate::kind::KindMessage;
+
+const EVERY: Duration = Duration::from_secs(1);
+const SWEEP_RECEIPTS: Duration = Duration::from_secs(60);
+/// Receipts deleted in one commit.
+const PAGE: usize = 1_000;
+
+/// Runs until the node stops.
+pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
+    let mut stopping = core.stopping.subscribe();
+    let mut receipts_swept = Instant::now();
+    let mut idle_swept = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        if let Some(space) = &space {
+            watch_space(&core, space);
+        }
+        if idle_swept.elapsed() >= core.limits.idle / 4 {
+            idle_swept = Instant::now();
+            for kind in core.kinds.values() {
+                kind.tell(KindMessage::Sweep(core.limits.idle));
+            }
+            core.slots.retire(core.committer.committed());
+        }
+        if receipts_swept.elapsed() >= SWEEP_RECEIPTS {
+            receipts_swept = Instant::now();
+            if let Err(error) = sweep_receipts(&core) {
+                return core.unreadable(error);
+            }
+        }
+    }
+}
+
+/// New messages are refused while room is low; what frees space still commits.
+fn watch_space(core: &Core, space: &SpaceGuard) {
+    let intake = match space.check() {
+        Ok(Room::Ample) => Intake::Open,
+        Ok(Room::Low | Room::Full) => Intake::NoSpace,
+        Err(error) => {
+            tracing::warn!(%error, "the room on the disk cannot be told");
+            return;
+        }
+    };
+    let before = core.intake.swap(intake as u8, Ordering::SeqCst);
+    if before == intake as u8 {
+        return;
+    }
+    match intake {
+        Intake::NoSpace => tracing::error!("the disk is nearly full; new messages are refused until there is room"),
+        Intake::Open => tracing::info!("there is room on the disk again; new messages are accepted"),
+    }
+}
+
+fn sweep_receipts(core: &Arc<Core>) -> Result<(), StoreError> {
+    let expired = Key::receipts_expired_until(core.now());
+    let rows = core.backend.scan(&expired.start..&expired.end, PAGE)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut draft = Draft::new(core);
+    for (key, _) in rows {
+        if let Some((_, token)) = key.parse_receipt_expiry() {
+            draft.batch.delete(Key::receipt(&token));
+        }
+        draft.batch.delete(key);
+    }
+    core.publish(draft, None);
+    Ok(())
+}

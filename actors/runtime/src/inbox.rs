@@ -1,0 +1,177 @@
+//! One actor's waiting messages: a bounded window in memory, the rest in the store.
+//!
+//! Every message is a row of the store, or will be with the commit that carries it. The window holds
+//! copies of the oldest ones. Once it overflows, everything that arrives is only counted ("spilled")
+//! until a scan of the store has caught up, so that the order of each sender is kept.
+
+use std::collections::VecDeque;
+
+use perennial_store::{MessageId, Timestamp};
+
+use crate::message::{Envelope, Origin};
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    /// Due timers: name and due time; the message is with the actor's timers.
+    due: VecDeque<(String, Timestamp)>,
+    ready: VecDeque<Envelope>,
+    bytes: usize,
+    spill: Option<Spill>,
+    /// The latest position at which a row of this inbox commits.
+    position: u64,
+}
+
+/// Rows that are in the store only.
+#[derive(Clone, Copy, Debug)]
+struct Spill {
+    from: MessageId,
+    /// The last commit that must be done before a scan sees all of them.
+    position: u64,
+    /// How many there are; a lower bound after a start.
+    count: usize,
+    oldest: Option<Timestamp>,
+}
+
+/// What to do next for an inbox.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Handle these.
+    Run(Vec<Work>),
+    /// Wait for this commit, then scan from this message on.
+    Load { from: MessageId, position: u64 },
+    /// Nothing waits.
+    Empty,
+}
+
+/// One thing to handle.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Message(Envelope),
+    Timer { name: String, due: Timestamp },
+}
+
+impl Inbox {
+    /// Takes in a message whose row commits at `position`.
+    pub(crate) fn offer(
+        &mut self,
+        envelope: Envelope,
+        position: u64,
+        (window, bytes): (usize, usize),
+    ) {
+        self.position = self.position.max(position);
+        let full = self.ready.len() >= window || self.bytes + envelope.bytes() > bytes;
+        if self.spill.is_some() || (full && !self.ready.is_empty()) {
+            self.note_spilled(envelope.origin.id(), position, envelope.message.accepted_at);
+        } else {
+            self.bytes += envelope.bytes();
+            self.ready.push_back(envelope);
+        }
+    }
+
+    /// Notes a message that is to be read from the store.
+    pub(crate) fn note_spilled(&mut self, id: MessageId, position: u64, accepted_at: Timestamp) {
+        let spill = self.spill.get_or_insert(Spill {
+            from: id,
+            position,
+            count: 0,
+            oldest: Some(accepted_at),
+        });
+        spill.from = spill.from.min(id);
+        spill.position = spill.position.max(position);
+        spill.count += 1;
+    }
+
+    /// Notes rows left from an earlier run of the process.
+    pub(crate) fn note_backlog(&mut self, from: MessageId, count: usize) {
+        self.spill = Some(Spill { from, position: 0, count, oldest: None });
+    }
+
+    /// Forgets what memory holds; the store is scanned from its first row on.
+    pub(crate) fn rebuild(&mut self) {
+        let oldest = self.oldest();
+        let count = self.depth();
+        self.due.clear();
+        self.ready.clear();
+        self.bytes = 0;
+        let from = MessageId { unit: 0, index: 0 };
+        self.spill = Some(Spill { from, position: self.position, count, oldest });
+    }
+
+    pub(crate) fn offer_timer(&mut self, name: String, due: Timestamp) {
+        self.due.push_back((name, due));
+    }
+
+    /// Puts back what a slice took and did not handle, in order.
+    pub(crate) fn put_back(&mut self, works: Vec<Work>) {
+        for work in works.into_iter().rev() {
+            match work {
+                Work::Timer { name, due } => self.due.push_front((name, due)),
+                Work::Message(envelope) => match envelope.origin {
+                    Origin::Timer { name, due } => self.due.push_front((name, due)),
+                    Origin::Inbox(_) => {
+                        self.bytes += envelope.bytes();
+                        self.ready.push_front(envelope);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes at most `limit` things to handle. Timers first: they are late already.
+    pub(crate) fn next(&mut self, limit: usize) -> Next {
+        let mut works = Vec::new();
+        while works.len() < limit
+            && let Some((name, due)) = self.due.pop_front()
+        {
+            works.push(Work::Timer { name, due });
+        }
+        while works.len() < limit
+            && let Some(envelope) = self.ready.pop_front()
+        {
+            self.bytes -= envelope.bytes();
+            works.push(Work::Message(envelope));
+        }
+        match (works.is_empty(), &self.spill) {
+            (false, _) => Next::Run(works),
+            (true, Some(spill)) => Next::Load { from: spill.from, position: spill.position },
+            (true, None) => Next::Empty,
+        }
+    }
+
+    /// Takes in what a scan of at most `limit` rows found. Everything noted as spilled so far was
+    /// committed before the scan; returns false, taking nothing, when that is no longer so.
+    pub(crate) fn load(&mut self, found: Vec<Envelope>, limit: usize, committed: u64) -> bool {
+        let Some(spill) = &mut self.spill else { return true };
+        if spill.position > committed {
+            return false;
+        }
+        if found.len() < limit {
+            self.spill = None;
+        } else if let Some(last) = found.last() {
+            let id = last.origin.id();
+            spill.from = MessageId { unit: id.unit, index: id.index.saturating_add(1) };
+            spill.count = spill.count.saturating_sub(found.len()).max(1);
+            spill.oldest = None;
+        }
+        self.bytes += found.iter().map(Envelope::bytes).sum::<usize>();
+        self.ready.extend(found);
+        true
+    }
+
+    /// Messages and due timers that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.due.len() + self.ready.len() + self.spill.map_or(0, |spill| spill.count)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.ready.is_empty() && self.spill.is_none()
+    }
+
+    /// When the oldest waiting message was accepted or fell due, as far as memory knows.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let due = self.due.front().map(|(_, due)| *due);
+        let ready = self.ready.front().map(|envelope| envelope.message.accepted_at);
+        let spilled = self.spill.and_then(|spill| spill.oldest);
+        [due, ready, spilled].into_iter().flatten().min()
+    }
+}

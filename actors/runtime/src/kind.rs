@@ -1,0 +1,256 @@
+//! The supervisor of all live actors of one kind: started by their first message, restarted after a
+//! failure, let go when idle.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::time::Instant;
+
+use crate::activation::{Activation, Ended, Wake};
+use crate::core::Core;
+use crate::durable::Durable;
+use crate::policy::{Exit, Intensity, Restart, Verdict, verdict};
+use crate::slot::{Phase, Slot};
+
+/// What a kind's supervisor is told.
+#[derive(Debug)]
+pub(crate) enum KindMessage {
+    /// Start the actor of this slot.
+    Activate(Arc<Slot>),
+    /// Let actors go that have been idle this long.
+    Sweep(Duration),
+}
+
+/// A registered kind: how to start its actors, and who supervises them.
+pub(crate) struct KindEntry {
+    pub(crate) kind: &'static str,
+    spawner: Box<dyn Spawner>,
+    supervisor: Mutex<Option<ActorRef<KindMessage>>>,
+}
+
+impl std::fmt::Debug for KindEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KindEntry").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+trait Spawner: Send + Sync {
+    fn spawn(
+        &self,
+        core: Arc<Core>,
+        slot: Arc<Slot>,
+        supervisor: ActorCell,
+    ) -> BoxFuture<'static, Result<ActorRef<Wake>, SpawnErr>>;
+}
+
+struct SpawnerOf<A: Durable>(Arc<A::Settings>);
+
+impl<A: Durable> Spawner for SpawnerOf<A> {
+    fn spawn(
+        &self,
+        core: Arc<Core>,
+        slot: Arc<Slot>,
+        supervisor: ActorCell,
+    ) -> BoxFuture<'static, Result<ActorRef<Wake>, SpawnErr>> {
+        let activation = Activation::<A> { core, slot, settings: self.0.clone() };
+        Box::pin(async move {
+            let (actor, _task) = Actor::spawn_linked(None, activation, (), supervisor).await?;
+            Ok(actor)
+        })
+    }
+}
+
+impl KindEntry {
+    pub(crate) fn of<A: Durable>(settings: A::Settings) -> Self {
+        Self {
+            kind: A::KIND.as_str(),
+            spawner: Box::new(SpawnerOf::<A>(Arc::new(settings))),
+            supervisor: Mutex::new(None),
+        }
+    }
+
+    /// Asks the kind's supervisor to start the slot's actor; false when there is none at the moment,
+    /// and then it asks for all that is waiting once it is there.
+    pub(crate) fn activate(&self, slot: &Arc<Slot>) -> bool {
+        self.tell(KindMessage::Activate(slot.clone()))
+    }
+
+    pub(crate) fn tell(&self, message: KindMessage) -> bool {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        supervisor.as_ref().is_some_and(|supervisor| supervisor.cast(message).is_ok())
+    }
+
+    fn set(&self, supervisor: Option<ActorRef<KindMessage>>) {
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = supervisor;
+    }
+}
+
+/// The ractor actor.
+pub(crate) struct KindSupervisor {
+    pub(crate) core: Weak<Core>,
+    pub(crate) entry: Arc<KindEntry>,
+    pub(crate) intensity: Intensity,
+}
+
+pub(crate) type Children = HashMap<ActorId, Arc<Slot>>;
+
+impl Actor for KindSupervisor {
+    type Msg = KindMessage;
+    type State = Children;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<KindMessage>,
+        (): (),
+    ) -> Result<Children, ActorProcessingErr> {
+        self.entry.set(Some(myself.clone()));
+        let core = self.core()?;
+        for slot in core.slots.of_kind(self.entry.kind) {
+            let mut state = slot.lock();
+            // Actors of an earlier supervisor ended with it; what they held is in the store.
+            if !matches!(state.phase, Phase::Passive) || !state.inbox.is_empty() {
+                state.phase = Phase::Starting;
+                state.awake = false;
+                myself.cast(KindMessage::Activate(slot.clone()))?;
+            }
+        }
+        Ok(Children::new())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<KindMessage>,
+        message: KindMessage,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        let core = self.core()?;
+        match message {
+            KindMessage::Activate(slot) => {
+                if !core.is_stopping() && matches!(slot.lock().phase, Phase::Starting) {
+                    self.start(&core, &myself, slot, children).await?;
+                }
+            }
+            KindMessage::Sweep(idle) => sweep(children, idle),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<KindMessage>,
+        event: SupervisionEvent,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(cell, _, _) => {
+                if let Some(slot) = children.remove(&cell.get_id()) {
+                    self.ended(&slot, &cell)?;
+                }
+            }
+            SupervisionEvent::ActorFailed(cell, error) => {
+                if let Some(slot) = children.remove(&cell.get_id()) {
+                    self.failed(&myself, &slot, error.as_ref())?;
+                }
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<KindMessage>,
+        _children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        self.entry.set(None);
+        Ok(())
+    }
+}
+
+impl KindSupervisor {
+    fn core(&self) -> Result<Arc<Core>, Ended> {
+        self.core
+            .upgrade()
+            .ok_or_else(|| Ended { reason: "the runtime is gone".to_owned(), escalate: false })
+    }
+
+    async fn start(
+        &self,
+        core: &Arc<Core>,
+        myself: &ActorRef<KindMessage>,
+        slot: Arc<Slot>,
+        children: &mut Children,
+    ) -> Result<(), Ended> {
+        let cell = myself.get_cell();
+        match self.entry.spawner.spawn(core.clone(), slot.clone(), cell).await {
+            Ok(actor) => {
+                children.insert(actor.get_id(), slot);
+                Ok(())
+            }
+            Err(error) => self.failed(myself, &slot, &error),
+        }
+    }
+
+    /// It left memory, or was stopped by somebody else: messages that came meanwhile start it again.
+    fn ended(&self, slot: &Arc<Slot>, cell: &ActorCell) -> Result<(), Ended> {
+        let mut state = slot.lock();
+        if matches!(&state.phase, Phase::Active(actor) if actor.get_id() == cell.get_id()) {
+            state.phase = Phase::Passive;
+            state.awake = false;
+        }
+        drop(state);
+        self.core()?.wake(slot);
+        Ok(())
+    }
+
+    fn failed(
+        &self,
+        myself: &ActorRef<KindMessage>,
+        slot: &Arc<Slot>,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+    ) -> Result<(), Ended> {
+        let core = self.core()?;
+        let escalate = error.downcast_ref::<Ended>().is_some_and(|ended| ended.escalate);
+        let exit = if escalate { Exit::Escalated } else { Exit::Failed };
+        let now = Instant::now();
+        let mut state = slot.lock();
+        state.awake = false;
+        state.last_error = Some(error.to_string());
+        let case = (Restart::Permanent, exit);
+        match verdict(case, &self.intensity, &mut state.history, now, core.jitter()) {
+            Verdict::Restart(after) => {
+                state.phase = Phase::Starting;
+                state.restarts += 1;
+                drop(state);
+                core.stats.count_restart(self.entry.kind);
+                tracing::warn!(actor = %slot.address, %error, ?after, "an actor failed and is started again");
+                let again = slot.clone();
+                let after = after + core.restarts.wait(now);
+                drop(myself.send_after(after, move || KindMessage::Activate(again)));
+                Ok(())
+            }
+            Verdict::Leave | Verdict::Escalate => {
+                state.phase = Phase::GivenUp;
+                drop(state);
+                let reason = format!("{} failed: {error}", slot.address);
+                Err(Ended { reason, escalate: false })
+            }
+        }
+    }
+}
+
+fn sweep(children: &Children, idle: Duration) {
+    let now = Instant::now();
+    for slot in children.values() {
+        let state = slot.lock();
+        let rests = !state.awake && now.duration_since(state.last_used) >= idle;
+        if rests && let Phase::Active(actor) = &state.phase {
+            // A cast fails only when the actor is ending anyway.
+            let _ending = actor.cast(Wake::Passivate);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Supervised, durable actors.
+//!
+//! A durable actor is a serializable struct with a synchronous, pure [`Durable::handle`]. What it
+//! wants to happen it records on its [`Turn`]: messages, timers, rows, effects, a reply. A turn is
+//! applied wholly or not at all. One committing thread merges the turns of all actors that wait into
+//! one batch, makes it durable with one sync, and only then lets anything leave the node.
+//!
+//! The three principal types are [`Durable`] (what an engineer writes), [`Supervisor`] (what is
+//! supervised by whom) and [`Runtime`] (the running whole). [`Effect`] and [`Performer`] reach out to
+//! the world after a commit; a [`Sensor`] brings the world in.
+//!
+//! Objectives: nothing accepted is lost or done twice, whatever dies; actors that never wait for the
+//! disk among themselves; one place for every guarantee. Non-objectives: replaying code (state is
+//! kept, not history), asynchronous handlers, order between different senders.
+
+mod activation;
+mod address;
+mod apply;
+mod clock;
+mod committer;
+mod core;
+mod dead_letters;
+mod draft;
+mod durable;
+mod effect;
+mod error;
+mod gate;
+mod housekeeping;
+mod inbox;
+mod inflight;
+mod ingress;
+mod kind;
+mod limiter;
+mod limits;
+mod message;
+mod performer;
+#[cfg(feature = "testing")]
+mod play;
+mod policy;
+mod random;
+mod receipts;
+mod recovery;
+mod runtime;
+mod sensing;
+mod sensor;
+mod slice;
+mod slot;
+mod stats;
+mod supervisor;
+mod table;
+mod timers;
+mod tree;
+mod turn;
+
+pub use address::{Address, Kind};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use core::Observer;
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use durable::{Durable, Failure};
+pub use effect::{
+    Attempt, Effect, EffectError, EffectPolicy, Finished, IdempotencyKey, Performer,
+    Reconciliation, Undone,
+};
+pub use error::{AskError, RuntimeError, SendError};
+pub use gate::{Receipt, SendOptions};
+pub use limits::Limits;
+pub use perennial_store::{MessageId, StoreError, Timestamp};
+#[cfg(feature = "testing")]
+pub use play::{Play, Recorded};
+pub use policy::{Intensity, Restart, Strategy};
+pub use runtime::{Check, Options, Runtime};
+pub use sensor::{Emit, Sensor, SensorContext, SensorError};
+pub use table::{RowKey, Table, TableReader, owner_prefix};
+pub use tree::{Supervisor, TreeNode};
+pub use turn::{Observation, TraceId, Turn};

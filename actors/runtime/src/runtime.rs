@@ -1,0 +1,347 @@
+//! The runtime as its user holds it: started from a store and a tree, asked, and shut down.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use perennial_store::{Backend, SpaceGuard, decode, encode};
+use prometheus_client::registry::Registry;
+use ractor::{Actor, ActorRef};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::address::Address;
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::core::{Core, Intake, Observer, Parts};
+use crate::dead_letters::DeadLetters;
+use crate::durable::Durable;
+use crate::error::{AskError, RuntimeError, SendError};
+use crate::gate::{Accepted, Receipt, SendOptions};
+use crate::inflight::Inflight;
+use crate::limits::Limits;
+use crate::stats::Stats;
+use crate::supervisor::{Node, SupervisorActor, SupervisorMessage};
+use crate::table::TableReader;
+use crate::timers::TimerQueue;
+use crate::tree::{Supervisor, TreeNode, draw};
+use crate::turn::Outgoing;
+use crate::{housekeeping, recovery};
+
+/// What a runtime stands on.
+pub struct Options {
+    /// Bounds and retry behaviour.
+    pub limits: Limits,
+    /// The store; nobody else may write to it.
+    pub backend: Arc<dyn Backend>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// How often in a row the node ended without a shutdown, before this start.
+    pub unclean_ends: u32,
+    /// Where it is noted which actors run; without it a message that kills the process is not found
+    /// out.
+    pub inflight: Option<PathBuf>,
+    /// Receives what committed turns contribute to the metrics.
+    pub observer: Observer,
+    /// Watches the room on the store's disk.
+    pub space: Option<SpaceGuard>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Options").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// Options with default limits, that note nothing and observe nothing.
+    pub fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            limits: Limits::default(),
+            backend,
+            clock,
+            unclean_ends: 0,
+            inflight: None,
+            observer: Arc::new(|_| {}),
+            space: None,
+        }
+    }
+}
+
+/// One line of the readiness report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is checked.
+    pub name: String,
+    /// Whether it is in order.
+    pub ok: bool,
+    /// For people.
+    pub detail: String,
+}
+
+/// A running node's actors. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Runtime {
+    core: Arc<Core>,
+    root: ActorRef<SupervisorMessage>,
+    node: Arc<Node>,
+    ends: Arc<Mutex<Option<Ends>>>,
+}
+
+/// What a shutdown waits for.
+struct Ends {
+    root: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    committer: std::thread::JoinHandle<()>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Runtime").field("root", &self.node.name).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Takes the store over, recovers what was pending and starts the tree.
+    ///
+    /// # Errors
+    /// The store cannot be owned or read, a name is registered twice, or the tree does not start.
+    pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
+        let registry = tree.registry()?;
+        let epoch = options.backend.claim()?;
+        let (inflight, suspects) = open_inflight(options.inflight.as_deref());
+        let stats = Arc::new(Stats::default());
+        let failure = watch::Sender::new(None);
+        let failed = failure.clone();
+        let (committer, thread) = Committer::start(
+            options.backend.clone(),
+            epoch,
+            options.limits.commit_backlog_bytes,
+            stats.commits.clone(),
+            move |error| {
+                tracing::error!(%error, "a commit failed; the node stops");
+                failed.send_replace(Some(Arc::new(RuntimeError::Store(error))));
+            },
+        )
+        .map_err(|error| not_started("the committer", &error))?;
+        let core = Core::new(Parts {
+            backend: options.backend,
+            epoch,
+            clock: options.clock,
+            limits: options.limits,
+            committer,
+            kinds: registry.kinds,
+            pools: registry.pools,
+            inflight,
+            observer: options.observer,
+            stats,
+            failure,
+        });
+        recovery::recover(&core, &suspects)?;
+        recovery::be_careful(&core, options.unclean_ends);
+        Self::run(core, tree, options.space, thread).await
+    }
+
+    async fn run(
+        core: Arc<Core>,
+        tree: Supervisor,
+        space: Option<SpaceGuard>,
+        committer: std::thread::JoinHandle<()>,
+    ) -> Result<Self, RuntimeError> {
+        let plan = Arc::new(tree.plan(&core));
+        let node = plan.node.clone();
+        let actor = SupervisorActor { core: Arc::downgrade(&core), plan };
+        let (root, task) =
+            Actor::spawn(None, actor, ()).await.map_err(|error| not_started("the tree", &error))?;
+        node.set("running", core.now(), None);
+        let watched = tokio::spawn(watch_root(core.clone(), task));
+        let tasks = vec![
+            tokio::spawn(TimerQueue::run(core.clone())),
+            tokio::spawn(housekeeping::run(core.clone(), space)),
+        ];
+        let ends = Arc::new(Mutex::new(Some(Ends { root: watched, tasks, committer })));
+        Ok(Self { core, root, node, ends })
+    }
+
+    /// Sends a message; resolves when it would survive power loss.
+    ///
+    /// # Errors
+    /// [`SendError`] says whether it may be stored, and what to do.
+    pub async fn send<A: Durable>(
+        &self,
+        key: impl Into<String>,
+        message: &A::Message,
+    ) -> Result<Receipt, SendError> {
+        self.send_with::<A>(key, message, SendOptions::default()).await
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As for [`Runtime::send`].
+    pub async fn send_with<A: Durable>(
+        &self,
+        key: impl Into<String>,
+        message: &A::Message,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let outgoing = outgoing::<A>(key, message, &options)?;
+        match self.core.accept_message(outgoing, options.token).await? {
+            Accepted::New(id) => Ok(Receipt { id, repeated: false }),
+            Accepted::Before(receipt) => Ok(Receipt { id: receipt.id, repeated: true }),
+        }
+    }
+
+    /// Sends a message and waits for its turn's reply, which is given once it is durable.
+    ///
+    /// # Errors
+    /// [`AskError`] says whether the message was accepted, and what to do.
+    pub async fn ask<A: Durable, T: DeserializeOwned>(
+        &self,
+        key: impl Into<String>,
+        message: &A::Message,
+        timeout: Duration,
+    ) -> Result<T, AskError> {
+        self.ask_with::<A, T>(key, message, timeout, SendOptions::default()).await
+    }
+
+    /// The same, with options. Asked again under the same token, it gives the same reply.
+    ///
+    /// # Errors
+    /// As for [`Runtime::ask`].
+    pub async fn ask_with<A: Durable, T: DeserializeOwned>(
+        &self,
+        key: impl Into<String>,
+        message: &A::Message,
+        timeout: Duration,
+        options: SendOptions,
+    ) -> Result<T, AskError> {
+        let outgoing = outgoing::<A>(key, message, &options)?;
+        let asked = self.core.clone().ask_message(outgoing, options.token);
+        let answer = tokio::time::timeout(timeout, asked).await.map_err(|_| AskError::TimedOut)?;
+        decode(&answer?).map_err(|error| AskError::NoAnswer(error.to_string()))
+    }
+
+    /// Committed rows.
+    #[must_use]
+    pub fn tables(&self) -> TableReader {
+        TableReader::new(self.core.backend.clone())
+    }
+
+    /// The dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.core.clone())
+    }
+
+    /// The tree as it is now.
+    #[must_use]
+    pub fn tree(&self) -> TreeNode {
+        draw(&self.core, &self.node, None)
+    }
+
+    /// Registers the runtime's metrics; gauges are computed when they are read.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.core.stats.register(&self.core, registry);
+    }
+
+    /// Whether the store, the tree and the disk are in order.
+    #[must_use]
+    pub fn readiness(&self) -> Vec<Check> {
+        let failed = self.core.failure.borrow().as_ref().map(ToString::to_string);
+        let room = self.core.intake.load(Ordering::Relaxed) == Intake::Open as u8;
+        let stopping = self.core.is_stopping();
+        vec![
+            check("store", failed.is_none(), failed.as_deref().unwrap_or("commits")),
+            check("disk", room, if room { "has room" } else { "nearly full: new messages are refused" }),
+            check("node", !stopping, if stopping { "is shutting down" } else { "runs" }),
+        ]
+    }
+
+    /// Resolves when the store has failed or supervision has given up: the process must end.
+    pub async fn failed(&self) -> Arc<RuntimeError> {
+        let mut failure = self.core.failure.subscribe();
+        loop {
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return error;
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Stops in order: no new messages, sensors and actors down, what was done made durable, the
+    /// store closed. Effects under way get a moment to end; what does not is reconciled next time.
+    ///
+    /// # Errors
+    /// What was done and never acknowledged could not be made durable.
+    pub async fn shutdown(&self) -> Result<(), RuntimeError> {
+        let Some(ends) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        self.core.stopping.send_replace(true);
+        self.let_effects_end().await;
+        self.root.stop(Some("shutdown".to_owned()));
+        // Both end by themselves; a panic of theirs was reported when it happened.
+        let _ended = ends.root.await;
+        for task in ends.tasks {
+            let _ended = task.await;
+        }
+        self.core.committer.close();
+        let joined = tokio::task::spawn_blocking(move || ends.committer.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            return Err(not_started("the orderly end of the committer", &"it panicked"));
+        }
+        self.core.backend.close()?;
+        Ok(())
+    }
+
+    async fn let_effects_end(&self) {
+        let until = tokio::time::Instant::now() + self.core.limits.effect_grace;
+        while self.core.pools.values().any(|pool| pool.busy())
+            && tokio::time::Instant::now() < until
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn check(name: &str, ok: bool, detail: &str) -> Check {
+    Check { name: name.to_owned(), ok, detail: detail.to_owned() }
+}
+
+fn not_started(what: &str, why: &impl ToString) -> RuntimeError {
+    RuntimeError::Start { what: what.to_owned(), reason: why.to_string() }
+}
+
+/// The tree ends by itself only when its root has given up.
+async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
+    let ended = task.await;
+    if !core.is_stopping() {
+        let reason = ended.err().map_or("the root supervisor ended".to_owned(), |e| e.to_string());
+        core.fail(RuntimeError::Escalated(reason));
+    }
+}
+
+fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Vec<Address>) {
+    let Some(path) = path else { return (Inflight::none(), Vec::new()) };
+    Inflight::open(path).unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "running actors cannot be noted");
+        (Inflight::none(), Vec::new())
+    })
+}
+
+fn outgoing<A: Durable>(
+    key: impl Into<String>,
+    message: &impl Serialize,
+    options: &SendOptions,
+) -> Result<Outgoing, SendError> {
+    let payload = encode(message).map_err(|error| SendError::Refused(error.to_string()))?;
+    let to = Address::new(A::KIND.as_str(), key);
+    Ok(Outgoing { to, version: A::VERSION, payload, expires: options.expires })
+}

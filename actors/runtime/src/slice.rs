@@ -1,0 +1,131 @@
+//! Runs the turns of one slice on an actor's state: synchronous and without effects of its own.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use perennial_store::{Key, StoreError, Timestamp, decode};
+
+use crate::durable::{Durable, Failure};
+use crate::message::Envelope;
+use crate::table::{Overlay, RowView, scan_merged};
+use crate::turn::{Occasion, Ops, Turn};
+use crate::address::Address;
+
+/// One applied turn.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) envelope: Envelope,
+    pub(crate) ops: Ops,
+}
+
+/// What a slice did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) applied: Vec<Applied>,
+    /// The message that stopped the slice.
+    pub(crate) failed: Option<(Envelope, Failure)>,
+    /// What was not reached.
+    pub(crate) rest: Vec<Envelope>,
+}
+
+/// Rows as earlier turns of the slice left them.
+struct SliceView<'a> {
+    base: &'a dyn RowView,
+    overlay: &'a Overlay,
+}
+
+impl RowView for SliceView<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.overlay.get(key) {
+            Some(pending) => Ok(pending.clone()),
+            None => self.base.get(key),
+        }
+    }
+
+    fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        scan_merged(self.overlay, range, limit, |range, limit| self.base.scan(range, limit))
+    }
+}
+
+/// The actor whose slice it is, apart from its state.
+pub(crate) struct Host<'a, A: Durable> {
+    pub(crate) address: &'a Address,
+    pub(crate) settings: &'a A::Settings,
+    pub(crate) rows: &'a dyn RowView,
+    pub(crate) now: Timestamp,
+}
+
+impl<A: Durable> Host<'_, A> {
+    /// Applies `envelopes` in order, up to the first failure or stop. On return `state` is as after
+    /// the last applied turn.
+    pub(crate) fn run(&self, state: &mut A, envelopes: Vec<Envelope>) -> Outcome {
+        let before = state.clone();
+        let mut overlay = Overlay::new();
+        let mut applied: Vec<Applied> = Vec::with_capacity(envelopes.len());
+        let mut envelopes = envelopes.into_iter();
+        let mut failed = None;
+        for envelope in envelopes.by_ref() {
+            match self.turn(state, &overlay, &envelope) {
+                Ok(ops) => {
+                    overlay.extend(ops.rows.iter().map(|(key, value)| (key.clone(), value.clone())));
+                    let stops = ops.stop;
+                    applied.push(Applied { envelope, ops });
+                    if stops {
+                        break;
+                    }
+                }
+                Err(failure) => {
+                    // The failed turn may have changed the state half-way. Turns are pure, so running
+                    // the earlier ones again on the copy gives the state as before it.
+                    *state = self.again(before, &applied);
+                    failed = Some((envelope, failure));
+                    break;
+                }
+            }
+        }
+        Outcome { applied, failed, rest: envelopes.collect() }
+    }
+
+    fn again(&self, mut state: A, applied: &[Applied]) -> A {
+        let mut overlay = Overlay::new();
+        for turn in applied {
+            // It succeeded with the same inputs a moment ago. Were it impure and failed now, its
+            // change of state would be lost and its messages sent: that is the actor's defect.
+            if let Ok(ops) = self.turn(&mut state, &overlay, &turn.envelope) {
+                overlay.extend(ops.rows);
+            }
+        }
+        state
+    }
+
+    fn turn(&self, state: &mut A, overlay: &Overlay, envelope: &Envelope) -> Result<Ops, Failure> {
+        let message = &envelope.message;
+        if message.expires.is_some_and(|expires| expires < self.now) {
+            return Err(Failure::Reject("expired".to_owned()));
+        }
+        let body: A::Message = if message.version == A::VERSION {
+            decode(&message.payload).map_err(|error| Failure::Reject(error.to_string()))?
+        } else {
+            A::migrate_message(message.version, &message.payload)?
+        };
+        let occasion = Occasion {
+            address: self.address.clone(),
+            id: envelope.origin.id(),
+            source: envelope.origin.source(),
+            now: self.now,
+            attempt: envelope.attempts + 1,
+            trace: message.trace,
+        };
+        let view = SliceView { base: self.rows, overlay };
+        let turn = Turn::new(&occasion, self.settings, &view);
+        catch_unwind(AssertUnwindSafe(|| turn.run(state, body)))
+            .unwrap_or_else(|panic| Err(Failure::Retry(format!("panicked: {}", text(&*panic)))))
+    }
+}
+
+/// What a panic said.
+pub(crate) fn text(panic: &(dyn Any + Send)) -> &str {
+    let said = panic.downcast_ref::<&str>().copied();
+    said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

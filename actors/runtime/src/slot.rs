@@ -1,0 +1,168 @@
+//! One address while it has anything in memory: its inbox, whether it is active, and its figures.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use perennial_store::Timestamp;
+use ractor::ActorRef;
+use tokio::time::Instant;
+
+use crate::activation::Wake;
+use crate::address::Address;
+use crate::inbox::Inbox;
+use crate::policy::History;
+
+/// Where an address is in its life. Whatever the phase, messages are taken in.
+#[derive(Debug, Default)]
+pub(crate) enum Phase {
+    /// Nothing runs; the next message asks for an activation.
+    #[default]
+    Passive,
+    /// Its supervisor was asked to start it, or will start it after a back-off.
+    Starting,
+    /// A live actor handles its messages.
+    Active(ActorRef<Wake>),
+    /// Its supervisor gave it up; messages wait.
+    GivenUp,
+}
+
+impl Phase {
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Passive => "passive",
+            Self::Starting => "starting",
+            Self::Active(_) => "active",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct SlotState {
+    pub(crate) inbox: Inbox,
+    pub(crate) phase: Phase,
+    /// A wake-up is on its way or being served, so no other is needed.
+    pub(crate) awake: bool,
+    /// No slice starts before this: a back-off after a failed turn, or a pause of a fast sender.
+    pub(crate) not_before: Option<Instant>,
+    /// Counts activations: a unit of an earlier one is refused.
+    pub(crate) generation: u64,
+    /// An activation has begun and did not leave memory in order: the next one starts from the
+    /// store.
+    pub(crate) dirty: bool,
+    /// Position of the last unit of the actor itself.
+    pub(crate) last_position: u64,
+    /// Taken out of the map; whoever still holds the slot looks it up again.
+    pub(crate) retired: bool,
+    pub(crate) last_used: Instant,
+    pub(crate) restarts: u64,
+    pub(crate) history: History,
+    pub(crate) last_error: Option<String>,
+    pub(crate) turns: u64,
+    pub(crate) last_commit: Option<Timestamp>,
+    /// Messages of an actor that was running when the process died: attempts are counted first.
+    pub(crate) suspect: bool,
+}
+
+/// One address in memory.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) address: Address,
+    state: Mutex<SlotState>,
+}
+
+impl Slot {
+    fn new(address: Address) -> Self {
+        let state = SlotState {
+            inbox: Inbox::default(),
+            phase: Phase::Passive,
+            awake: false,
+            not_before: None,
+            generation: 0,
+            dirty: false,
+            last_position: 0,
+            retired: false,
+            last_used: Instant::now(),
+            restarts: 0,
+            history: History::default(),
+            last_error: None,
+            turns: 0,
+            last_commit: None,
+            suspect: false,
+        };
+        Self { address, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets no slice start for `pause`.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut state = self.lock();
+        state.not_before = Some(state.not_before.map_or(until, |before| before.max(until)));
+    }
+
+}
+
+/// All addresses that are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Mutex<HashMap<Address, Arc<Slot>>>);
+
+impl Slots {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Arc<Slot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `act` on the slot of `address`, made if it is not there.
+    pub(crate) fn with<T>(
+        &self,
+        address: &Address,
+        act: impl FnOnce(&Arc<Slot>, &mut SlotState) -> T,
+    ) -> T {
+        loop {
+            let slot = self.get_or_insert(address);
+            let mut state = slot.lock();
+            if !state.retired {
+                return act(&slot, &mut state);
+            }
+        }
+    }
+
+    fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(address) {
+            return slot.clone();
+        }
+        let slot = Arc::new(Slot::new(address.clone()));
+        slots.insert(address.clone(), slot.clone());
+        slot
+    }
+
+    pub(crate) fn get(&self, address: &Address) -> Option<Arc<Slot>> {
+        self.lock().get(address).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn of_kind(&self, kind: &str) -> Vec<Arc<Slot>> {
+        self.lock().values().filter(|slot| slot.address.kind() == kind).cloned().collect()
+    }
+
+    /// Forgets passive slots that hold nothing and whose commits are done.
+    pub(crate) fn retire(&self, committed: u64) {
+        self.lock().retain(|_, slot| {
+            let mut state = slot.lock();
+            let idle = matches!(state.phase, Phase::Passive)
+                && state.inbox.is_empty()
+                && state.last_position <= committed
+                && !state.suspect;
+            state.retired = idle;
+            !idle
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! Collections beside the state: ordered, typed rows written in the turn's own commit.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+
+use perennial_store::{Backend, CodecError, Key, StoreError, Tag, decode, encode, open, seal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Names a table and the type of its rows. The name and version are stored and never change.
+#[derive(Debug)]
+pub struct Table<R> {
+    name: &'static str,
+    version: u16,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R: Serialize + DeserializeOwned> Table<R> {
+    /// Names a table whose rows have this schema version.
+    #[must_use]
+    pub const fn new(name: &'static str, version: u16) -> Self {
+        Self { name, version, row: PhantomData }
+    }
+
+    /// The stored name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn key(&self, row: &(impl RowKey + ?Sized)) -> Key {
+        Key::row(self.name, &row.to_row_key())
+    }
+
+    pub(crate) fn range(&self, prefix: &[u8]) -> Range<Key> {
+        if prefix.is_empty() {
+            return Key::rows_all(self.name);
+        }
+        Key::rows(self.name, prefix..&successor(prefix))
+    }
+
+    pub(crate) fn seal(&self, key: &Key, row: &R) -> Result<Vec<u8>, CodecError> {
+        Ok(seal(key, Tag::Row, self.version, &encode(row)?))
+    }
+
+    pub(crate) fn open(&self, key: &Key, bytes: &[u8]) -> Result<R, StoreError> {
+        let record = open(key, bytes)?;
+        if record.version != self.version {
+            return Err(StoreError::Corrupted {
+                key: key.to_string(),
+                reason: format!("row version {}, expected {}", record.version, self.version),
+            });
+        }
+        decode(record.payload).map_err(|error| StoreError::Corrupted {
+            key: key.to_string(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// The first byte string that does not start with `prefix`.
+fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut next = prefix.to_vec();
+    while let Some(last) = next.pop() {
+        if last < u8::MAX {
+            next.push(last + 1);
+            return next;
+        }
+    }
+    vec![u8::MAX; prefix.len() + 1]
+}
+
+/// A row's place in its table: bytes whose order is the order of the rows.
+pub trait RowKey {
+    /// The key as bytes.
+    fn to_row_key(&self) -> Vec<u8>;
+}
+
+impl RowKey for str {
+    fn to_row_key(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+}
+
+impl RowKey for String {
+    fn to_row_key(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+}
+
+impl RowKey for u64 {
+    fn to_row_key(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+}
+
+/// Rows of one owner, numbered: all of `owner` in order under the prefix [`owner_prefix`].
+impl RowKey for (&str, u64) {
+    fn to_row_key(&self) -> Vec<u8> {
+        let mut key = owner_prefix(self.0);
+        key.extend_from_slice(&self.1.to_be_bytes());
+        key
+    }
+}
+
+/// The prefix shared by the rows of `owner` in a table keyed by `(owner, number)`.
+#[must_use]
+pub fn owner_prefix(owner: &str) -> Vec<u8> {
+    let mut key = owner.as_bytes().to_vec();
+    key.push(0);
+    key
+}
+
+/// Uncommitted rows laid over stored ones: `None` is a deletion.
+pub(crate) type Overlay = BTreeMap<Key, Option<Vec<u8>>>;
+
+/// Where a turn reads its rows: what is stored, and what earlier turns have written but not yet
+/// committed.
+pub(crate) trait RowView {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError>;
+    fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError>;
+}
+
+/// Merges `overlay` over the rows `base` returns for ever larger limits, until `limit` remain.
+pub(crate) fn scan_merged(
+    overlay: &Overlay,
+    range: Range<Key>,
+    limit: usize,
+    base: impl Fn(Range<Key>, usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError>,
+) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+    let changed: Vec<_> = overlay.range(range.clone()).collect();
+    let deleted = changed.iter().filter(|(_, value)| value.is_none()).count();
+    let mut rows: BTreeMap<Key, Vec<u8>> =
+        base(range, limit.saturating_add(deleted))?.into_iter().collect();
+    for (key, value) in changed {
+        match value {
+            Some(value) => rows.insert(key.clone(), value.clone()),
+            None => rows.remove(key),
+        };
+    }
+    Ok(rows.into_iter().take(limit).collect())
+}
+
+/// Reads committed rows from outside the actors: the facade's door to the tables. Blocks for a sync
+/// when what it read is not durable yet, because nothing leaves the node before that.
+#[derive(Clone, Debug)]
+pub struct TableReader {
+    backend: Arc<dyn Backend>,
+}
+
+impl TableReader {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// One committed row.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the row is corrupt or of another version.
+    pub fn get<R>(
+        &self,
+        table: &Table<R>,
+        key: &(impl RowKey + ?Sized),
+    ) -> Result<Option<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let key = table.key(key);
+        let row = self.backend.get(key.as_ref())?;
+        self.backend.settle()?;
+        row.map(|bytes| table.open(&key, &bytes)).transpose()
+    }
+
+    /// At most `limit` committed rows whose key starts with `prefix`, ascending.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn scan<R>(
+        &self,
+        table: &Table<R>,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let range = table.range(prefix);
+        let rows = self.backend.scan(&range.start..&range.end, limit)?;
+        self.backend.settle()?;
+        rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
+    }
+
+    /// The same, from the last row down.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn scan_back<R>(
+        &self,
+        table: &Table<R>,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let range = table.range(prefix);
+        let rows = self.backend.scan_back(&range.start..&range.end, limit)?;
+        self.backend.settle()?;
+        rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
+    }
+}

@@ -1,0 +1,18 @@
+//! The runtime's contract, promise by promise, through its public API on real and faulty stores.
+//!
+//! A new test belongs to the module of the promise it shows.
+
+#![expect(missing_docs, reason = "tests are sentences already")]
+
+mod acceptance;
+mod backpressure;
+mod dead_letters;
+mod effects;
+mod model;
+mod order;
+mod quarantine;
+mod sensors;
+mod supervision;
+mod tables;
+mod timers;
+mod world;

@@ -1,0 +1,43 @@
+//! Promise 5: first in, first out for each sender and receiver, across restarts.
+
+use crate::world::{Node, Told};
+
+#[tokio::test]
+async fn a_backlog_longer_than_the_window_is_handled_in_order() {
+    let (node, _) = Node::on_memory().await;
+    let notes: Vec<String> = (0..500).map(|n| n.to_string()).collect();
+    for note in &notes {
+        let told = Told::Note(note.clone());
+        let runtime = node.runtime.clone();
+        // Not awaited one by one, so that they pile up; begun in order.
+        runtime.send::<crate::world::Account>("a", &told).await.unwrap();
+    }
+    let state = node.until("a", |account| account.told.len() == 500).await;
+    assert_eq!(state.told, notes);
+}
+
+#[tokio::test]
+async fn a_failing_message_keeps_those_behind_it_waiting_in_order() {
+    let (node, _) = Node::on_memory().await;
+    for told in ["1", "2"] {
+        node.tell("a", Told::Note(told.to_owned())).await;
+    }
+    node.tell("a", Told::Fail("poison".to_owned())).await;
+    for told in ["3", "4"] {
+        node.tell("a", Told::Note(told.to_owned())).await;
+    }
+    let state = node.until("a", |account| account.told.len() == 4).await;
+    assert_eq!(state.told, ["1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn messages_from_one_actor_to_another_stay_in_order_over_a_spilled_window() {
+    let (node, _) = Node::on_memory().await;
+    // The receiver is held up by a poison message while the sender floods it.
+    node.tell("b", Told::Fail("slow".to_owned())).await;
+    for n in 1..=300 {
+        node.tell("a", Told::Transfer { amount: n, path: vec!["b".to_owned()] }).await;
+    }
+    let total = (1..=300).sum::<i64>();
+    node.until("b", |account| account.balance == total).await;
+}

@@ -1,0 +1,84 @@
+//! Promise 7: timers are stored, never early, and fire after a restart.
+
+use std::time::Duration;
+
+use crate::world::{Node, Told, eventually};
+
+fn remind(name: &str, after_ms: u64, note: &str) -> Told {
+    Told::Remind { name: name.to_owned(), after_ms, note: note.to_owned() }
+}
+
+#[tokio::test]
+async fn a_timer_fires_when_due_and_not_before() {
+    let (node, _) = Node::on_memory().await;
+    node.tell("a", remind("t", 60_000, "late")).await;
+    node.clock.advance(Duration::from_millis(59_999));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(node.state("a").await.told.is_empty());
+    node.clock.advance(Duration::from_millis(1));
+    node.until("a", |account| account.told == ["late"]).await;
+}
+
+#[tokio::test]
+async fn a_timer_that_fell_due_while_the_node_was_down_fires_once_after_the_start() {
+    let (node, backend) = Node::on_memory().await;
+    node.tell("a", remind("t", 60_000, "x")).await;
+    node.runtime.shutdown().await.unwrap();
+    node.clock.advance(Duration::from_secs(3600));
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.told == ["x"]).await;
+    node.runtime.shutdown().await.unwrap();
+    let node = node.again(&backend).await;
+    assert_eq!(node.state("a").await.told, ["x"]);
+}
+
+#[tokio::test]
+async fn a_timer_of_an_actor_nobody_talks_to_wakes_it() {
+    let (node, backend) = Node::on_memory().await;
+    node.tell("a", remind("t", 1000, "woken")).await;
+    node.runtime.shutdown().await.unwrap();
+    let node = node.again(&backend).await;
+    node.clock.advance(Duration::from_secs(2));
+    eventually("the actor handles its timer", async || {
+        let handled = node.settings.handled.load(std::sync::atomic::Ordering::SeqCst);
+        (handled > 0).then_some(())
+    })
+    .await;
+    assert_eq!(node.state("a").await.told, ["woken"]);
+}
+
+#[tokio::test]
+async fn a_cancelled_timer_never_fires_and_a_replaced_one_fires_as_replaced() {
+    let (node, _) = Node::on_memory().await;
+    node.tell("a", remind("gone", 1000, "never")).await;
+    node.tell("a", remind("moved", 1000, "early")).await;
+    node.tell("a", Told::Cancel("gone".to_owned())).await;
+    node.tell("a", remind("moved", 5000, "right")).await;
+    node.clock.advance(Duration::from_secs(10));
+    let state = node.until("a", |account| !account.told.is_empty()).await;
+    assert_eq!(state.told, ["right"]);
+}
+
+#[tokio::test]
+async fn missed_ticks_of_a_periodic_timer_are_one() {
+    let (node, backend) = Node::on_memory().await;
+    node.tell("a", Told::Tick { name: "tick".to_owned(), every_ms: 1000 }).await;
+    node.runtime.shutdown().await.unwrap();
+    node.clock.advance(Duration::from_millis(10_500));
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.told.len() == 1).await;
+    node.clock.advance(Duration::from_millis(500));
+    node.until("a", |account| account.told.len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_stopped_actor_begins_anew_without_its_timers() {
+    let (node, _) = Node::on_memory().await;
+    node.tell("a", Told::Add(5)).await;
+    node.tell("a", remind("t", 1000, "never")).await;
+    node.tell("a", Told::Stop).await;
+    node.clock.advance(Duration::from_secs(10));
+    node.tell("a", Told::Add(1)).await;
+    let state = node.state("a").await;
+    assert_eq!((state.balance, state.told.len()), (1, 0));
+}

@@ -1,0 +1,341 @@
+//! A small world of actors for the tests, and a node of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use perennial_runtime::{
+    Attempt, Durable, Effect, EffectError, EffectPolicy, Failure, Finished, Kind, ManualClock,
+    Options, Performer, Reconciliation, Runtime, Supervisor, Table, Timestamp, Turn, Undone,
+};
+use perennial_store::{Backend, MemoryBackend};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An account: adds, sends on, fails on demand, keeps a log of what it was told in a table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    pub balance: i64,
+    pub told: Vec<String>,
+    pub outcomes: Vec<String>,
+    failures: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Told {
+    Add(i64),
+    Note(String),
+    /// Moves money, leaving the rest of the way for it to go.
+    Transfer { amount: i64, path: Vec<String> },
+    Balance,
+    State,
+    Fail(String),
+    Panic,
+    /// Changes the state, then fails.
+    ChangeAndFail,
+    /// Kills the process the first time, in `settings.lethal`.
+    Lethal,
+    Restart,
+    Escalate,
+    Remind { name: String, after_ms: u64, note: String },
+    Tick { name: String, every_ms: u64 },
+    Cancel(String),
+    Perform(Deed),
+    Done(Finished<Deed>),
+    Put(String, String),
+    Rows,
+    SendToNobody,
+    Stop,
+}
+
+impl From<Finished<Deed>> for Told {
+    fn from(finished: Finished<Deed>) -> Self {
+        Self::Done(finished)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Nobody;
+
+pub const NOTES: Table<String> = Table::new("notes", 1);
+
+impl Durable for Account {
+    const KIND: Kind = Kind::new("account");
+    type Message = Told;
+    type Settings = Arc<Settings>;
+
+    fn handle(&mut self, message: Told, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        turn.settings().handled.fetch_add(1, Ordering::SeqCst);
+        match message {
+            Told::Add(amount) => self.balance += amount,
+            Told::Note(note) => self.told.push(note),
+            Told::Transfer { amount, mut path } => {
+                if path.is_empty() {
+                    self.balance += amount;
+                } else {
+                    let next = path.remove(0);
+                    turn.send::<Self>(next, &Told::Transfer { amount, path });
+                }
+            }
+            Told::Balance => turn.reply(&self.balance),
+            Told::State => turn.reply(&*self),
+            Told::Fail(why) => return Err(Failure::Retry(why)),
+            Told::Panic => panic!("told to"),
+            Told::ChangeAndFail => {
+                self.balance += 1_000_000;
+                return Err(Failure::Reject("changed my mind".to_owned()));
+            }
+            Told::Lethal => (turn.settings().lethal)(),
+            Told::Restart => return Err(Failure::Restart("asked to".to_owned())),
+            Told::Escalate => return Err(Failure::Escalate("asked to".to_owned())),
+            Told::Remind { name, after_ms, note } => {
+                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Note(note));
+            }
+            Told::Tick { name, every_ms } => {
+                turn.send_every(Duration::from_millis(every_ms), &name, &Told::Note(name.clone()));
+            }
+            Told::Cancel(name) => turn.cancel(&name),
+            Told::Perform(deed) => drop(turn.perform(&deed)),
+            Told::Done(finished) => self.outcomes.push(match finished.result {
+                Ok(outcome) => outcome,
+                Err(Undone::Failed(why)) => format!("failed: {why}"),
+                Err(Undone::Expired(_)) => "expired".to_owned(),
+                Err(Undone::Unknown(_)) => "unknown".to_owned(),
+            }),
+            Told::Put(key, value) => {
+                let before = turn.get(&NOTES, &key)?.unwrap_or_default();
+                turn.put(&NOTES, &key, &(before + &value));
+            }
+            Told::Rows => {
+                let rows = turn.scan(&NOTES, &[], 100)?;
+                turn.reply(&rows);
+            }
+            Told::SendToNobody => turn.send::<Unregistered>("x", &()),
+            Told::Stop => turn.stop(),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Unregistered;
+
+impl Durable for Unregistered {
+    const KIND: Kind = Kind::new("unregistered");
+    type Message = ();
+    type Settings = ();
+    fn handle(&mut self, (): (), _: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+pub struct Settings {
+    /// Calls of `handle`, also those that failed.
+    pub handled: AtomicU32,
+    pub lethal: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { handled: AtomicU32::new(0), lethal: Box::new(|| {}) }
+    }
+}
+
+/// Something done to the [`Outside`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    pub name: String,
+    pub lane: Option<String>,
+    pub attempts: u32,
+    pub expires: Option<Timestamp>,
+    pub keep: bool,
+}
+
+impl Deed {
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), lane: None, attempts: 3, expires: None, keep: false }
+    }
+}
+
+impl Effect for Deed {
+    const NAME: &'static str = "deed";
+    type Owner = Account;
+    type Outcome = String;
+
+    fn lane(&self) -> Option<String> {
+        self.lane.clone()
+    }
+
+    fn policy(&self) -> EffectPolicy {
+        EffectPolicy {
+            timeout: Duration::from_millis(500),
+            attempts: self.attempts,
+            backoff_base: Duration::from_millis(1),
+            backoff_cap: Duration::from_millis(5),
+            expires: self.expires,
+            keep_failures: self.keep,
+        }
+    }
+}
+
+/// The world outside the node: what was done to it, under which key, and how it answers.
+#[derive(Clone, Default)]
+pub struct Outside {
+    pub done: Arc<Mutex<Vec<(String, String)>>>,
+    pub behaviour: Arc<std::sync::Mutex<Behaviour>>,
+    pub asked: Arc<AtomicU32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum Behaviour {
+    #[default]
+    Works,
+    /// Fails this often, then works.
+    Fails(u32),
+    FailsForGood,
+    /// Does it and never answers.
+    DoesAndHangs,
+    /// Never answers and does nothing.
+    Hangs,
+    Panics,
+}
+
+impl Outside {
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    pub async fn names(&self) -> Vec<String> {
+        self.done.lock().await.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Performer<Deed> for Outside {
+    async fn perform(&self, deed: &Deed, attempt: &Attempt) -> Result<String, EffectError> {
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        let done = (deed.name.clone(), attempt.key.to_string());
+        match behaviour {
+            Behaviour::Works => {
+                self.done.lock().await.push(done);
+                Ok(format!("did {}", deed.name))
+            }
+            Behaviour::Fails(0) => {
+                self.behave(Behaviour::Works);
+                Err(EffectError::transient("the last time"))
+            }
+            Behaviour::Fails(left) => {
+                self.behave(Behaviour::Fails(left - 1));
+                Err(EffectError::transient("not yet"))
+            }
+            Behaviour::FailsForGood => Err(EffectError::permanent("never")),
+            Behaviour::DoesAndHangs => {
+                self.done.lock().await.push(done);
+                std::future::pending().await
+            }
+            Behaviour::Hangs => std::future::pending().await,
+            Behaviour::Panics => {
+                self.behave(Behaviour::Works);
+                panic!("told to")
+            }
+        }
+    }
+
+    async fn reconcile(&self, deed: &Deed, attempt: &Attempt) -> Reconciliation<String> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let done = self.done.lock().await;
+        if done.iter().any(|(_, key)| key == attempt.key.as_str()) {
+            Reconciliation::Done(format!("found {} done", deed.name))
+        } else {
+            Reconciliation::NotDone
+        }
+    }
+}
+
+/// A node of accounts.
+pub struct Node {
+    pub runtime: Runtime,
+    pub outside: Outside,
+    pub clock: ManualClock,
+    pub settings: Arc<Settings>,
+}
+
+pub fn clock() -> ManualClock {
+    ManualClock::at(Timestamp::from_micros(1_000_000_000_000))
+}
+
+pub fn options(backend: Arc<dyn Backend>, clock: &ManualClock) -> Options {
+    let mut options = Options::new(backend, Arc::new(clock.clone()));
+    options.limits.retry_base = Duration::from_millis(1);
+    options.limits.retry_cap = Duration::from_millis(5);
+    options.limits.effect_grace = Duration::ZERO;
+    options
+}
+
+pub async fn start(options: Options, clock: ManualClock, outside: Outside) -> Node {
+    let settings = Arc::new(Settings::default());
+    start_with(options, clock, outside, settings).await
+}
+
+pub async fn start_with(
+    options: Options,
+    clock: ManualClock,
+    outside: Outside,
+    settings: Arc<Settings>,
+) -> Node {
+    let tree = Supervisor::new("bank")
+        .actors::<Account>(settings.clone())
+        .performer::<Deed, _>(outside.clone());
+    let runtime = Runtime::start(options, tree).await.unwrap();
+    Node { runtime, outside, clock, settings }
+}
+
+impl Node {
+    pub async fn on_memory() -> (Self, MemoryBackend) {
+        let backend = MemoryBackend::new();
+        let clock = clock();
+        let options = options(Arc::new(backend.clone()), &clock);
+        (start(options, clock, Outside::default()).await, backend)
+    }
+
+    /// The same world on the same image, started again.
+    pub async fn again(&self, backend: &MemoryBackend) -> Self {
+        let options = options(Arc::new(backend.clone()), &self.clock);
+        start(options, self.clock.clone(), self.outside.clone()).await
+    }
+
+    pub async fn tell(&self, key: &str, told: Told) {
+        self.runtime.send::<Account>(key, &told).await.unwrap();
+    }
+
+    pub async fn state(&self, key: &str) -> Account {
+        self.runtime.ask::<Account, Account>(key, &Told::State, PATIENCE).await.unwrap()
+    }
+
+    /// Waits until the account is as wished.
+    pub async fn until(&self, key: &str, wished: impl Fn(&Account) -> bool) -> Account {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let state = self.state(key).await;
+            if wished(&state) {
+                return state;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{key} is {state:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Waits until `probe` gives something.
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

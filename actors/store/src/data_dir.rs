@@ -1,0 +1,236 @@
+//! The data directory: one owner, one format, and whether the last owner ended in order.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::{StoreError, files};
+
+/// What the file `FORMAT` says for data that this version reads and writes.
+const FORMAT: &str = "perennial 1";
+
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "LOCK";
+const RUNNING_FILE: &str = "RUNNING";
+
+/// An open data directory, locked for this process until dropped.
+///
+/// - `FORMAT` names the version of everything in the directory and is checked before anything is touched.
+/// - `LOCK` is locked by the process that owns the directory, and holds its process id.
+/// - `RUNNING` exists from opening until [`DataDir::mark_clean`]; finding it means that the last owner was
+///   killed, crashed or lost power. It holds how many owners in a row ended like that.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    unclean_ends: u32,
+    /// Keeps the lock.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the directory at `path`, and creates it (mode 0700) if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NewerFormat`] if it holds anything but this version's data, and
+    /// [`StoreError::Locked`] if another process, or this one, has it open. Neither changes anything.
+    pub fn open(path: &Path) -> Result<DataDir, StoreError> {
+        check_format(path)?;
+        files::create_dir(path)?;
+        let lock = lock(path)?;
+        // Again under the lock: another process may have been first.
+        if check_format(path)? == Format::Absent {
+            files::replace(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes())?;
+        }
+        let running = path.join(RUNNING_FILE);
+        let unclean_ends = unclean_ends(&running)?;
+        mark_running(path, &running, unclean_ends)?;
+        Ok(DataDir {
+            path: path.to_owned(),
+            unclean_ends,
+            _lock: lock,
+        })
+    }
+
+    /// Locks an existing directory for reading; says nothing about running or ending.
+    pub(crate) fn lock_existing(path: &Path) -> Result<File, StoreError> {
+        match check_format(path)? {
+            Format::Known => lock(path),
+            Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
+                io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
+            )),
+        }
+    }
+
+    /// Tells whether the last owner ended without [`DataDir::mark_clean`].
+    pub fn was_unclean(&self) -> bool {
+        self.unclean_ends > 0
+    }
+
+    /// Returns how many owners in a row ended without [`DataDir::mark_clean`], up to this one.
+    pub fn unclean_ends(&self) -> u32 {
+        self.unclean_ends
+    }
+
+    /// Records durably that this owner ended in order, and lets go of the directory.
+    ///
+    /// Called last: when everything is stored and closed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`]; the next owner then takes this end for an unclean one.
+    pub fn mark_clean(self) -> Result<(), StoreError> {
+        files::remove(&self.path.join(RUNNING_FILE))
+    }
+
+    /// Returns the directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the directory of the embedded store.
+    pub fn store_dir(&self) -> PathBuf {
+        store_dir(&self.path)
+    }
+
+    /// Returns the file that names the messages being handled.
+    pub fn inflight_path(&self) -> PathBuf {
+        self.path.join("inflight")
+    }
+
+    /// Returns the file that reserves disk space; [`crate::SpaceGuard`] uses the same one.
+    pub fn ballast_path(&self) -> PathBuf {
+        ballast_path(&self.path)
+    }
+}
+
+pub(crate) fn store_dir(data: &Path) -> PathBuf {
+    data.join("store")
+}
+
+pub(crate) fn ballast_path(data: &Path) -> PathBuf {
+    data.join("ballast")
+}
+
+#[derive(PartialEq, Eq)]
+enum Format {
+    Absent,
+    Known,
+}
+
+/// Reads the format without changing anything.
+fn check_format(path: &Path) -> Result<Format, StoreError> {
+    let unknown = |found: String| StoreError::NewerFormat {
+        path: path.to_owned(),
+        found,
+        known: FORMAT.to_owned(),
+    };
+    match fs::read(path.join(FORMAT_FILE)) {
+        Ok(content) if content == format!("{FORMAT}\n").as_bytes() => Ok(Format::Known),
+        Ok(content) => {
+            // A foreign file may hold anything; a version fits in a few words.
+            let text = String::from_utf8_lossy(&content);
+            let line = text.lines().next().unwrap_or_default();
+            Err(unknown(
+                line.chars()
+                    .filter(|char| !char.is_control())
+                    .take(40)
+                    .collect(),
+            ))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match foreign_entry(path)? {
+            Some(name) => Err(unknown(format!("none, but there is {name}"))),
+            None => Ok(Format::Absent),
+        },
+        Err(error) => Err(StoreError::io(format!(
+            "read the format of {}",
+            path.display()
+        ))(error)),
+    }
+}
+
+/// Finds something in a directory without a format that an interrupted first opening cannot have left,
+/// so that a mistyped path never makes a data directory of somebody's files.
+fn foreign_entry(path: &Path) -> Result<Option<String>, StoreError> {
+    let find = || -> io::Result<Option<String>> {
+        for entry in fs::read_dir(path)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !matches!(name.as_str(), LOCK_FILE | "FORMAT.new" | "lost+found") {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    };
+    match find() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map_err(StoreError::io(format!("list {}", path.display()))),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = path.join(LOCK_FILE);
+    let attempted = || format!("lock {}", file.display());
+    let mut lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&file)
+        .map_err(|error| StoreError::io(attempted())(error))?;
+    match lock.try_lock() {
+        Ok(()) => {
+            let written = write_pid(&mut lock);
+            written.map_err(|error| StoreError::io(attempted())(error))?;
+            Ok(lock)
+        }
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: path.to_owned(),
+            holder: holder(&mut lock),
+        }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io(attempted())(error)),
+    }
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    match lock
+        .read_to_string(&mut text)
+        .ok()
+        .and_then(|_| text.trim().parse::<u32>().ok())
+    {
+        Some(pid) => format!("pid {pid}"),
+        None => "another process".to_owned(),
+    }
+}
+
+/// Writes the marker; on a full disk by giving up the ballast, without which no node could start there.
+fn mark_running(path: &Path, running: &Path, unclean_ends: u32) -> Result<(), StoreError> {
+    let content = format!("{unclean_ends}\n");
+    match files::replace(running, content.as_bytes()) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+            files::remove(&ballast_path(path))?;
+            files::replace(running, content.as_bytes())
+        }
+        result => result,
+    }
+}
+
+/// Counts unclean ends, the last one included if the marker is there.
+fn unclean_ends(running: &Path) -> Result<u32, StoreError> {
+    match fs::read_to_string(running) {
+        Ok(text) => Ok(text.trim().parse::<u32>().unwrap_or(0).saturating_add(1)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(StoreError::io(format!("read {}", running.display()))(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The command line.
+
+mod local;
+mod remote;
+mod show;
+mod table;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Sources};
+use crate::exit::{Exit, Failure};
+
+/// A supervised, durable node that watches the local Docker engine and heals what breaks in it.
+#[derive(Debug, Parser)]
+#[command(name = "perennial", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What to run the node with; options win over the environment, and that over the file.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// A configuration file [default: none, every option at its default]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory that holds everything the node must not forget
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the node (also without any command)
+    Run(RunArgs),
+    /// Check a configuration file and exit; 78 if it is refused
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print the configuration in force, secrets left out
+    DumpConfig {
+        /// A configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Verify every record of a data directory that no node uses
+    CheckData {
+        /// The data directory
+        dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a node whether it is ready; exit code 1 if it is not
+    Health {
+        /// Ask only whether it answers
+        #[arg(long)]
+        live: bool,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Show the actors of a node
+    Tree(NodeArgs),
+    /// Show the containers a node watches
+    Containers(NodeArgs),
+    /// Show incidents, or one of them with its journal
+    Incidents {
+        /// Only this one, with everything that happened in it
+        id: Option<String>,
+        /// Only those in this status
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those this bad
+        #[arg(long)]
+        severity: Option<String>,
+        /// At most so many, the newest
+        #[arg(long)]
+        limit: Option<u32>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Show what was done to containers, and whether the record of it is intact
+    Actions {
+        /// At most so many, the newest
+        #[arg(long)]
+        limit: Option<u32>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Show, redrive or discard messages that were given up
+    DeadLetters {
+        #[command(subcommand)]
+        action: DeadLetters,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetters {
+    /// List them
+    List(NodeArgs),
+    /// Show one
+    Show {
+        /// Its id, such as 12-3
+        id: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Send one again
+    Redrive {
+        /// Its id, such as 12-3
+        id: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Delete one
+    Discard {
+        /// Its id, such as 12-3
+        id: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// Which node to speak to, and how to show its answer.
+#[derive(Clone, Debug, Args)]
+struct NodeArgs {
+    /// The node's address [default: where the configuration says that it listens]
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+    /// The node's token; other users can see it in the list of processes
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// A file with the node's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The node's configuration file, for its address and token
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the node's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cli {
+    /// Executes the command line, with `run` for running a node.
+    ///
+    /// # Errors
+    /// What went wrong, with the exit code for it.
+    pub fn execute(
+        self,
+        run: impl FnOnce(Config) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.command {
+            None => run(self.run.config()?),
+            Some(Command::Run(args)) => run(args.config()?),
+            Some(Command::CheckConfig { file }) => local::check_config(file),
+            Some(Command::DumpConfig { config }) => local::dump_config(config),
+            Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),
+            Some(remote) => remote::execute(remote),
+        }
+    }
+}
+
+impl RunArgs {
+    fn config(self) -> Result<Config, ConfigError> {
+        let mut sources = Sources::of_process(self.config);
+        let data_dir = self.data_dir.map(|dir| dir.display().to_string());
+        sources.options.extend(data_dir.map(|dir| ("store.data_dir", dir)));
+        sources.options.extend(self.listen.map(|listen| ("http.listen", listen.to_string())));
+        Config::load(&sources)
+    }
+}
+
+/// Writes to the standard output. A reader that has gone away wants no more, which is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n')) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("the answer could not be printed: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn running_is_the_default() {
+        let cli = Cli::try_parse_from(["perennial", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.listen, Some(([127, 0, 0, 1], 0).into()));
+    }
+}

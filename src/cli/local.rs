@@ -1,0 +1,60 @@
+//! Commands that need no node.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::print;
+use super::table::Table;
+use crate::config::{Config, Sources};
+use crate::exit::{Exit, Failure};
+
+/// Judges the file by itself: without the environment, which another machine does not have.
+pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
+    let name = file.display().to_string();
+    let config = Config::load(&Sources { file: Some(file), ..Sources::default() })?;
+    let warnings = config.warnings();
+    for warning in &warnings {
+        // Standard error may be closed, which is no reason to fail.
+        drop(writeln!(io::stderr().lock(), "warning: {warning}"));
+    }
+    match warnings.len() {
+        0 => print(&format!("{name} is valid")),
+        1 => print(&format!("{name} is valid, with 1 warning")),
+        count => print(&format!("{name} is valid, with {count} warnings")),
+    }
+}
+
+pub(super) fn dump_config(file: Option<PathBuf>) -> Result<(), Failure> {
+    let config = Config::load(&Sources::of_process(file))?;
+    let text = config.to_toml().map_err(|error| Failure::new(Exit::Software, error))?;
+    print(&text)
+}
+
+pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
+    let report = perennial_store::check_data(dir)?;
+    let damaged = &report.corrupted;
+    if json {
+        let corrupted: Vec<_> =
+            damaged.iter().map(|(key, reason)| json!({ "key": key, "reason": reason })).collect();
+        let report = json!({
+            "records": report.records,
+            "bytes": report.bytes,
+            "corrupted": corrupted,
+        });
+        print(&format!("{report:#}"))?;
+    } else {
+        print(&format!("{} records, {} bytes, {} corrupt", report.records, report.bytes, damaged.len()))?;
+        if !damaged.is_empty() {
+            let mut table = Table::new(&["KEY", "REASON"]);
+            damaged.iter().for_each(|(key, reason)| table.row([key.clone(), reason.clone()]));
+            print(&table.to_string())?;
+        }
+    }
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let why = format!("{} records are corrupt; restore {} from a backup", damaged.len(), dir.display());
+    Err(Failure::new(Exit::Data, why))
+}

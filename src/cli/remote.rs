@@ -1,0 +1,167 @@
+//! Commands that speak to a running node.
+
+use std::future::Future;
+use std::path::Path;
+
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{Command, DeadLetters, NodeArgs, print, show};
+use crate::client::{Client, ClientError};
+use crate::config::{Config, Secret, Sources};
+use crate::exit::{Exit, Failure};
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Address(_) => Exit::Usage,
+            ClientError::Unreachable { .. } | ClientError::Foreign { .. } => Exit::Unavailable,
+            ClientError::Refused { .. } => Exit::Failed,
+        };
+        let hint = match &error {
+            ClientError::Refused { status: StatusCode::UNAUTHORIZED, .. } => {
+                "; set PERENNIAL__HTTP__TOKEN or name a file with --token-file"
+            }
+            ClientError::Address(_)
+            | ClientError::Unreachable { .. }
+            | ClientError::Foreign { .. }
+            | ClientError::Refused { .. } => "",
+        };
+        Self::new(exit, format!("{error}{hint}"))
+    }
+}
+
+/// How an answer is shown to a person.
+type Show = fn(&Value) -> String;
+
+pub(super) fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Health { live, node } => wait_for(health(live, node)),
+        Command::Tree(node) => wait_for(get(node, "/v1/tree".into(), show::tree)),
+        Command::Containers(node) => wait_for(get(node, "/v1/containers".into(), show::containers)),
+        Command::Incidents { id: Some(id), node, .. } => {
+            wait_for(get(node, format!("/v1/incidents/{}", escaped(&id)), show::incident))
+        }
+        Command::Incidents { id: None, status, severity, limit, node } => {
+            let limit = limit.map(|limit| limit.to_string());
+            let query = query(&[("status", status), ("severity", severity), ("limit", limit)]);
+            wait_for(get(node, format!("/v1/incidents{query}"), show::incidents))
+        }
+        Command::Actions { limit, node } => {
+            let query = query(&[("limit", limit.map(|limit| limit.to_string()))]);
+            wait_for(get(node, format!("/v1/actions{query}"), show::actions))
+        }
+        Command::DeadLetters { action } => dead_letters(action),
+        Command::Run(_)
+        | Command::CheckConfig { .. }
+        | Command::DumpConfig { .. }
+        | Command::CheckData { .. } => {
+            Err(Failure::new(Exit::Software, "this command does not speak to a node"))
+        }
+    }
+}
+
+fn dead_letters(action: DeadLetters) -> Result<(), Failure> {
+    let path = |id: &str| format!("/v1/dead-letters/{}", escaped(id));
+    match action {
+        DeadLetters::List(node) => {
+            wait_for(get(node, "/v1/dead-letters".into(), show::dead_letters))
+        }
+        DeadLetters::Show { id, node } => wait_for(get(node, path(&id), show::dead_letter)),
+        DeadLetters::Redrive { id, node } => {
+            let path = format!("{}/redrive", path(&id));
+            wait_for(change(node, Method::POST, path, format!("{id} was sent again")))
+        }
+        DeadLetters::Discard { id, node } => {
+            wait_for(change(node, Method::DELETE, path(&id), format!("{id} was discarded")))
+        }
+    }
+}
+
+fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::new(Exit::Software, format!("could not start: {error}")))?;
+    runtime.block_on(work)
+}
+
+async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
+    let answer = client(&node)?.call(Method::GET, &path).await?;
+    if node.json { print(&format!("{answer:#}")) } else { print(&show(&answer)) }
+}
+
+async fn change(
+    node: NodeArgs,
+    method: Method,
+    path: String,
+    done: String,
+) -> Result<(), Failure> {
+    client(&node)?.call(method, &path).await?;
+    if node.json { print("{}") } else { print(&done) }
+}
+
+async fn health(live: bool, node: NodeArgs) -> Result<(), Failure> {
+    let path = if live { "/livez" } else { "/readyz?verbose" };
+    let (status, text) = client(&node)?.text(path).await?;
+    if node.json {
+        let lines: Vec<&str> = text.lines().collect();
+        print(&format!("{:#}", serde_json::json!({ "ok": status.is_success(), "lines": lines })))?;
+    } else {
+        print(&text)?;
+    }
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, format!("the node answered {status}")))
+}
+
+/// The node that the options name, or else the one that the configuration describes.
+fn client(node: &NodeArgs) -> Result<Client, Failure> {
+    let config = Config::load(&Sources::of_process(node.config.clone()))?;
+    let token = match (&node.token, &node.token_file) {
+        (Some(token), _) => Secret::new(token.clone()),
+        (None, Some(file)) => token_in(file)?,
+        (None, None) => config.http.token,
+    };
+    Ok(match &node.node {
+        Some(url) => Client::new(url, token)?,
+        None => Client::of_listener(config.http.listen, token),
+    })
+}
+
+fn token_in(file: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let why = format!("the token file {} cannot be read: {error}", file.display());
+        Failure::new(Exit::Usage, why)
+    })?;
+    Ok(Secret::new(text.trim()))
+}
+
+fn query(parameters: &[(&str, Option<String>)]) -> String {
+    let set = parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let pairs: Vec<String> =
+        set.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// Text as part of a URL.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let escape = |byte: u8| {
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_becomes_a_query() {
+        let limit = Some("5".to_owned());
+        assert_eq!(query(&[("status", None), ("limit", limit)]), "?limit=5");
+        assert_eq!(query(&[("status", None)]), "");
+        assert_eq!(query(&[("status", Some("a b/c".into()))]), "?status=a%20b%2Fc");
+    }
+}

@@ -1,0 +1,205 @@
+//! A node's answers for people: aligned tables, short ids, the newest first.
+
+use serde_json::Value;
+
+use super::table::Table;
+
+/// Digits of a container's id that are enough for people.
+const SHORT_ID: usize = 12;
+
+pub(super) fn tree(tree: &Value) -> String {
+    let head = ["ACTOR", "STATE", "STRATEGY", "RESTARTS", "MAILBOX", "OLDEST", "TURNS", "LAST ERROR"];
+    let mut table = Table::new(&head);
+    add_branch(&mut table, tree, 0);
+    table.to_string()
+}
+
+fn add_branch(table: &mut Table, node: &Value, depth: usize) {
+    let oldest = node["oldest_message_age_seconds"].as_f64();
+    // Figure spaces, which the table does not take for white space to be trimmed.
+    let indent = "\u{2007}\u{2007}".repeat(depth);
+    table.row([
+        format!("{indent}{} {}", text(&node["kind"]), text(&node["key"])),
+        text(&node["state"]),
+        text(&node["strategy"]),
+        text(&node["restarts"]),
+        text(&node["mailbox_depth"]),
+        oldest.map_or_else(String::new, |age| format!("{age:.1} s")),
+        text(&node["turns"]),
+        text(&node["last_error"]),
+    ]);
+    for child in items(&node["children"]) {
+        add_branch(table, child, depth + 1);
+    }
+}
+
+pub(super) fn containers(answer: &Value) -> String {
+    let mut table =
+        Table::new(&["ID", "NAME", "STATE", "HEALTH", "CPU", "MEMORY", "MODE", "SYMPTOMS"]);
+    for row in items(&answer["items"]) {
+        table.row([
+            short(&row["id"]),
+            text(&row["name"]),
+            text(&row["state"]),
+            text(&row["health"]),
+            percent(&row["cpu"]),
+            percent(&row["memory"]),
+            text(&row["mode"]),
+            kinds(&row["symptoms"]),
+        ]);
+    }
+    table.to_string()
+}
+
+pub(super) fn incidents(answer: &Value) -> String {
+    let mut table =
+        Table::new(&["ID", "STATUS", "SEVERITY", "CONTAINER", "OPENED", "SYMPTOMS", "RULE"]);
+    for row in items(&answer["items"]) {
+        table.row([
+            text(&row["id"]),
+            text(&row["status"]),
+            text(&row["severity"]),
+            text(&row["container"]["name"]),
+            text(&row["opened_at"]),
+            kinds(&row["symptoms"]),
+            text(&row["diagnosis"]["rule"]),
+        ]);
+    }
+    table.to_string()
+}
+
+pub(super) fn incident(incident: &Value) -> String {
+    let mut table = Table::new(&["AT", "WHAT", "DETAIL"]);
+    for entry in items(&incident["journal"]) {
+        table.row([text(&entry["at"]), text(&entry["kind"]), step(entry)]);
+    }
+    let container = &incident["container"];
+    format!(
+        "{}  {}  {}  {} ({})\n{}\n\n{table}",
+        text(&incident["id"]),
+        text(&incident["status"]),
+        text(&incident["severity"]),
+        text(&container["name"]),
+        short(&container["id"]),
+        text(&incident["diagnosis"]["cause"]),
+    )
+}
+
+/// What a journal entry says beside its kind, on one line.
+fn step(entry: &Value) -> String {
+    match entry["kind"].as_str().unwrap_or_default() {
+        "gates" => items(&entry["gates"]).map(gate).collect::<Vec<_>>().join("; "),
+        "opened" | "reopened" => kinds(&entry["symptoms"]),
+        "evidence" => format!("{} lines of log", items(&entry["log"]).count()),
+        "diagnosed" => format!("{}: {}", text(&entry["verdict"]), text(&entry["cause"])),
+        _ => fields(entry, &["n", "at", "kind"]),
+    }
+}
+
+fn gate(gate: &Value) -> String {
+    let said = if gate["passed"] == true { "passed" } else { "HELD" };
+    format!("{} {said}: {}", text(&gate["gate"]), text(&gate["reason"]))
+}
+
+pub(super) fn actions(answer: &Value) -> String {
+    let mut table =
+        Table::new(&["N", "AT", "ACTION", "CONTAINER", "INCIDENT", "STAGE", "OUTCOME", "REASON"]);
+    for row in items(&answer["items"]) {
+        table.row([
+            text(&row["n"]),
+            text(&row["at"]),
+            text(&row["action"]),
+            text(&row["container"]["name"]),
+            text(&row["incident"]),
+            text(&row["stage"]),
+            text(&row["outcome"]),
+            text(&row["reason"]),
+        ]);
+    }
+    let chain = &answer["chain"];
+    let state = if chain["intact"] == true { "intact" } else { "BROKEN" };
+    format!("{table}\nThe record is {state}: {}", text(&chain["detail"]))
+}
+
+pub(super) fn dead_letters(answer: &Value) -> String {
+    let mut table = Table::new(&["ID", "AT", "TO", "REASON", "ATTEMPTS", "LAST ERROR"]);
+    for row in items(&answer["items"]) {
+        let columns = ["id", "at", "to", "reason", "attempts", "last_error"];
+        table.row(columns.map(|column| text(&row[column])));
+    }
+    table.to_string()
+}
+
+pub(super) fn dead_letter(letter: &Value) -> String {
+    let mut table = Table::new(&["FIELD", "VALUE"]);
+    for (name, value) in letter.as_object().into_iter().flatten() {
+        table.row([name.clone(), text(value)]);
+    }
+    table.to_string()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn short(id: &Value) -> String {
+    text(id).chars().take(SHORT_ID).collect()
+}
+
+fn percent(ratio: &Value) -> String {
+    ratio.as_f64().map_or_else(String::new, |ratio| format!("{:.0} %", ratio * 100.0))
+}
+
+/// The kinds of symptoms, which are listed as names or as whole symptoms.
+fn kinds(symptoms: &Value) -> String {
+    let name = |symptom: &Value| match symptom.get("kind") {
+        Some(kind) => text(kind),
+        None => text(symptom),
+    };
+    items(symptoms).map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// All fields but `except`, as `name=value`.
+fn fields(entry: &Value, except: &[&str]) -> String {
+    let all = entry.as_object().into_iter().flatten();
+    let shown = all.filter(|(name, value)| !except.contains(&name.as_str()) && !value.is_null());
+    shown.map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_is_indented_by_depth() {
+        let leaf = json!({ "kind": "actors", "key": "monitor", "state": "running" });
+        let root = json!({ "kind": "supervisor", "key": "node", "state": "running", "children": [leaf] });
+        let shown = tree(&root);
+        assert!(shown.contains("\n\u{2007}\u{2007}actors monitor"), "{shown}");
+    }
+
+    #[test]
+    fn a_held_action_shows_which_gate_held_it() {
+        let entry = json!({ "at": "t", "kind": "gates", "gates": [
+            { "gate": "mode", "passed": true, "reason": "auto" },
+            { "gate": "cooldown", "passed": false, "reason": "restarted 5 min ago" },
+        ]});
+        assert_eq!(step(&entry), "mode passed: auto; cooldown HELD: restarted 5 min ago");
+    }
+
+    #[test]
+    fn what_has_no_line_of_its_own_shows_its_fields() {
+        let entry = json!({ "n": 1, "at": "t", "kind": "recovered", "reason": "by itself" });
+        assert_eq!(step(&entry), "reason=by itself");
+    }
+}

@@ -1,0 +1,204 @@
+//! A small HTTP/1.1 client for commands that speak to a running node.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::Secret;
+
+/// For the whole of one request; more than the node takes for any.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Why there is no answer, or not the wanted one.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is not one of a node.
+    #[error("`{0}` is not the address of a node; expected one like http://127.0.0.1:8000")]
+    Address(String),
+    /// Nobody answers there.
+    #[error("no node answers at {address}: {reason}; start one with `perennial run`, or name another with --node")]
+    Unreachable {
+        /// Where one was looked for.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The node refused.
+    #[error("the node answered {status}: {detail}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What the node said about it.
+        detail: String,
+    },
+    /// What answered does not speak as a node does.
+    #[error("what answers at {address} is not a node of this version: {reason}")]
+    Foreign {
+        /// Where it answers.
+        address: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// A node to speak to.
+#[derive(Clone)]
+pub struct Client {
+    authority: String,
+    token: Secret,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the node at `url`, such as `http://127.0.0.1:8000`.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`].
+    pub fn new(url: &str, token: Secret) -> Result<Self, ClientError> {
+        let wrong = || ClientError::Address(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
+        let authority = uri.authority().filter(|_| plain).ok_or_else(wrong)?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self { authority: format!("{}:{port}", authority.host()), token })
+    }
+
+    /// A client of the node that listens on `address` of this machine.
+    #[must_use]
+    pub fn of_listener(mut address: SocketAddr, token: Secret) -> Self {
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                std::net::Ipv4Addr::LOCALHOST.into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        Self { authority: address.to_string(), token }
+    }
+
+    /// The JSON answer to a request that must succeed; null for an answer without a body.
+    ///
+    /// # Errors
+    /// There is no answer, or one that is not a success or not JSON.
+    pub async fn call(&self, method: Method, path: &str) -> Result<Value, ClientError> {
+        let (status, body) = self.send(method, path).await?;
+        if !status.is_success() {
+            return Err(ClientError::Refused { status, detail: detail(&body) });
+        }
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).map_err(|error| ClientError::Foreign {
+            address: self.authority.clone(),
+            reason: format!("its answer is not JSON: {error}"),
+        })
+    }
+
+    /// The status and the text of an answer, whatever it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn text(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
+        let (status, body) = self.send(Method::GET, path).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+        let unreachable = |reason: String| ClientError::Unreachable {
+            address: self.authority.clone(),
+            reason,
+        };
+        match timeout(PATIENCE, self.exchange(method, path)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.authority)
+            .header(CONTENT_TYPE, "application/json");
+        if self.token.is_set() {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", self.token.expose()));
+        }
+        let request = request.body(Body::empty())?;
+        let answer = async {
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            Ok((status, to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await?))
+        };
+        // The connection has to be driven while the answer is read.
+        let (answer, _ended) = tokio::join!(
+            async {
+                let answer: anyhow::Result<_> = answer.await;
+                drop(sender);
+                answer
+            },
+            connection
+        );
+        answer
+    }
+}
+
+/// The detail of a problem document, or the text itself.
+fn detail(body: &[u8]) -> String {
+    let problem: Option<Value> = serde_json::from_slice(body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    detail.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_plain_http_url_without_a_path() {
+        let authority = |url: &str| Client::new(url, Secret::default()).map(|c| c.authority).ok();
+        assert_eq!(authority("http://localhost"), Some("localhost:80".into()));
+        assert_eq!(authority("http://127.0.0.1:8000/"), Some("127.0.0.1:8000".into()));
+        assert_eq!(authority("http://[::1]:8000"), Some("[::1]:8000".into()));
+        for wrong in ["https://x", "x:80", "http://x/y", "", "http://"] {
+            assert_eq!(authority(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_listens_everywhere_is_asked_on_the_loopback_address() {
+        let client = Client::of_listener(([0, 0, 0, 0], 8000).into(), Secret::default());
+        assert_eq!(client.authority, "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn a_client_does_not_show_its_token() {
+        let client = Client::new("http://x", Secret::new("hunter2")).unwrap();
+        assert!(!format!("{client:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_detail_of_a_problem_document_is_what_is_shown() {
+        assert_eq!(detail(br#"{"title":"t","detail":"why"}"#), "why");
+        assert_eq!(detail(b"plain"), "plain");
+    }
+}

@@ -1,0 +1,54 @@
+//! Secrets kept in files of their own: `token_file = "/run/secrets/token"` instead of `token`.
+//!
+//! Every key that has a sibling of the same name with `_file` at its end is such a secret.
+
+use std::fs;
+
+use toml::{Table, Value};
+
+use super::Config;
+use super::error::{ConfigError, Problem};
+
+/// Replaces every secret's `_file` key by what that file holds, without white space at its ends.
+pub(super) fn read_into(table: &mut Table) -> Result<(), ConfigError> {
+    // The defaults hold every key there is.
+    let known = Table::try_from(Config::default())
+        .map_err(|error| Problem::new(format!("the defaults are not TOML: {error}")))?;
+    let mut problems = Vec::new();
+    read_section(table, &known, "", &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+}
+
+fn read_section(table: &mut Table, known: &Table, section: &str, problems: &mut Vec<Problem>) {
+    for key in known.keys().filter(|key| known.contains_key(&format!("{key}_file"))) {
+        match secret(table, section, key) {
+            Ok(Some(secret)) => {
+                table.insert(key.clone(), Value::String(secret));
+                table.remove(&format!("{key}_file"));
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for (name, value) in table.iter_mut() {
+        if let (Value::Table(inner), Some(Value::Table(known))) = (value, known.get(name)) {
+            read_section(inner, known, &format!("{section}{name}."), problems);
+        }
+    }
+}
+
+/// The secret `key` of `section`, if a file holds it.
+fn secret(table: &Table, section: &str, key: &str) -> Result<Option<String>, Problem> {
+    let text = |key: &str| table.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let Some(file) = text(&format!("{key}_file")) else { return Ok(None) };
+    let name = format!("{section}{key}");
+    if text(key).is_some() {
+        return Err(Problem::new(format!("{name} and {name}_file are both set; remove one")));
+    }
+    let content = fs::read_to_string(file)
+        .map_err(|error| Problem::new(format!("{name}_file: {file} cannot be read: {error}")))?;
+    match content.trim() {
+        "" => Err(Problem::new(format!("{name}_file: {file} is empty"))),
+        secret => Ok(Some(secret.to_owned())),
+    }
+}

@@ -1,0 +1,94 @@
+//! The HTTP interface: a thin facade. Handlers decode, ask and encode.
+
+mod actions;
+mod containers;
+mod dead_letters;
+mod error;
+mod extract;
+mod figures;
+mod guard;
+mod health;
+mod incidents;
+mod model;
+mod serve;
+mod tree;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use perennial_healing::docker::Engine;
+use perennial_runtime::{Check, Runtime};
+
+use crate::config::Http;
+use crate::metrics::Metrics;
+use error::ApiError;
+pub(crate) use serve::serve;
+
+/// What handlers have at hand.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) runtime: Runtime,
+    pub(crate) engine: Engine,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) http: Arc<Http>,
+}
+
+impl App {
+    /// Every check of readiness, in the order of what rests on what.
+    fn checks(&self) -> Vec<Check> {
+        let mut checks = self.runtime.readiness();
+        let (ok, detail) = match self.engine.ready() {
+            Ok(()) => (true, String::new()),
+            Err(why) => (false, why),
+        };
+        checks.push(Check { name: "docker".to_owned(), ok, detail });
+        checks
+    }
+}
+
+/// Every path there is.
+pub(crate) fn router(app: App) -> Router {
+    let mut open = Router::new()
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .route("/health", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/ready", get(health::ready));
+    let mut guarded = Router::new()
+        .route("/v1/tree", get(tree::show))
+        .route("/v1/containers", get(containers::list))
+        .route("/v1/incidents", get(incidents::list))
+        .route("/v1/incidents/{id}", get(incidents::show))
+        .route("/v1/incidents/{id}/acknowledge", post(incidents::acknowledge))
+        .route("/v1/actions", get(actions::list))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
+        .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive));
+    if app.http.open_metrics {
+        open = open.route("/metrics", get(figures::show));
+    } else {
+        guarded = guarded.route("/metrics", get(figures::show));
+    }
+    // Before anything else about a `/v1` path is told, its token is asked for.
+    let guarded = guarded
+        .method_not_allowed_fallback(wrong_method)
+        .route_layer(from_fn_with_state(app.clone(), guard::token));
+    open.merge(guarded)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_such_path)
+        .layer(DefaultBodyLimit::max(app.http.max_body_bytes))
+        .layer(from_fn_with_state(app.clone(), guard::time))
+        .with_state(app)
+}
+
+async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::NotFound(format!("there is nothing at {}", uri.path()))
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    ApiError::MethodNotAllowed(request.method().to_string())
+}

@@ -1,0 +1,11 @@
+//! The node: the only code that knows HTTP, the command line, files and the environment.
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod exit;
+mod http;
+pub mod metrics;
+pub mod node;
+pub mod signal;
+pub mod telemetry;

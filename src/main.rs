@@ -1,0 +1,59 @@
+//! Runs the node: arguments, configuration, address, start, run, exit code.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use clap::Parser;
+use perennial::cli::Cli;
+use perennial::config::Config;
+use perennial::exit::{Exit, Failure};
+use perennial::node::Node;
+use perennial::signal::Signals;
+use perennial::telemetry;
+use tokio::net::TcpListener;
+
+/// Threads that run actors. More would only cost memory: all commits go through one thread.
+const MOST_WORKERS: usize = 4;
+
+fn main() -> ExitCode {
+    match Cli::parse().execute(run) {
+        Ok(()) => Exit::Success.into(),
+        Err(failure) => {
+            // Nobody may be left to read it, which does not change how the process ends.
+            drop(writeln!(io::stderr().lock(), "perennial: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(config: Config) -> Result<(), Failure> {
+    telemetry::start(&config.log).map_err(software)?;
+    let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(software)?;
+    threads.block_on(run_node(config)).inspect_err(|failure| {
+        tracing::error!(exit_code = failure.exit as u8, error = %failure, "the node ended");
+    })
+}
+
+async fn run_node(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::catch().map_err(software)?;
+    for warning in config.warnings() {
+        tracing::warn!(warning, "the configuration is accepted but probably not meant");
+    }
+    let address = config.http.listen;
+    let busy = |error| Failure::new(Exit::Unavailable, format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(busy)?;
+    let listen = listener.local_addr().map_err(busy)?.to_string();
+    tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "listening");
+    Node::start(config, listener).await?.run(&mut signals).await
+}
+
+fn software(error: impl ToString) -> Failure {
+    Failure::new(Exit::Software, error.to_string())
+}

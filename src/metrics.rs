@@ -1,0 +1,274 @@
+//! The node's figures, in the OpenMetrics text format.
+//!
+//! Actors contribute by observations of committed turns; the runtime registers its own; what is a
+//! state rather than an event is looked up when somebody asks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+
+use perennial_healing::metrics::{
+    ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
+    GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS,
+};
+use perennial_runtime::Observation;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Histograms = Family<Labels, Histogram, Buckets>;
+type Gauges = Family<Labels, Gauge>;
+
+/// Name, help, and whether it has labels: one without is exported as 0 from the start.
+const COUNTERS: [(&str, &str, bool); 8] = [
+    (DOCKER_EVENTS, "Events received from the engine", true),
+    (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in", false),
+    (INCIDENTS, "Incidents opened, by severity and first symptom", true),
+    (DIAGNOSES, "Diagnoses, by the rule that matched", true),
+    (ACTIONS, "Actions on containers, by how they ended", true),
+    (GATE_REFUSALS, "Actions held back, by the gate that held", true),
+    (VERIFICATIONS, "Verifications of actions, by result", true),
+    (NOTIFICATIONS, "Notifications, by channel and result", true),
+];
+
+/// Name, help, and upper bounds in seconds.
+const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
+    (
+        DETECTION_DELAY,
+        "From the engine's event or the deciding sample to the incident",
+        &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
+    ),
+    (
+        ACTION_DURATION,
+        "From the intent of an action to the engine's answer",
+        &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0],
+    ),
+];
+
+/// Makes the histograms of one family.
+#[derive(Clone, Copy, Debug)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+/// What is counted at the moment somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Levels {
+    /// Containers known, by the engine's state.
+    pub containers: BTreeMap<String, i64>,
+    /// Incidents not closed, by severity.
+    pub open_incidents: BTreeMap<String, i64>,
+    /// The checks of readiness, and whether each passes.
+    pub checks: Vec<(String, bool)>,
+}
+
+/// Every figure of the node.
+pub struct Metrics {
+    registry: Registry,
+    counters: BTreeMap<&'static str, Counters>,
+    histograms: BTreeMap<&'static str, Histograms>,
+    containers: Gauges,
+    open_incidents: Gauges,
+    ready: Gauges,
+    resident: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("perennial_build", "The running version", build);
+        Self {
+            counters: register_counters(&mut registry),
+            histograms: register_histograms(&mut registry),
+            containers: gauges(&mut registry, "perennial_containers", "Containers, by state"),
+            open_incidents: gauges(
+                &mut registry,
+                "perennial_open_incidents",
+                "Incidents not closed, by severity",
+            ),
+            ready: gauges(&mut registry, "perennial_ready", "1 for a readiness check that passes"),
+            resident: resident(&mut registry),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// Where others register theirs, before the first scrape.
+    pub fn registry_mut(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// The part that takes observations in; it stays connected to these metrics.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        Intake { counters: self.counters.clone(), histograms: self.histograms.clone() }
+    }
+
+    /// All figures as text.
+    ///
+    /// # Errors
+    /// The text cannot be written, which is a defect.
+    pub fn encode(&self, levels: &Levels) -> Result<String, fmt::Error> {
+        set_all(&self.containers, "state", &levels.containers);
+        set_all(&self.open_incidents, "severity", &levels.open_incidents);
+        for (check, passes) in &levels.checks {
+            let gauge = self.ready.get_or_create_owned(&vec![("check", check.clone())]);
+            gauge.set(i64::from(*passes));
+        }
+        if let Some(bytes) = resident_bytes() {
+            self.resident.set(bytes);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Takes what committed turns contribute.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    counters: BTreeMap<&'static str, Counters>,
+    histograms: BTreeMap<&'static str, Histograms>,
+}
+
+impl Intake {
+    /// Adds one observation to its metric.
+    pub fn observe(&self, observation: &Observation) {
+        let Observation { metric, labels, value } = observation;
+        if let Some(family) = self.counters.get(metric) {
+            // Counters grow by whole numbers; a negative or broken value counts nothing.
+            family.get_or_create_owned(labels).inc_by(*value as u64);
+        } else if let Some(family) = self.histograms.get(metric) {
+            family.get_or_create_owned(labels).observe(*value);
+        } else {
+            tracing::warn!(metric, "an actor contributes to a metric that is not exported");
+        }
+    }
+}
+
+fn register_counters(registry: &mut Registry) -> BTreeMap<&'static str, Counters> {
+    let mut families = BTreeMap::new();
+    for (name, help, labelled) in COUNTERS {
+        let family = Counters::default();
+        // The text format adds the suffix itself.
+        registry.register(name.trim_end_matches("_total"), help, family.clone());
+        if !labelled {
+            family.get_or_create_owned(&Labels::new());
+        }
+        families.insert(name, family);
+    }
+    families
+}
+
+fn register_histograms(registry: &mut Registry) -> BTreeMap<&'static str, Histograms> {
+    let mut families = BTreeMap::new();
+    for (name, help, bounds) in HISTOGRAMS {
+        let family = Histograms::new_with_constructor(Buckets(bounds));
+        let stem = name.trim_end_matches("_seconds");
+        registry.register_with_unit(stem, help, Unit::Seconds, family.clone());
+        families.insert(name, family);
+    }
+    families
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
+    let family = Gauges::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn resident(registry: &mut Registry) -> Gauge {
+    let gauge = Gauge::default();
+    let help = "Memory of the process that is in use";
+    registry.register_with_unit("process_resident_memory", help, Unit::Bytes, gauge.clone());
+    gauge
+}
+
+/// Sets a whole family, so that a value which is no longer there is not exported for ever.
+fn set_all(family: &Gauges, label: &'static str, values: &BTreeMap<String, i64>) {
+    family.clear();
+    for (name, value) in values {
+        family.get_or_create_owned(&vec![(label, name.clone())]).set(*value);
+    }
+}
+
+/// Resident bytes of this process, from `/proc/self/status`.
+fn resident_bytes() -> Option<i64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: i64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(metric: &'static str, labels: Labels, value: f64) -> String {
+        let metrics = Metrics::default();
+        metrics.intake().observe(&Observation { metric, labels, value });
+        metrics.encode(&Levels::default()).unwrap()
+    }
+
+    #[test]
+    fn every_name_the_agents_use_is_exported() {
+        let names = include_str!("../actors/healing/src/metrics.rs");
+        let names: Vec<_> = names.split('"').filter(|text| text.starts_with("perennial_")).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let known = COUNTERS.iter().any(|counter| counter.0 == name)
+                || HISTOGRAMS.iter().any(|histogram| histogram.0 == name);
+            assert!(known, "{name} is not exported");
+        }
+    }
+
+    #[test]
+    fn a_counter_is_exported_under_its_own_name_and_labels() {
+        let text = observed(GATE_REFUSALS, vec![("gate", "cooldown".into())], 1.0);
+        let line = "perennial_gate_refusals_total{gate=\"cooldown\"} 1";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_histogram_is_exported_under_its_own_name() {
+        let text = observed(DETECTION_DELAY, Labels::new(), 0.02);
+        assert!(text.contains("perennial_detection_delay_seconds_count 1"), "{text}");
+        assert!(text.contains("perennial_detection_delay_seconds_bucket{le=\"0.025\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn the_version_and_the_memory_are_exported() {
+        let text = Metrics::default().encode(&Levels::default()).unwrap();
+        assert!(text.contains("perennial_build_info{version="), "{text}");
+        assert!(text.contains("process_resident_memory_bytes"), "{text}");
+        assert!(text.contains("perennial_docker_event_gaps_total 0"), "{text}");
+    }
+
+    #[test]
+    fn a_level_that_is_gone_is_no_longer_exported() {
+        let metrics = Metrics::default();
+        let running = Levels { containers: [("running".into(), 2)].into(), ..Levels::default() };
+        let text = metrics.encode(&running).unwrap();
+        assert!(text.contains("perennial_containers{state=\"running\"} 2"), "{text}");
+        let text = metrics.encode(&Levels::default()).unwrap();
+        assert!(!text.contains("state=\"running\""), "{text}");
+    }
+}

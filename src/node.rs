@@ -1,0 +1,142 @@
+//! The one place where everything is wired together.
+
+use std::sync::Arc;
+
+use perennial_healing::alert::{Alert, Channels};
+use perennial_healing::analyzer::docker::EvidencePerformer;
+use perennial_healing::analyzer::{Analyzer, evidence::CaptureEvidence};
+use perennial_healing::docker::Engine;
+use perennial_healing::monitor::Monitor;
+use perennial_healing::responder::{Responder, effect::EngineAction};
+use perennial_runtime::{Options, Runtime, RuntimeError, Strategy, Supervisor, SystemClock};
+use perennial_store::{DataDir, SledBackend, SledOptions, SpaceGuard};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::config::{self, Config};
+use crate::exit::{Exit, Failure};
+use crate::http::{App, router, serve};
+use crate::metrics::Metrics;
+use crate::signal::Signals;
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    runtime: Runtime,
+    data_dir: DataDir,
+    stop_http: watch::Sender<bool>,
+    http: JoinHandle<()>,
+}
+
+impl Node {
+    /// Opens the data directory, starts the actors and answers on `listener`, in this order.
+    ///
+    /// # Errors
+    /// The data directory is in use, damaged or of another version, or the actors do not start.
+    pub async fn start(config: Config, listener: TcpListener) -> Result<Self, Failure> {
+        let Config { http, log: _, store, runtime, docker, monitor, analyzer, responder, alert } =
+            config;
+        let engine = Engine::connect(&docker)
+            .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+        let settings = Agents { monitor, analyzer, responder, alert };
+        let tree = tree(&engine, settings)?;
+        let mut metrics = Metrics::default();
+        let intake = metrics.intake();
+        let (data_dir, mut options) = open(store).await?;
+        options.limits = runtime.into();
+        options.observer = Arc::new(move |observation| intake.observe(observation));
+        let runtime = Runtime::start(options, tree).await?;
+        runtime.register_metrics(metrics.registry_mut());
+        let (metrics, limits) = (Arc::new(metrics), http.clone());
+        let app = App { runtime: runtime.clone(), engine, metrics, http: Arc::new(http) };
+        let (stop_http, stop) = watch::channel(false);
+        let http = tokio::spawn(serve(listener, router(app), limits, stop));
+        Ok(Self { runtime, data_dir, stop_http, http })
+    }
+
+    /// Runs until a signal comes or the node cannot go on, then stops everything in reverse order.
+    ///
+    /// # Errors
+    /// Why the node could not go on, or could not stop in order.
+    pub async fn run(self, signals: &mut Signals) -> Result<(), Failure> {
+        let failed = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                None
+            }
+            error = self.runtime.failed() => Some(error),
+        };
+        tokio::select! {
+            stopped = self.stop(failed) => stopped,
+            signal = signals.next() => {
+                let why = format!("stopped at once by a second signal, {signal}; nothing is lost");
+                Err(Failure::new(Exit::Failed, why))
+            }
+        }
+    }
+
+    async fn stop(self, failed: Option<Arc<RuntimeError>>) -> Result<(), Failure> {
+        self.stop_http.send_replace(true);
+        if let Err(error) = self.http.await {
+            tracing::error!(%error, "the HTTP interface ended badly");
+        }
+        let stopped = self.runtime.shutdown().await;
+        if let Some(error) = failed {
+            // Without the mark of a clean end: the next start is careful.
+            return Err(error.as_ref().into());
+        }
+        stopped?;
+        self.data_dir.mark_clean()?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// What the agents are told.
+struct Agents {
+    monitor: perennial_healing::monitor::Config,
+    analyzer: perennial_healing::analyzer::Config,
+    responder: perennial_healing::responder::Config,
+    alert: perennial_healing::alert::Config,
+}
+
+/// Who is supervised by whom.
+fn tree(engine: &Engine, agents: Agents) -> Result<Supervisor, Failure> {
+    let Agents { monitor, analyzer, responder, alert } = agents;
+    let channels = Channels::new(&alert)
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let healing = Supervisor::new("healing")
+        .strategy(Strategy::OneForOne)
+        .actors::<Alert>(alert)
+        .actors::<Responder>(responder)
+        .actors::<Analyzer>(analyzer)
+        .actors::<Monitor>(monitor);
+    let performers = Supervisor::new("performers")
+        .performer::<CaptureEvidence, _>(EvidencePerformer::new(engine.clone()));
+    drop(channels);
+    Ok(Supervisor::new("node").child(healing).child(performers))
+}
+
+/// Opens the store; the start of it may take a while, so not on the threads that answer.
+async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
+    let opened = spawn_blocking(move || {
+        let data_dir = DataDir::open(&store.data_dir)?;
+        if data_dir.was_unclean() {
+            tracing::warn!(
+                times = data_dir.unclean_ends(),
+                "the last run did not end in order; what was accepted is taken up again"
+            );
+        }
+        let cache = SledOptions { cache_bytes: store.cache_bytes };
+        let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
+        let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
+        options.unclean_ends = data_dir.unclean_ends();
+        options.inflight = Some(data_dir.inflight_path());
+        options.space = Some(SpaceGuard::new(data_dir.path(), store.reserve_bytes));
+        Ok::<_, Failure>((data_dir, options))
+    });
+    opened
+        .await
+        .map_err(|error| Failure::new(Exit::Software, format!("opening the store: {error}")))?
+}
