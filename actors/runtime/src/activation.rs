@@ -236,11 +236,13 @@ impl<A: Durable> Activation<A> {
         let limit = self.core.limits.window;
         // The slot stays locked from here on: nothing is delivered between the scan and its use.
         let mut state = self.slot.lock();
+        // Read before the scan: what commits in between may be missing from it.
+        let committed = self.core.committer.committed();
         let rows = self.core.backend.scan(&range.start..&range.end, limit);
         let envelopes = rows.and_then(|rows| self.open_rows(rows));
         match envelopes {
             Ok(envelopes) => {
-                state.inbox.load(envelopes, limit, self.core.committer.committed());
+                state.inbox.load(envelopes, limit, committed);
                 Ok(())
             }
             Err(error) => {
@@ -293,8 +295,7 @@ impl<A: Durable> Activation<A> {
     }
 
     async fn slice(&self, loaded: &mut Loaded<A>, works: Vec<Work>) -> Result<Pace, Ended> {
-        let envelopes =
-            self.envelopes(loaded, works).map_err(|error| self.unreadable(error))?;
+        let envelopes = self.envelopes(loaded, works).map_err(|error| self.unreadable(error))?;
         if envelopes.is_empty() {
             return Ok(Pace::Again);
         }
@@ -336,7 +337,8 @@ impl<A: Durable> Activation<A> {
         let outcome = if envelopes.first().is_some_and(exhausted) {
             give_up_first(envelopes)
         } else {
-            let rows = PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
+            let rows =
+                PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
             let _marked = self.core.inflight.mark(&self.slot.address);
             let host = Host::<A> {
                 address: &self.slot.address,

@@ -32,13 +32,8 @@ pub(crate) fn slice<A: Durable>(
     failed: Option<(Envelope, Failure)>,
 ) -> Result<Option<Again>, Failure> {
     let core = &actor.core;
-    let mut work = Work {
-        actor,
-        loaded,
-        draft: Draft::new(core),
-        rows: Overlay::new(),
-        armed: Vec::new(),
-    };
+    let mut work =
+        Work { actor, loaded, draft: Draft::new(core), rows: Overlay::new(), armed: Vec::new() };
     let mut stops = false;
     for Applied { envelope, ops } in applied {
         stops |= ops.stop;
@@ -155,16 +150,17 @@ impl<A: Durable> Work<'_, A> {
         failure: Failure,
     ) -> Result<Option<Again>, CodecError> {
         let address = self.address().clone();
-        let attempts = envelope.attempts + 1;
+        let attempts = (envelope.attempts + 1).min(self.actor.core.limits.attempts);
         let reason = failure.reason().to_owned();
-        let last = attempts >= self.actor.core.limits.attempts;
+        let last = attempts == self.actor.core.limits.attempts;
         if !last && !matches!(failure, Failure::Reject(_)) {
             note_attempt(&mut self.draft, &address, &mut envelope, &reason)?;
             envelope.attempts = attempts;
             return Ok(Some(Again { envelope, failure }));
         }
         self.consume(&envelope)?;
-        let why = if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
+        let why =
+            if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
         let content = DeadContent::Message(envelope.message.clone());
         self.draft.bury(&address, content, (why, attempts, &reason))?;
         self.conclude(&envelope, Err(AskError::Rejected(reason.clone())))?;

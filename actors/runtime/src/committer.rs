@@ -179,12 +179,7 @@ impl Shared {
 
     /// A full disk refuses the batch whole, so it is kept and tried again until there is room: what
     /// waits was not acknowledged to anybody.
-    fn commit(
-        &self,
-        backend: &dyn Backend,
-        epoch: Epoch,
-        batch: &Batch,
-    ) -> Result<(), StoreError> {
+    fn commit(&self, backend: &dyn Backend, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
         let mut told = false;
         loop {
             match backend.commit(epoch, batch) {

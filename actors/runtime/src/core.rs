@@ -158,7 +158,11 @@ impl Core {
     /// Commits `draft` and delivers its messages: at once, or when durable while careful. Nobody
     /// waits for the disk here. Returns the commit position; none when the node has failed, or when
     /// `sender` is no longer the actor's live activation, and then nothing happened.
-    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, sender: Option<Sender<'_>>) -> Option<u64> {
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        draft: Draft,
+        sender: Option<Sender<'_>>,
+    ) -> Option<u64> {
         let careful = self.careful.load(Ordering::Relaxed);
         let mut wakes: Vec<Arc<Slot>> = Vec::new();
         let mut crowded = false;

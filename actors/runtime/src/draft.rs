@@ -251,8 +251,13 @@ impl Draft {
 
     /// Splits into what is committed and what is delivered at once; with `held` the messages are
     /// delivered when they are durable.
-    pub(crate) fn into_unit(self, core: &Arc<Core>, held: bool) -> (Unit, Vec<(Address, Envelope)>) {
-        let (held, at_once) = if held { (self.sends, Vec::new()) } else { (Vec::new(), self.sends) };
+    pub(crate) fn into_unit(
+        self,
+        core: &Arc<Core>,
+        held: bool,
+    ) -> (Unit, Vec<(Address, Envelope)>) {
+        let (held, at_once) =
+            if held { (self.sends, Vec::new()) } else { (Vec::new(), self.sends) };
         let mut after = self.after.0;
         let released = Released {
             turns: self.turns,

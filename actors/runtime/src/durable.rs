@@ -26,11 +26,7 @@ pub trait Durable: Clone + Default + Serialize + DeserializeOwned + Send + Sync 
     ///
     /// # Errors
     /// [`Failure`] says what becomes of the message; the turn and its changes are dropped whole.
-    fn handle(
-        &mut self,
-        message: Self::Message,
-        turn: &mut Turn<'_, Self>,
-    ) -> Result<(), Failure>;
+    fn handle(&mut self, message: Self::Message, turn: &mut Turn<'_, Self>) -> Result<(), Failure>;
 
     /// Reads a state that an older version stored.
     ///

@@ -60,8 +60,12 @@ fn watch_space(core: &Core, space: &SpaceGuard) {
         return;
     }
     match intake {
-        Intake::NoSpace => tracing::error!("the disk is nearly full; new messages are refused until there is room"),
-        Intake::Open => tracing::info!("there is room on the disk again; new messages are accepted"),
+        Intake::NoSpace => {
+            tracing::error!("the disk is nearly full; new messages are refused until there is room")
+        }
+        Intake::Open => {
+            tracing::info!("there is room on the disk again; new messages are accepted")
+        }
     }
 }
 

@@ -97,17 +97,21 @@ impl Inbox {
         self.spill = Some(Spill { from, position: self.position, count, oldest });
     }
 
+    /// Takes in a timer that fell due; the same one a second time changes nothing.
     pub(crate) fn offer_timer(&mut self, name: String, due: Timestamp) {
-        self.due.push_back((name, due));
+        let timer = (name, due);
+        if !self.due.contains(&timer) {
+            self.due.push_back(timer);
+        }
     }
 
     /// Puts back what a slice took and did not handle, in order.
     pub(crate) fn put_back(&mut self, works: Vec<Work>) {
         for work in works.into_iter().rev() {
             match work {
-                Work::Timer { name, due } => self.due.push_front((name, due)),
+                Work::Timer { name, due } => self.put_timer_back(name, due),
                 Work::Message(envelope) => match envelope.origin {
-                    Origin::Timer { name, due } => self.due.push_front((name, due)),
+                    Origin::Timer { name, due } => self.put_timer_back(name, due),
                     Origin::Inbox(_) => {
                         self.bytes += envelope.bytes();
                         self.ready.push_front(envelope);
@@ -115,6 +119,13 @@ impl Inbox {
                 },
             }
         }
+    }
+
+    /// It may have been offered again while the slice ran.
+    fn put_timer_back(&mut self, name: String, due: Timestamp) {
+        let timer = (name, due);
+        self.due.retain(|other| *other != timer);
+        self.due.push_front(timer);
     }
 
     /// Takes at most `limit` things to handle. Timers first: they are late already.
@@ -138,12 +149,12 @@ impl Inbox {
         }
     }
 
-    /// Takes in what a scan of at most `limit` rows found. Everything noted as spilled so far was
-    /// committed before the scan; returns false, taking nothing, when that is no longer so.
-    pub(crate) fn load(&mut self, found: Vec<Envelope>, limit: usize, committed: u64) -> bool {
-        let Some(spill) = &mut self.spill else { return true };
+    /// Takes in what a scan of at most `limit` rows found, when everything up to `committed` was in
+    /// the store. Takes nothing when more has spilled since: the scan may have missed it.
+    pub(crate) fn load(&mut self, found: Vec<Envelope>, limit: usize, committed: u64) {
+        let Some(spill) = &mut self.spill else { return };
         if spill.position > committed {
-            return false;
+            return;
         }
         if found.len() < limit {
             self.spill = None;
@@ -155,7 +166,6 @@ impl Inbox {
         }
         self.bytes += found.iter().map(Envelope::bytes).sum::<usize>();
         self.ready.extend(found);
-        true
     }
 
     /// Messages and due timers that wait.

@@ -40,7 +40,8 @@ impl Inflight {
 
     /// Reads the marks that an earlier process left, and starts with none.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Address>)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut left = Vec::new();
         let mut bytes = [0; SLOT];
         for place in 0..PLACES {

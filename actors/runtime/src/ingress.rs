@@ -24,7 +24,13 @@ pub(crate) struct Emission {
 
 impl Emission {
     pub(crate) fn new(trace: TraceId) -> Self {
-        Self { trace, messages: Vec::new(), position: None, observations: Vec::new(), refused: None }
+        Self {
+            trace,
+            messages: Vec::new(),
+            position: None,
+            observations: Vec::new(),
+            refused: None,
+        }
     }
 
     pub(crate) fn trace(&self) -> TraceId {

@@ -98,10 +98,8 @@ pub(crate) fn open_envelope<T: DeserializeOwned>(key: &Key, bytes: &[u8]) -> Res
             reason: format!("envelope version {}, expected {ENVELOPE}", record.version),
         });
     }
-    decode(record.payload).map_err(|error| StoreError::Corrupted {
-        key: key.to_string(),
-        reason: error.to_string(),
-    })
+    decode(record.payload)
+        .map_err(|error| StoreError::Corrupted { key: key.to_string(), reason: error.to_string() })
 }
 
 /// Where a message waits durably until it is consumed.

@@ -238,7 +238,7 @@ impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
                 Err(error) => return bury(&core, &job, &error.to_string()),
             };
             let mut run = Run { core, performer, effect, job };
-            let result = run.to_the_end().await;
+            let result = run.drive_on().await;
             run.complete(result);
         })
     }
@@ -282,7 +282,7 @@ enum Step<O> {
 }
 
 impl<E: Effect, P: Performer<E>> Run<E, P> {
-    async fn to_the_end(&mut self) -> Result<E::Outcome, Undone> {
+    async fn drive_on(&mut self) -> Result<E::Outcome, Undone> {
         let mut tries: u32 = 0;
         loop {
             let stored = &self.job.effect;
@@ -357,8 +357,12 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         self.note(error.message().to_owned());
         match error {
             EffectError::Permanent(why) => Step::End(Err(Undone::Failed(why))),
-            EffectError::Transient { message, .. } if last => Step::End(Err(Undone::Failed(message))),
-            EffectError::Transient { retry_after, .. } => Step::Again(retry_after.unwrap_or_default()),
+            EffectError::Transient { message, .. } if last => {
+                Step::End(Err(Undone::Failed(message)))
+            }
+            EffectError::Transient { retry_after, .. } => {
+                Step::Again(retry_after.unwrap_or_default())
+            }
             // Asked even after the last attempt: it may have happened.
             EffectError::Unknown(_) if !last => {
                 self.job.reconcile = true;

@@ -101,7 +101,9 @@ impl<A: Durable> Play<A> {
         };
         self.now = self.now.max(due);
         match period {
-            Some(period) => self.timers.insert(name, (self.now + period, Some(period), payload.clone())),
+            Some(period) => {
+                self.timers.insert(name, (self.now + period, Some(period), payload.clone()))
+            }
             None => self.timers.remove(&name),
         };
         self.handle(decode(&payload)?)

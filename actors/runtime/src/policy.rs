@@ -123,9 +123,8 @@ pub(crate) fn verdict(
         (Restart::Permanent | Restart::Transient | Restart::Temporary, Exit::Escalated) => {
             Verdict::Escalate
         }
-        (Restart::Permanent, Exit::Finished | Exit::Failed) | (Restart::Transient, Exit::Failed) => {
-            again(intensity, history, now, jitter)
-        }
+        (Restart::Permanent, Exit::Finished | Exit::Failed)
+        | (Restart::Transient, Exit::Failed) => again(intensity, history, now, jitter),
     }
 }
 
@@ -149,7 +148,8 @@ fn again(intensity: &Intensity, history: &mut History, now: Instant, jitter: u64
 /// Exponential back-off with full jitter: between nothing and `base` doubled with each attempt after
 /// the first, at most `cap`. (Brooker, "Exponential Backoff And Jitter", 2015.)
 pub(crate) fn backoff(base: Duration, cap: Duration, attempt: u32, jitter: u64) -> Duration {
-    let doubled = base.saturating_mul(1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+    let doubled =
+        base.saturating_mul(1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
     let longest = doubled.min(cap);
     let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(if micros == u64::MAX { micros } else { jitter % (micros + 1) })

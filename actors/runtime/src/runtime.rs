@@ -257,7 +257,11 @@ impl Runtime {
         let stopping = self.core.is_stopping();
         vec![
             check("store", failed.is_none(), failed.as_deref().unwrap_or("commits")),
-            check("disk", room, if room { "has room" } else { "nearly full: new messages are refused" }),
+            check(
+                "disk",
+                room,
+                if room { "has room" } else { "nearly full: new messages are refused" },
+            ),
             check("node", !stopping, if stopping { "is shutting down" } else { "runs" }),
         ]
     }

@@ -58,7 +58,8 @@ impl<S: Sensor> Actor for SensorActor<S> {
         let task = tokio::spawn(async move {
             let run = sensor.run(SensorContext::new(link, position)).await;
             // A cast fails only when the actor is ending anyway.
-            let _ending = reporter.cast(SensorMessage::Over(run.map_err(|error| error.to_string())));
+            let _ending =
+                reporter.cast(SensorMessage::Over(run.map_err(|error| error.to_string())));
         });
         let watched = task.abort_handle();
         tokio::spawn(report_panic(task, myself.clone()));

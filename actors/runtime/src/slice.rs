@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use perennial_store::{Key, StoreError, Timestamp, decode};
 
+use crate::address::Address;
 use crate::durable::{Durable, Failure};
 use crate::message::Envelope;
 use crate::table::{Overlay, RowView, scan_merged};
 use crate::turn::{Occasion, Ops, Turn};
-use crate::address::Address;
 
 /// One applied turn.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ impl<A: Durable> Host<'_, A> {
         for envelope in envelopes.by_ref() {
             match self.turn(state, &overlay, &envelope) {
                 Ok(ops) => {
-                    overlay.extend(ops.rows.iter().map(|(key, value)| (key.clone(), value.clone())));
+                    overlay
+                        .extend(ops.rows.iter().map(|(key, value)| (key.clone(), value.clone())));
                     let stops = ops.stop;
                     applied.push(Applied { envelope, ops });
                     if stops {

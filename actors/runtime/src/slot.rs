@@ -104,7 +104,6 @@ impl Slot {
         let mut state = self.lock();
         state.not_before = Some(state.not_before.map_or(until, |before| before.max(until)));
     }
-
 }
 
 /// All addresses that are in memory.

@@ -156,8 +156,7 @@ impl Actor for SupervisorActor {
                 (cell, Exit::Finished, reason.unwrap_or_default())
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                let escalates =
-                    error.downcast_ref::<Ended>().is_some_and(|ended| ended.escalate);
+                let escalates = error.downcast_ref::<Ended>().is_some_and(|ended| ended.escalate);
                 let exit = if escalates { Exit::Escalated } else { Exit::Failed };
                 (cell, exit, error.to_string())
             }

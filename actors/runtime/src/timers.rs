@@ -22,6 +22,9 @@ struct Held {
     timers: BTreeSet<(Timestamp, Address, String)>,
     /// Everything due up to here is in `timers`; later ones may be in the store only.
     horizon: Timestamp,
+    /// The store is being read beyond the horizon: what is set meanwhile is held whenever it is due,
+    /// since the scan may miss it.
+    filling: bool,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub(crate) struct TimerQueue {
 
 impl Default for TimerQueue {
     fn default() -> Self {
-        let held = Held { timers: BTreeSet::new(), horizon: Timestamp::EPOCH };
+        let held = Held { timers: BTreeSet::new(), horizon: Timestamp::EPOCH, filling: true };
         Self { held: Mutex::new(held), changed: Notify::new() }
     }
 }
@@ -45,12 +48,12 @@ impl TimerQueue {
     /// Watches a timer that was just set.
     pub(crate) fn arm(&self, due: Timestamp, owner: Address, name: String) {
         let mut held = self.lock();
-        if due > held.horizon {
+        if due > held.horizon && !held.filling {
             return;
         }
         let first = held.timers.first().is_none_or(|(earliest, _, _)| due < *earliest);
         held.timers.insert((due, owner, name));
-        if held.timers.len() > HELD {
+        if held.timers.len() > HELD && !held.filling {
             held.timers.pop_last();
             if let Some((last, _, _)) = held.timers.last() {
                 // Timers due at the very same instant may be among those left out.
@@ -88,6 +91,7 @@ impl TimerQueue {
             last = timer.0;
             held.timers.insert(timer);
         }
+        held.filling = false;
         held.horizon = if full {
             Timestamp::from_micros(last.as_micros().saturating_sub(1)).max(horizon)
         } else {
@@ -96,9 +100,12 @@ impl TimerQueue {
         Ok(())
     }
 
+    /// Whether the store has to be read; if so, what is set from now on is held.
     fn runs_low(&self) -> bool {
-        let held = self.lock();
-        held.horizon != Timestamp::from_micros(u64::MAX) && held.timers.len() < HELD / 4
+        let mut held = self.lock();
+        let low = held.horizon != Timestamp::from_micros(u64::MAX) && held.timers.len() < HELD / 4;
+        held.filling |= low;
+        low
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -121,7 +128,8 @@ impl TimerQueue {
             for (due, owner, name) in core.timers.due(core.now()) {
                 core.offer_timer(&owner, name, due);
             }
-            let wait = core.timers.next_due().map_or(GLANCE, |due| due.since(core.now()).min(GLANCE));
+            let wait =
+                core.timers.next_due().map_or(GLANCE, |due| due.since(core.now()).min(GLANCE));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = core.timers.changed.notified() => {}

@@ -259,10 +259,7 @@ pub(crate) fn draw(core: &Core, node: &Node, supervisor: Option<&str>) -> TreeNo
     };
     let (depth, oldest) = match core.pools.get(node.name.as_str()) {
         Some(pool) if node.kind == "performer" => pool.depth(),
-        Some(_) | None => (
-            children.iter().map(|child| child.mailbox_depth).sum(),
-            None,
-        ),
+        Some(_) | None => (children.iter().map(|child| child.mailbox_depth).sum(), None),
     };
     let oldest_below = children.iter().filter_map(|child| child.oldest_message_age).max();
     TreeNode {

@@ -117,11 +117,7 @@ impl<'a, A: Durable> Turn<'a, A> {
     }
 
     /// Runs `handle` and returns what it recorded.
-    pub(crate) fn run(
-        mut self,
-        actor: &mut A,
-        message: A::Message,
-    ) -> Result<Ops, Failure> {
+    pub(crate) fn run(mut self, actor: &mut A, message: A::Message) -> Result<Ops, Failure> {
         actor.handle(message, &mut self)?;
         match self.broken {
             Some(failure) => Err(failure),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_runtime::{AskError, SendError, SendOptions};
-use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend, SledBackend, SledOptions};
+use perennial_store::{
+    Call, Fault, FaultPlan, FaultyBackend, MemoryBackend, SledBackend, SledOptions,
+};
 
 use crate::world::{Account, Node, Outside, PATIENCE, Told, clock, options, start};
 
@@ -24,7 +26,8 @@ async fn what_was_accepted_survives_a_restart_on_the_embedded_store() {
     let clock = clock();
     for round in 1..=3 {
         let backend = SledBackend::open(directory.path(), SledOptions::default()).unwrap();
-        let node = start(options(Arc::new(backend), &clock), clock.clone(), Outside::default()).await;
+        let node =
+            start(options(Arc::new(backend), &clock), clock.clone(), Outside::default()).await;
         node.tell("a", Told::Add(1)).await;
         assert_eq!(node.state("a").await.balance, round);
         node.runtime.shutdown().await.unwrap();
@@ -66,7 +69,10 @@ async fn two_sends_under_one_token_at_the_same_time_are_one() {
         async move { runtime.send_with::<Account>("a", &Told::Add(1), options).await.unwrap() }
     };
     let (a, b, c) = tokio::join!(send(), send(), send());
-    assert_eq!([a.repeated, b.repeated, c.repeated].iter().filter(|repeated| !**repeated).count(), 1);
+    assert_eq!(
+        [a.repeated, b.repeated, c.repeated].iter().filter(|repeated| !**repeated).count(),
+        1
+    );
     assert_eq!(node.state("a").await.balance, 1);
 }
 
@@ -83,8 +89,10 @@ async fn an_uncertain_commit_is_unknown_to_the_sender_and_ends_the_node() {
     for fault in [Fault::CrashBefore, Fault::CrashAfter] {
         let image = MemoryBackend::new();
         let clock = clock();
-        let faulty = FaultyBackend::new(image.clone(), FaultPlan::none().at(Call::Commit, 2, fault));
-        let node = start(options(Arc::new(faulty), &clock), clock.clone(), Outside::default()).await;
+        let faulty =
+            FaultyBackend::new(image.clone(), FaultPlan::none().at(Call::Commit, 2, fault));
+        let node =
+            start(options(Arc::new(faulty), &clock), clock.clone(), Outside::default()).await;
         node.tell("a", Told::Add(1)).await;
         let lost = node.runtime.send::<Account>("a", &Told::Add(10)).await;
         assert_eq!(lost.unwrap_err(), SendError::Unknown);
@@ -122,7 +130,8 @@ async fn an_ask_without_an_answer_says_so() {
 async fn a_failed_turn_leaves_no_trace_and_keeps_the_turns_before_it() {
     let (node, _) = Node::on_memory().await;
     let runtime = &node.runtime;
-    let sends = [Told::Add(1), Told::Add(2), Told::ChangeAndFail, Told::Add(4), Told::Panic, Told::Add(8)];
+    let sends =
+        [Told::Add(1), Told::Add(2), Told::ChangeAndFail, Told::Add(4), Told::Panic, Told::Add(8)];
     futures::future::join_all(sends.iter().map(|told| runtime.send::<Account>("a", told))).await;
     let state = node.until("a", |account| account.balance == 15).await;
     assert_eq!(state.balance, 15);

@@ -21,10 +21,9 @@ async fn a_poison_message_ends_in_the_dead_letters_after_its_attempts() {
 async fn a_panic_counts_as_a_failure_and_names_itself() {
     let (node, _) = Node::on_memory().await;
     node.tell("a", Told::Panic).await;
-    let letter = eventually("a dead letter", async || {
-        node.runtime.dead_letters().list(1).unwrap().pop()
-    })
-    .await;
+    let letter =
+        eventually("a dead letter", async || node.runtime.dead_letters().list(1).unwrap().pop())
+            .await;
     assert!(letter.last_error.contains("told to"), "{letter:?}");
 }
 
@@ -32,10 +31,9 @@ async fn a_panic_counts_as_a_failure_and_names_itself() {
 async fn a_rejected_message_is_not_tried_again() {
     let (node, _) = Node::on_memory().await;
     node.tell("a", Told::ChangeAndFail).await;
-    let letter = eventually("a dead letter", async || {
-        node.runtime.dead_letters().list(1).unwrap().pop()
-    })
-    .await;
+    let letter =
+        eventually("a dead letter", async || node.runtime.dead_letters().list(1).unwrap().pop())
+            .await;
     assert_eq!(letter.attempts, 1);
 }
 
@@ -43,10 +41,9 @@ async fn a_rejected_message_is_not_tried_again() {
 async fn a_message_to_a_kind_nobody_registered_is_a_dead_letter() {
     let (node, _) = Node::on_memory().await;
     node.tell("a", Told::SendToNobody).await;
-    let letter = eventually("a dead letter", async || {
-        node.runtime.dead_letters().list(1).unwrap().pop()
-    })
-    .await;
+    let letter =
+        eventually("a dead letter", async || node.runtime.dead_letters().list(1).unwrap().pop())
+            .await;
     assert_eq!(letter.to.to_string(), "unregistered/x");
 }
 
@@ -56,10 +53,9 @@ async fn an_expired_message_is_a_dead_letter() {
     let expires = Some(Timestamp::from_micros(1));
     let options = SendOptions { expires, ..SendOptions::default() };
     node.runtime.send_with::<Account>("a", &Told::Add(1), options).await.unwrap();
-    let letter = eventually("a dead letter", async || {
-        node.runtime.dead_letters().list(1).unwrap().pop()
-    })
-    .await;
+    let letter =
+        eventually("a dead letter", async || node.runtime.dead_letters().list(1).unwrap().pop())
+            .await;
     assert!(letter.last_error.contains("expired"), "{letter:?}");
     assert_eq!(node.state("a").await.balance, 0);
 }

@@ -1,1 +1,146 @@
-//! x
+//! Promise 10: the intent is committed first; once where the world gives evidence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
+
+use crate::world::{Behaviour, Deed, Node, Outside, Told, clock, eventually, options, start};
+
+#[tokio::test]
+async fn an_effect_is_performed_after_its_commit_and_its_owner_is_told() {
+    let (node, _) = Node::on_memory().await;
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    node.until("a", |account| account.outcomes == ["did x"]).await;
+    assert_eq!(node.outside.names().await, ["x"]);
+}
+
+#[tokio::test]
+async fn an_effect_whose_intent_did_not_commit_is_never_performed() {
+    let image = MemoryBackend::new();
+    let clock = clock();
+    let outside = Outside::default();
+    let plan = FaultPlan::none().at(Call::Commit, 1, Fault::CrashBefore);
+    let faulty = FaultyBackend::new(image.clone(), plan);
+    let node = start(options(Arc::new(faulty), &clock), clock.clone(), outside.clone()).await;
+    let lost =
+        node.runtime.send::<crate::world::Account>("a", &Told::Perform(Deed::named("x"))).await;
+    assert!(lost.is_err());
+    let _failed = node.runtime.failed().await;
+    let node = node.again(&image).await;
+    node.state("a").await;
+    assert!(outside.names().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_tried_again_under_the_same_key() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Fails(1));
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    node.until("a", |account| account.outcomes == ["did x"]).await;
+    assert_eq!(node.outside.names().await, ["x"]);
+}
+
+#[tokio::test]
+async fn a_final_failure_is_told_and_kept_when_asked_for() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::FailsForGood);
+    node.tell("a", Told::Perform(Deed { keep: true, ..Deed::named("x") })).await;
+    node.until("a", |account| account.outcomes == ["failed: never"]).await;
+    let letters = node.runtime.dead_letters().list(10).unwrap();
+    assert_eq!(letters[0].effect.as_deref(), Some("deed"));
+    node.outside.behave(Behaviour::Works);
+    assert!(node.runtime.dead_letters().redrive(letters[0].id).await.unwrap());
+    node.until("a", |account| account.outcomes.len() == 2).await;
+    assert_eq!(node.outside.names().await, ["x"]);
+}
+
+#[tokio::test]
+async fn an_effect_that_was_done_before_the_crash_is_found_done_and_not_repeated() {
+    let (node, backend) = Node::on_memory().await;
+    node.outside.behave(Behaviour::DoesAndHangs);
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    eventually("the deed is done", async || (!node.outside.names().await.is_empty()).then_some(()))
+        .await;
+    node.runtime.shutdown().await.unwrap();
+    node.outside.behave(Behaviour::Works);
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.outcomes == ["found x done"]).await;
+    assert_eq!(node.outside.names().await, ["x"]);
+}
+
+#[tokio::test]
+async fn an_effect_that_was_not_done_before_the_crash_is_performed_after_the_world_was_asked() {
+    let (node, backend) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Hangs);
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    node.state("a").await;
+    node.runtime.shutdown().await.unwrap();
+    node.outside.behave(Behaviour::Works);
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.outcomes == ["did x"]).await;
+    assert!(node.outside.asked.load(std::sync::atomic::Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn an_attempt_without_an_answer_is_reconciled_before_another() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::DoesAndHangs);
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    node.until("a", |account| account.outcomes == ["found x done"]).await;
+    assert_eq!(node.outside.names().await, ["x"]);
+}
+
+#[tokio::test]
+async fn a_panicking_performer_is_reconciled_and_tried_again() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Panics);
+    node.tell("a", Told::Perform(Deed::named("x"))).await;
+    node.until("a", |account| account.outcomes == ["did x"]).await;
+}
+
+#[tokio::test]
+async fn effects_of_one_lane_are_done_in_order_and_others_do_not_wait() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Fails(1));
+    for n in 0..20 {
+        let lane = Some("one".to_owned());
+        node.tell("a", Told::Perform(Deed { lane, ..Deed::named(&n.to_string()) })).await;
+    }
+    node.until("a", |account| account.outcomes.len() == 20).await;
+    let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(node.outside.names().await, expected);
+}
+
+#[tokio::test]
+async fn a_lane_is_kept_in_order_over_a_restart() {
+    let (node, backend) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Hangs);
+    for n in 0..5 {
+        let lane = Some("one".to_owned());
+        node.tell("a", Told::Perform(Deed { lane, ..Deed::named(&n.to_string()) })).await;
+    }
+    node.state("a").await;
+    node.runtime.shutdown().await.unwrap();
+    node.outside.behave(Behaviour::Works);
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.outcomes.len() == 5).await;
+    assert_eq!(node.outside.names().await, ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn an_effect_past_its_time_is_told_expired_and_not_performed() {
+    let (node, backend) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Hangs);
+    let expires = Some(perennial_runtime::Clock::now(&node.clock) + Duration::from_secs(60));
+    let attempts = u32::MAX;
+    node.tell("a", Told::Perform(Deed { expires, attempts, keep: true, ..Deed::named("x") })).await;
+    node.state("a").await;
+    node.runtime.shutdown().await.unwrap();
+    node.clock.advance(Duration::from_secs(61));
+    node.outside.behave(Behaviour::Works);
+    let node = node.again(&backend).await;
+    node.until("a", |account| account.outcomes == ["expired"]).await;
+    assert!(node.outside.names().await.is_empty());
+    assert_eq!(node.runtime.dead_letters().list(10).unwrap().len(), 1);
+}

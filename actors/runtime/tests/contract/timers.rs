@@ -12,6 +12,7 @@ fn remind(name: &str, after_ms: u64, note: &str) -> Told {
 async fn a_timer_fires_when_due_and_not_before() {
     let (node, _) = Node::on_memory().await;
     node.tell("a", remind("t", 60_000, "late")).await;
+    node.state("a").await;
     node.clock.advance(Duration::from_millis(59_999));
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(node.state("a").await.told.is_empty());
@@ -23,6 +24,7 @@ async fn a_timer_fires_when_due_and_not_before() {
 async fn a_timer_that_fell_due_while_the_node_was_down_fires_once_after_the_start() {
     let (node, backend) = Node::on_memory().await;
     node.tell("a", remind("t", 60_000, "x")).await;
+    node.state("a").await;
     node.runtime.shutdown().await.unwrap();
     node.clock.advance(Duration::from_secs(3600));
     let node = node.again(&backend).await;
@@ -36,6 +38,7 @@ async fn a_timer_that_fell_due_while_the_node_was_down_fires_once_after_the_star
 async fn a_timer_of_an_actor_nobody_talks_to_wakes_it() {
     let (node, backend) = Node::on_memory().await;
     node.tell("a", remind("t", 1000, "woken")).await;
+    node.state("a").await;
     node.runtime.shutdown().await.unwrap();
     let node = node.again(&backend).await;
     node.clock.advance(Duration::from_secs(2));
@@ -54,6 +57,7 @@ async fn a_cancelled_timer_never_fires_and_a_replaced_one_fires_as_replaced() {
     node.tell("a", remind("moved", 1000, "early")).await;
     node.tell("a", Told::Cancel("gone".to_owned())).await;
     node.tell("a", remind("moved", 5000, "right")).await;
+    node.state("a").await;
     node.clock.advance(Duration::from_secs(10));
     let state = node.until("a", |account| !account.told.is_empty()).await;
     assert_eq!(state.told, ["right"]);
@@ -63,6 +67,7 @@ async fn a_cancelled_timer_never_fires_and_a_replaced_one_fires_as_replaced() {
 async fn missed_ticks_of_a_periodic_timer_are_one() {
     let (node, backend) = Node::on_memory().await;
     node.tell("a", Told::Tick { name: "tick".to_owned(), every_ms: 1000 }).await;
+    node.state("a").await;
     node.runtime.shutdown().await.unwrap();
     node.clock.advance(Duration::from_millis(10_500));
     let node = node.again(&backend).await;
@@ -77,6 +82,7 @@ async fn a_stopped_actor_begins_anew_without_its_timers() {
     node.tell("a", Told::Add(5)).await;
     node.tell("a", remind("t", 1000, "never")).await;
     node.tell("a", Told::Stop).await;
+    node.state("a").await;
     node.clock.advance(Duration::from_secs(10));
     node.tell("a", Told::Add(1)).await;
     let state = node.state("a").await;

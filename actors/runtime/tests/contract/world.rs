@@ -29,7 +29,10 @@ pub enum Told {
     Add(i64),
     Note(String),
     /// Moves money, leaving the rest of the way for it to go.
-    Transfer { amount: i64, path: Vec<String> },
+    Transfer {
+        amount: i64,
+        path: Vec<String>,
+    },
     Balance,
     State,
     Fail(String),
@@ -40,8 +43,15 @@ pub enum Told {
     Lethal,
     Restart,
     Escalate,
-    Remind { name: String, after_ms: u64, note: String },
-    Tick { name: String, every_ms: u64 },
+    Remind {
+        name: String,
+        after_ms: u64,
+        note: String,
+    },
+    Tick {
+        name: String,
+        every_ms: u64,
+    },
     Cancel(String),
     Perform(Deed),
     Done(Finished<Deed>),
