@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use perennial_store::{Key, MessageId, StoreError, Timestamp, decode, encode};
+use perennial_store::{Key, MessageId, StoreError, Timestamp, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -16,11 +16,6 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
-
-    /// A number below `bound`, or 0 when there is none.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
-    }
 }
 
 /// FNV-1a with 128 bits over length-prefixed parts. Stored in idempotency keys, so it never changes.

@@ -138,7 +138,7 @@ impl Actor for SupervisorActor {
             if running.children[index].is_none()
                 && let Err(error) = self.start(&myself, running, index).await
             {
-                self.child_ended(&myself, running, index, Exit::Failed, error.reason).await?;
+                self.child_ended(&myself, running, index, (Exit::Failed, error.reason)).await?;
                 break;
             }
         }
@@ -169,7 +169,7 @@ impl Actor for SupervisorActor {
             child.as_ref().is_some_and(|child| child.get_id() == cell.get_id())
         };
         match running.children.iter().position(current) {
-            Some(index) => Ok(self.child_ended(&myself, running, index, exit, reason).await?),
+            Some(index) => Ok(self.child_ended(&myself, running, index, (exit, reason)).await?),
             None => Ok(()),
         }
     }
@@ -215,8 +215,7 @@ impl SupervisorActor {
         myself: &ActorRef<SupervisorMessage>,
         running: &mut Running,
         index: usize,
-        exit: Exit,
-        reason: String,
+        (exit, reason): (Exit, String),
     ) -> Result<(), Ended> {
         running.children[index] = None;
         let Some(core) = self.core.upgrade().filter(|core| !core.is_stopping()) else {

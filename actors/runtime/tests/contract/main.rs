@@ -2,7 +2,7 @@
 //!
 //! A new test belongs to the module of the promise it shows.
 
-#![expect(missing_docs, reason = "tests are sentences already")]
+#![cfg(test)]
 
 mod acceptance;
 mod backpressure;

@@ -69,7 +69,7 @@ struct Off(mpsc::UnboundedSender<(usize, &'static str)>, usize);
 
 impl Drop for Off {
     fn drop(&mut self) {
-        drop(self.0.send((self.1, "off")));
+        let _nobody_listens = self.0.send((self.1, "off"));
     }
 }
 

@@ -13,19 +13,19 @@ use perennial_store::{Backend, MemoryBackend};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An account: adds, sends on, fails on demand, keeps a log of what it was told in a table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Account {
-    pub balance: i64,
-    pub told: Vec<String>,
-    pub outcomes: Vec<String>,
+pub(crate) struct Account {
+    pub(crate) balance: i64,
+    pub(crate) told: Vec<String>,
+    pub(crate) outcomes: Vec<String>,
     failures: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Told {
+pub(crate) enum Told {
     Add(i64),
     Note(String),
     /// Moves money, leaving the rest of the way for it to go.
@@ -67,10 +67,7 @@ impl From<Finished<Deed>> for Told {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Nobody;
-
-pub const NOTES: Table<String> = Table::new("notes", 1);
+pub(crate) const NOTES: Table<String> = Table::new("notes", 1);
 
 impl Durable for Account {
     const KIND: Kind = Kind::new("account");
@@ -131,7 +128,7 @@ impl Durable for Account {
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Unregistered;
+pub(crate) struct Unregistered;
 
 impl Durable for Unregistered {
     const KIND: Kind = Kind::new("unregistered");
@@ -142,10 +139,10 @@ impl Durable for Unregistered {
     }
 }
 
-pub struct Settings {
+pub(crate) struct Settings {
     /// Calls of `handle`, also those that failed.
-    pub handled: AtomicU32,
-    pub lethal: Box<dyn Fn() + Send + Sync>,
+    pub(crate) handled: AtomicU32,
+    pub(crate) lethal: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Default for Settings {
@@ -156,16 +153,16 @@ impl Default for Settings {
 
 /// Something done to the [`Outside`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Deed {
-    pub name: String,
-    pub lane: Option<String>,
-    pub attempts: u32,
-    pub expires: Option<Timestamp>,
-    pub keep: bool,
+pub(crate) struct Deed {
+    pub(crate) name: String,
+    pub(crate) lane: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) keep: bool,
 }
 
 impl Deed {
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned(), lane: None, attempts: 3, expires: None, keep: false }
     }
 }
@@ -193,14 +190,14 @@ impl Effect for Deed {
 
 /// The world outside the node: what was done to it, under which key, and how it answers.
 #[derive(Clone, Default)]
-pub struct Outside {
-    pub done: Arc<Mutex<Vec<(String, String)>>>,
-    pub behaviour: Arc<std::sync::Mutex<Behaviour>>,
-    pub asked: Arc<AtomicU32>,
+pub(crate) struct Outside {
+    pub(crate) done: Arc<Mutex<Vec<(String, String)>>>,
+    pub(crate) behaviour: Arc<std::sync::Mutex<Behaviour>>,
+    pub(crate) asked: Arc<AtomicU32>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     #[default]
     Works,
     /// Fails this often, then works.
@@ -214,11 +211,11 @@ pub enum Behaviour {
 }
 
 impl Outside {
-    pub fn behave(&self, behaviour: Behaviour) {
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    pub async fn names(&self) -> Vec<String> {
+    pub(crate) async fn names(&self) -> Vec<String> {
         self.done.lock().await.iter().map(|(name, _)| name.clone()).collect()
     }
 }
@@ -265,18 +262,18 @@ impl Performer<Deed> for Outside {
 }
 
 /// A node of accounts.
-pub struct Node {
-    pub runtime: Runtime,
-    pub outside: Outside,
-    pub clock: ManualClock,
-    pub settings: Arc<Settings>,
+pub(crate) struct Node {
+    pub(crate) runtime: Runtime,
+    pub(crate) outside: Outside,
+    pub(crate) clock: ManualClock,
+    pub(crate) settings: Arc<Settings>,
 }
 
-pub fn clock() -> ManualClock {
+pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Timestamp::from_micros(1_000_000_000_000))
 }
 
-pub fn options(backend: Arc<dyn Backend>, clock: &ManualClock) -> Options {
+pub(crate) fn options(backend: Arc<dyn Backend>, clock: &ManualClock) -> Options {
     let mut options = Options::new(backend, Arc::new(clock.clone()));
     options.limits.retry_base = Duration::from_millis(1);
     options.limits.retry_cap = Duration::from_millis(5);
@@ -284,12 +281,12 @@ pub fn options(backend: Arc<dyn Backend>, clock: &ManualClock) -> Options {
     options
 }
 
-pub async fn start(options: Options, clock: ManualClock, outside: Outside) -> Node {
+pub(crate) async fn start(options: Options, clock: ManualClock, outside: Outside) -> Node {
     let settings = Arc::new(Settings::default());
     start_with(options, clock, outside, settings).await
 }
 
-pub async fn start_with(
+pub(crate) async fn start_with(
     options: Options,
     clock: ManualClock,
     outside: Outside,
@@ -303,7 +300,7 @@ pub async fn start_with(
 }
 
 impl Node {
-    pub async fn on_memory() -> (Self, MemoryBackend) {
+    pub(crate) async fn on_memory() -> (Self, MemoryBackend) {
         let backend = MemoryBackend::new();
         let clock = clock();
         let options = options(Arc::new(backend.clone()), &clock);
@@ -311,21 +308,21 @@ impl Node {
     }
 
     /// The same world on the same image, started again.
-    pub async fn again(&self, backend: &MemoryBackend) -> Self {
+    pub(crate) async fn again(&self, backend: &MemoryBackend) -> Self {
         let options = options(Arc::new(backend.clone()), &self.clock);
         start(options, self.clock.clone(), self.outside.clone()).await
     }
 
-    pub async fn tell(&self, key: &str, told: Told) {
+    pub(crate) async fn tell(&self, key: &str, told: Told) {
         self.runtime.send::<Account>(key, &told).await.unwrap();
     }
 
-    pub async fn state(&self, key: &str) -> Account {
+    pub(crate) async fn state(&self, key: &str) -> Account {
         self.runtime.ask::<Account, Account>(key, &Told::State, PATIENCE).await.unwrap()
     }
 
     /// Waits until the account is as wished.
-    pub async fn until(&self, key: &str, wished: impl Fn(&Account) -> bool) -> Account {
+    pub(crate) async fn until(&self, key: &str, wished: impl Fn(&Account) -> bool) -> Account {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let state = self.state(key).await;
@@ -339,7 +336,7 @@ impl Node {
 }
 
 /// Waits until `probe` gives something.
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(value) = probe().await {
