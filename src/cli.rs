@@ -156,10 +156,7 @@ impl Cli {
     ///
     /// # Errors
     /// What went wrong, with the exit code for it.
-    pub fn execute(
-        self,
-        run: impl FnOnce(Config) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub fn execute(self, run: impl FnOnce(Config) -> Result<(), Failure>) -> Result<(), Failure> {
         match self.command {
             None => run(self.run.config()?),
             Some(Command::Run(args)) => run(args.config()?),

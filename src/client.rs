@@ -28,7 +28,9 @@ pub enum ClientError {
     #[error("`{0}` is not the address of a node; expected one like http://127.0.0.1:8000")]
     Address(String),
     /// Nobody answers there.
-    #[error("no node answers at {address}: {reason}; start one with `perennial run`, or name another with --node")]
+    #[error(
+        "no node answers at {address}: {reason}; start one with `perennial run`, or name another with --node"
+    )]
     Unreachable {
         /// Where one was looked for.
         address: String,
@@ -121,10 +123,8 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
-        let unreachable = |reason: String| ClientError::Unreachable {
-            address: self.authority.clone(),
-            reason,
-        };
+        let unreachable =
+            |reason: String| ClientError::Unreachable { address: self.authority.clone(), reason };
         match timeout(PATIENCE, self.exchange(method, path)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
@@ -144,20 +144,13 @@ impl Client {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.token.expose()));
         }
         let request = request.body(Body::empty())?;
-        let answer = async {
+        let answer = async move {
             let answer = sender.send_request(request).await?;
             let status = answer.status();
             Ok((status, to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await?))
         };
-        // The connection has to be driven while the answer is read.
-        let (answer, _ended) = tokio::join!(
-            async {
-                let answer: anyhow::Result<_> = answer.await;
-                drop(sender);
-                answer
-            },
-            connection
-        );
+        // The connection has to be driven while the answer is read; it ends with the sender.
+        let (answer, _ended) = tokio::join!(answer, connection);
         answer
     }
 }

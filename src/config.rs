@@ -223,7 +223,8 @@ impl Store {
         }
         let least = perennial_store::DEFAULT_RESERVE_BYTES / 2;
         if self.reserve_bytes < least {
-            let why = format!("{} bytes cannot hold a deletion; set {least} or more", self.reserve_bytes);
+            let why =
+                format!("{} bytes cannot hold a deletion; set {least} or more", self.reserve_bytes);
             invalid.push(("store.reserve_bytes", why));
         }
         invalid

@@ -47,7 +47,8 @@ async fn run_node(config: Config) -> Result<(), Failure> {
         tracing::warn!(warning, "the configuration is accepted but probably not meant");
     }
     let address = config.http.listen;
-    let busy = |error| Failure::new(Exit::Unavailable, format!("cannot listen on {address}: {error}"));
+    let busy =
+        |error| Failure::new(Exit::Unavailable, format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(busy)?;
     let listen = listener.local_addr().map_err(busy)?.to_string();
     tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "listening");

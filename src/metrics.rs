@@ -138,8 +138,23 @@ impl Metrics {
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(without_empty_labels(&text))
     }
+}
+
+/// Samples without labels as `name value`, which every reader understands, not `name{} value`.
+fn without_empty_labels(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len());
+    for line in text.lines() {
+        match line.split_once("{} ") {
+            Some((name, value)) if !name.contains(['{', ' ']) => {
+                lines.extend([name, " ", value]);
+            }
+            Some(_) | None => lines.push_str(line),
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// Takes what committed turns contribute.
@@ -231,7 +246,8 @@ mod tests {
     #[test]
     fn every_name_the_agents_use_is_exported() {
         let names = include_str!("../actors/healing/src/metrics.rs");
-        let names: Vec<_> = names.split('"').filter(|text| text.starts_with("perennial_")).collect();
+        let names: Vec<_> =
+            names.split('"').filter(|text| text.starts_with("perennial_")).collect();
         assert!(!names.is_empty());
         for name in names {
             let known = COUNTERS.iter().any(|counter| counter.0 == name)
@@ -251,7 +267,10 @@ mod tests {
     fn a_histogram_is_exported_under_its_own_name() {
         let text = observed(DETECTION_DELAY, Labels::new(), 0.02);
         assert!(text.contains("perennial_detection_delay_seconds_count 1"), "{text}");
-        assert!(text.contains("perennial_detection_delay_seconds_bucket{le=\"0.025\"} 1"), "{text}");
+        assert!(
+            text.contains("perennial_detection_delay_seconds_bucket{le=\"0.025\"} 1"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! The one place where everything is wired together.
 
+mod tree;
+
 use std::sync::Arc;
 
-use perennial_healing::alert::{Alert, Channels};
-use perennial_healing::analyzer::docker::EvidencePerformer;
-use perennial_healing::analyzer::{Analyzer, evidence::CaptureEvidence};
 use perennial_healing::docker::Engine;
-use perennial_healing::monitor::Monitor;
-use perennial_healing::responder::{Responder, effect::EngineAction};
-use perennial_runtime::{Options, Runtime, RuntimeError, Strategy, Supervisor, SystemClock};
+use perennial_runtime::{Options, Runtime, RuntimeError, SystemClock};
 use perennial_store::{DataDir, SledBackend, SledOptions, SpaceGuard};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::http::{App, router, serve};
 use crate::metrics::Metrics;
 use crate::signal::Signals;
+use tree::{Agents, Rows, tree};
 
 /// A running node.
 #[derive(Debug)]
@@ -39,14 +37,16 @@ impl Node {
             config;
         let engine = Engine::connect(&docker)
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-        let settings = Agents { monitor, analyzer, responder, alert };
-        let tree = tree(&engine, settings)?;
+        let rows = Rows::default();
+        let agents = Agents { monitor, analyzer, responder, alert };
+        let tree = tree(&engine, agents, rows.clone())?;
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
         let (data_dir, mut options) = open(store).await?;
         options.limits = runtime.into();
         options.observer = Arc::new(move |observation| intake.observe(observation));
         let runtime = Runtime::start(options, tree).await?;
+        rows.get_or_init(|| runtime.tables());
         runtime.register_metrics(metrics.registry_mut());
         let (metrics, limits) = (Arc::new(metrics), http.clone());
         let app = App { runtime: runtime.clone(), engine, metrics, http: Arc::new(http) };
@@ -91,31 +91,6 @@ impl Node {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-/// What the agents are told.
-struct Agents {
-    monitor: perennial_healing::monitor::Config,
-    analyzer: perennial_healing::analyzer::Config,
-    responder: perennial_healing::responder::Config,
-    alert: perennial_healing::alert::Config,
-}
-
-/// Who is supervised by whom.
-fn tree(engine: &Engine, agents: Agents) -> Result<Supervisor, Failure> {
-    let Agents { monitor, analyzer, responder, alert } = agents;
-    let channels = Channels::new(&alert)
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let healing = Supervisor::new("healing")
-        .strategy(Strategy::OneForOne)
-        .actors::<Alert>(alert)
-        .actors::<Responder>(responder)
-        .actors::<Analyzer>(analyzer)
-        .actors::<Monitor>(monitor);
-    let performers = Supervisor::new("performers")
-        .performer::<CaptureEvidence, _>(EvidencePerformer::new(engine.clone()));
-    drop(channels);
-    Ok(Supervisor::new("node").child(healing).child(performers))
 }
 
 /// Opens the store; the start of it may take a while, so not on the threads that answer.

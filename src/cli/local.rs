@@ -45,7 +45,12 @@ pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
         });
         print(&format!("{report:#}"))?;
     } else {
-        print(&format!("{} records, {} bytes, {} corrupt", report.records, report.bytes, damaged.len()))?;
+        print(&format!(
+            "{} records, {} bytes, {} corrupt",
+            report.records,
+            report.bytes,
+            damaged.len()
+        ))?;
         if !damaged.is_empty() {
             let mut table = Table::new(&["KEY", "REASON"]);
             damaged.iter().for_each(|(key, reason)| table.row([key.clone(), reason.clone()]));
@@ -55,6 +60,7 @@ pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
     if damaged.is_empty() {
         return Ok(());
     }
-    let why = format!("{} records are corrupt; restore {} from a backup", damaged.len(), dir.display());
+    let why =
+        format!("{} records are corrupt; restore {} from a backup", damaged.len(), dir.display());
     Err(Failure::new(Exit::Data, why))
 }

@@ -90,12 +90,7 @@ async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
     if node.json { print(&format!("{answer:#}")) } else { print(&show(&answer)) }
 }
 
-async fn change(
-    node: NodeArgs,
-    method: Method,
-    path: String,
-    done: String,
-) -> Result<(), Failure> {
+async fn change(node: NodeArgs, method: Method, path: String, done: String) -> Result<(), Failure> {
     client(&node)?.call(method, &path).await?;
     if node.json { print("{}") } else { print(&done) }
 }

@@ -8,7 +8,8 @@ use super::table::Table;
 const SHORT_ID: usize = 12;
 
 pub(super) fn tree(tree: &Value) -> String {
-    let head = ["ACTOR", "STATE", "STRATEGY", "RESTARTS", "MAILBOX", "OLDEST", "TURNS", "LAST ERROR"];
+    let head =
+        ["ACTOR", "STATE", "STRATEGY", "RESTARTS", "MAILBOX", "OLDEST", "TURNS", "LAST ERROR"];
     let mut table = Table::new(&head);
     add_branch(&mut table, tree, 0);
     table.to_string()
@@ -16,8 +17,7 @@ pub(super) fn tree(tree: &Value) -> String {
 
 fn add_branch(table: &mut Table, node: &Value, depth: usize) {
     let oldest = node["oldest_message_age_seconds"].as_f64();
-    // Figure spaces, which the table does not take for white space to be trimmed.
-    let indent = "\u{2007}\u{2007}".repeat(depth);
+    let indent = "  ".repeat(depth);
     table.row([
         format!("{indent}{} {}", text(&node["kind"]), text(&node["key"])),
         text(&node["state"]),
@@ -183,9 +183,10 @@ mod tests {
     #[test]
     fn a_tree_is_indented_by_depth() {
         let leaf = json!({ "kind": "actors", "key": "monitor", "state": "running" });
-        let root = json!({ "kind": "supervisor", "key": "node", "state": "running", "children": [leaf] });
+        let root =
+            json!({ "kind": "supervisor", "key": "node", "state": "running", "children": [leaf] });
         let shown = tree(&root);
-        assert!(shown.contains("\n\u{2007}\u{2007}actors monitor"), "{shown}");
+        assert!(shown.contains("\n  actors monitor"), "{shown}");
     }
 
     #[test]

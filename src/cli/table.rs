@@ -17,7 +17,7 @@ impl Table {
 
     /// Adds a row; an empty cell shows as a dash, control characters as spaces.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let clean = |cell: String| match cell.trim() {
+        let clean = |cell: String| match cell.trim_end() {
             "" => "-".to_owned(),
             text => text.replace(char::is_control, " "),
         };

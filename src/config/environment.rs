@@ -11,8 +11,7 @@ pub const PREFIX: &str = "PERENNIAL__";
 
 /// Sets what the variables say, in the order of their names.
 pub(super) fn apply(table: &mut Table, variables: &[(String, String)]) -> Result<(), ConfigError> {
-    let mut ours: Vec<_> =
-        variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
     let problems: Vec<Problem> =
         ours.into_iter().filter_map(|(name, value)| apply_one(table, name, value).err()).collect();
@@ -49,7 +48,8 @@ fn describe(name: &str, text: &str, refused: &str) -> String {
         "" => explain(refused),
         text => explain(refused).replace(text, "…"),
     };
-    let unknown = unknown_name(refused).filter(|unknown| refused.starts_with("unknown field") && !unknown.is_empty());
+    let unknown = unknown_name(refused)
+        .filter(|unknown| refused.starts_with("unknown field") && !unknown.is_empty());
     let meant = explained.split("did you mean `").nth(1).and_then(|rest| rest.split('`').next());
     match (unknown, meant) {
         (Some(unknown), Some(meant)) => {
@@ -67,7 +67,8 @@ pub(super) fn set(table: &mut Table, path: &[String], value: Value) -> Result<()
     let mut inner = table;
     for section in sections {
         let entry = inner.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
-        inner = entry.as_table_mut().ok_or_else(|| format!("`{section}` has no keys of its own"))?;
+        inner =
+            entry.as_table_mut().ok_or_else(|| format!("`{section}` has no keys of its own"))?;
     }
     inner.insert(last.clone(), value);
     Ok(())

@@ -52,8 +52,9 @@ impl Config {
                 .map_err(Problem::new)?;
         }
         secret_files::read_into(&mut table)?;
-        let config: Self =
-            table.try_into().map_err(|error: toml::de::Error| Problem::new(explain(error.message())))?;
+        let config: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| Problem::new(explain(error.message())))?;
         let invalid = config.invalid();
         if invalid.is_empty() {
             return Ok(config);

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use perennial_healing::responder::{ACTIONS, verify_chain};
+use perennial_healing::responder::audit::{ACTIONS, verify_chain};
 
 use super::App;
 use super::error::ApiError;

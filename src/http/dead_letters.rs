@@ -43,7 +43,8 @@ pub(super) async fn discard(
 }
 
 fn parse(id: &str) -> Result<MessageId, ApiError> {
-    id.parse().map_err(|error: perennial_store::MessageIdError| ApiError::Malformed(error.to_string()))
+    id.parse()
+        .map_err(|error: perennial_store::MessageIdError| ApiError::Malformed(error.to_string()))
 }
 
 fn unknown(id: &str) -> ApiError {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// Everything a request can fail with.
 #[derive(Debug, thiserror::Error)]
-pub enum ApiError {
+pub(super) enum ApiError {
     /// It cannot be understood; what was expected.
     #[error("{0}")]
     Malformed(String),

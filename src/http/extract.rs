@@ -31,8 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let query: Result<Query<T>, QueryRejection> =
-            Query::from_request_parts(parts, state).await;
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         let malformed = |rejection: QueryRejection| ApiError::Malformed(rejection.body_text());
         query.map(|Query(value)| Self(value)).map_err(malformed)
     }

@@ -1,8 +1,8 @@
 //! The metrics, with what is a state rather than an event looked up now.
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
 use perennial_healing::alert::INCIDENTS;
 use perennial_healing::monitor::CONTAINERS;
 
@@ -20,7 +20,8 @@ pub(super) async fn show(
     State(app): State<App>,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
     let levels = levels(&app)?;
-    let text = app.metrics.encode(&levels).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let text =
+        app.metrics.encode(&levels).map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
 }
 

@@ -11,10 +11,14 @@ pub(super) async fn live() -> &'static str {
 }
 
 /// 200 while every check passes, 503 otherwise; `?verbose` lists them all.
-pub(super) async fn ready(State(app): State<App>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+pub(super) async fn ready(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> (StatusCode, String) {
     let checks = app.checks();
     let failed = checks.iter().any(|check| !check.ok);
-    let verbose = query.is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     let shown = checks.iter().filter(|check| verbose || !check.ok);
     let mut text: String = shown.map(|check| format!("{}\n", line(check))).collect();
     text.push_str(if failed { "not ready\n" } else { "ready\n" });

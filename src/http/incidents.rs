@@ -14,8 +14,8 @@ use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{Acknowledge, Filter, Incident, IncidentWithJournal, List};
 
-/// Incidents looked at for one list; ids rise with time, so these are the newest.
-const LOOKED_AT: usize = 10_000;
+/// Incidents looked at for one list: more than are kept, as old ones are forgotten.
+const LOOKED_AT: usize = 100_000;
 
 /// Journal entries shown of one incident.
 const JOURNAL_ENTRIES: usize = 10_000;

@@ -34,7 +34,7 @@ pub(crate) async fn serve(
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = JoinSet::new();
     let mut stopping = stop.clone();
-    let mut stopped = pin!(stopping.wait_for(|stop| *stop));
+    let mut stopping = pin!(stopped(&mut stopping));
     loop {
         let next = async {
             // Never closed, so a permit always comes.
@@ -42,12 +42,13 @@ pub(crate) async fn serve(
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
-            _ = &mut stopped => break,
+            () = &mut stopping => break,
             next = next => next,
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = converse(stream, router.clone(), limits.header_timeout, stop.clone());
+                let connection =
+                    converse(stream, router.clone(), limits.header_timeout, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -83,7 +84,7 @@ async fn converse(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -92,4 +93,9 @@ async fn converse(
         // A peer that goes away or talks nonsense is its own business.
         tracing::debug!(%error, "a connection ended with an error");
     }
+}
+
+/// Resolves when `stop` is true, or when nobody can set it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _gone = stop.wait_for(|stop| *stop).await;
 }

@@ -1,7 +1,7 @@
 //! The audit of actions.
 
 use perennial_healing::model as healing;
-use perennial_healing::responder::{AuditEntry, outcome_text};
+use perennial_healing::responder::audit::{AuditEntry, outcome_text};
 use serde::Serialize;
 
 use super::incident::Subject;

@@ -180,7 +180,10 @@ pub(in crate::http) struct IncidentWithJournal {
 }
 
 impl IncidentWithJournal {
-    pub(in crate::http) fn new(incident: alert::Incident, journal: Vec<alert::JournalEntry>) -> Self {
+    pub(in crate::http) fn new(
+        incident: alert::Incident,
+        journal: Vec<alert::JournalEntry>,
+    ) -> Self {
         let journal = journal.into_iter().map(Entry::from).collect();
         Self { incident: incident.into(), journal }
     }
@@ -192,7 +195,8 @@ mod tests {
 
     #[test]
     fn incidents_are_found_by_status_and_severity() {
-        let incident = alert::Incident { severity: healing::Severity::Warning, ..Default::default() };
+        let incident =
+            alert::Incident { severity: healing::Severity::Warning, ..Default::default() };
         let by = |status: Option<&str>, severity| Filter {
             status: status.map(str::to_owned),
             severity,

@@ -1,12 +1,13 @@
 //! Which steps of an incident's life people are told, and what each is called. Pure.
 
+use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Entry, Incident};
 use crate::model::{Conclusion, Severity, Verdict};
 
 /// A change people are told. Together with the incident it is what notifications are deduplicated
-/// by: each is told once until the incident is reopened.
+/// by: each is told once until the incident is reopened, but for reminders and each rise in severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
@@ -112,20 +113,26 @@ impl Change {
     }
 }
 
-/// What `entry` changed that people should know, given the incident `before` and `after` it.
+/// What `entry`, which happened at `at`, changed that people should know, given the incident `before`
+/// and `after` it.
 #[must_use]
-pub fn change_of(before: &Incident, after: &Incident, entry: &Entry) -> Option<Change> {
-    let was_closed = before.status.is_closed();
+pub fn change_of(
+    before: &Incident,
+    after: &Incident,
+    at: Timestamp,
+    entry: &Entry,
+) -> Option<Change> {
+    let was_over = before.is_over(at);
     match entry {
         Entry::Opened { .. } => (!before.known).then_some(Change::Opened),
-        Entry::Reopened { .. } => (was_closed || !before.known).then_some(Change::Reopened),
+        Entry::Reopened { .. } => (after.reopened > before.reopened).then_some(Change::Reopened),
         Entry::SymptomsChanged { .. } => {
             (after.severity > before.severity).then_some(Change::Worsened)
         }
-        Entry::Diagnosed(diagnosis) if !was_closed => of_verdict(&diagnosis.verdict),
-        Entry::Concluded(conclusion) if !was_closed => Some(of_conclusion(conclusion)),
-        Entry::Recovered { .. } => (!was_closed).then_some(Change::Recovered),
-        Entry::Withdrawn { .. } => (!was_closed).then_some(Change::Withdrawn),
+        Entry::Diagnosed(diagnosis) if !was_over => of_verdict(&diagnosis.verdict),
+        Entry::Concluded(conclusion) if !was_over => Some(of_conclusion(conclusion)),
+        Entry::Recovered { .. } => (!was_over).then_some(Change::Recovered),
+        Entry::Withdrawn { .. } => (!was_over).then_some(Change::Withdrawn),
         Entry::Diagnosed(_)
         | Entry::Concluded(_)
         | Entry::Evidence(_)

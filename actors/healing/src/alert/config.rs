@@ -220,12 +220,18 @@ impl Config {
         let on = !email.host.is_empty();
         let told = email.from.contains('@') && !email.to.is_empty();
         warn(on && email.to.is_empty(), "alert.email.to is empty: e-mail reaches nobody");
-        warn(on && !email.from.contains('@'), "alert.email.from is not an address: no e-mail is sent");
+        warn(
+            on && !email.from.contains('@'),
+            "alert.email.from is not an address: no e-mail is sent",
+        );
         warn(
             email.to.iter().any(|to| !to.contains('@')),
             "alert.email.to has an entry that is not an address",
         );
-        warn(!on && !email.to.is_empty(), "alert.email.host is empty: alert.email.to is told nothing");
+        warn(
+            !on && !email.to.is_empty(),
+            "alert.email.host is empty: alert.email.to is told nothing",
+        );
         warn(
             on && told && email.user.is_empty() == email.password.is_set(),
             "alert.email needs both user and password to log in, or neither",
@@ -246,9 +252,17 @@ impl Config {
 
     fn check_fallback(&self, warnings: &mut Vec<String>) {
         let fallback = &self.fallback;
+        let routes = self.routes();
+        if !routes.is_empty() && routes.iter().all(|route| route.fallback_only) {
+            warnings.push(
+                "alert.email.fallback_only is set, but there is no other channel: nothing is told"
+                    .to_owned(),
+            );
+        }
         if self.fallback_after.is_zero() {
             if self.email.fallback_only && self.email.is_complete() {
-                warnings.push("alert.email.fallback_only is set, but the fallback is off".to_owned());
+                warnings
+                    .push("alert.email.fallback_only is set, but the fallback is off".to_owned());
             }
             return;
         }
@@ -256,14 +270,16 @@ impl Config {
             warnings.push(format!(
                 "alert.fallback = \"{fallback}\" names no channel; known are slack, email, webhook"
             ));
-        } else if self.fallback_route().is_none() && !self.routes().is_empty() {
+        } else if self.fallback_route().is_none() && !routes.is_empty() {
             warnings.push(format!(
                 "alert.fallback = \"{fallback}\" is not configured: a critical notification that \
                  its channel does not take has no second way"
             ));
         }
         if self.email.fallback_only && fallback != EMAIL {
-            warnings.push("alert.email.fallback_only is set, but e-mail is not alert.fallback".to_owned());
+            warnings.push(
+                "alert.email.fallback_only is set, but e-mail is not alert.fallback".to_owned(),
+            );
         }
         if self.fallback_after >= self.expires {
             warnings.push("alert.fallback_after is not below alert.expires".to_owned());

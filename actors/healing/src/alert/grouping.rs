@@ -13,7 +13,7 @@ use crate::model::{IncidentId, Subject};
 pub const UNGROUPED: &str = "ungrouped";
 
 /// Containers that one digest of coverage reports names; the others are counted.
-pub const COVERAGE_LIMIT: usize = 50;
+pub(super) const COVERAGE_LIMIT: usize = 50;
 
 /// The group `subject` belongs to.
 #[must_use]
@@ -46,9 +46,9 @@ pub struct Gap {
 pub struct Collected {
     /// At most one change of each incident: the latest.
     pub news: Vec<News>,
-    /// At most [`COVERAGE_LIMIT`].
+    /// A bounded number of them.
     pub coverage: Vec<Gap>,
-    /// Coverage reports beyond those.
+    /// How many more there were.
     pub more_coverage: u64,
 }
 

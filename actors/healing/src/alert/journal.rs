@@ -12,10 +12,7 @@ const EXCERPT: usize = 8;
 const EXCERPT_SEARCH: u64 = 40;
 
 /// The incident's row.
-pub(super) fn load(
-    id: &IncidentId,
-    turn: &Turn<'_, Alert>,
-) -> Result<Option<Incident>, Failure> {
+pub(super) fn load(id: &IncidentId, turn: &Turn<'_, Alert>) -> Result<Option<Incident>, Failure> {
     turn.get(&INCIDENTS, &id.0)
 }
 
@@ -74,7 +71,11 @@ impl Alert {
         turn.put(&RETIRED, &new, &new);
         if !self.pruning {
             self.pruning = true;
-            turn.send_after(turn.settings().retention, super::retention::TIMER, &AlertMessage::Prune);
+            turn.send_after(
+                turn.settings().retention,
+                super::retention::TIMER,
+                &AlertMessage::Prune,
+            );
         }
     }
 }

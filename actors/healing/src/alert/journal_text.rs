@@ -10,7 +10,7 @@ const LINE_LIMIT: usize = 300;
 
 /// `step` as one line; none for steps that tell people nothing about the container.
 #[must_use]
-pub fn excerpt_line(step: &JournalEntry) -> Option<String> {
+pub(super) fn excerpt_line(step: &JournalEntry) -> Option<String> {
     let text = describe(&step.entry)?;
     Some(line(&format!("{} {text}", time(step.at)), LINE_LIMIT))
 }

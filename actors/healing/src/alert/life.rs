@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Change, Entry};
 use crate::model::{
     Action, ActionOutcome, Conclusion, Diagnosis, GateRecord, IncidentId, Severity, Subject,
-    Symptom, SymptomKind,
+    Symptom, SymptomKind, Verdict,
 };
 
 /// One row per incident; the key is the incident's id.
@@ -159,7 +159,8 @@ impl Incident {
     /// Whether reminders make sense: it is open, nobody has taken it on and it is no false alarm.
     #[must_use]
     pub fn wants_a_person(&self) -> bool {
-        let false_alarm = self.told.contains(&Change::FalseAlarm);
+        let verdict = self.diagnosis.as_ref().map(|diagnosis| &diagnosis.verdict);
+        let false_alarm = matches!(verdict, Some(Verdict::FalseAlarm));
         !self.status.is_closed() && self.acknowledged_by.is_none() && !false_alarm
     }
 
@@ -176,7 +177,10 @@ impl Incident {
         self.updated_at = self.updated_at.max(at);
         match entry {
             Entry::Opened { subject, symptoms, severity, event_at } if !self.known => {
-                self.open(at, *event_at, subject, symptoms, *severity);
+                self.subject = subject.clone();
+                self.symptoms = symptoms.clone();
+                self.severity = self.severity.max(*severity);
+                self.open(at, *event_at);
             }
             Entry::Opened { .. } | Entry::Evidence(_) | Entry::Notification { .. } => {}
             Entry::Reopened { symptoms } => self.reopen(at, symptoms),
@@ -208,25 +212,17 @@ impl Incident {
         }
     }
 
-    fn open(
-        &mut self,
-        at: Timestamp,
-        event_at: Timestamp,
-        subject: &Subject,
-        symptoms: &[Symptom],
-        severity: Severity,
-    ) {
+    fn open(&mut self, at: Timestamp, event_at: Timestamp) {
         self.known = true;
-        self.subject = subject.clone();
-        self.symptoms = symptoms.to_vec();
-        self.severity = self.severity.max(severity);
         (self.opened_at, self.episode_at, self.event_at) = (at, at, event_at);
         self.time_to_detect = Some(at.since(event_at));
     }
 
+    /// Senders are not ordered among each other: what reopens it may come before what closed it. The
+    /// later time decides then.
     fn reopen(&mut self, at: Timestamp, symptoms: &[Symptom]) {
         self.symptoms = symptoms.to_vec();
-        if self.known && !self.status.is_closed() {
+        if self.known && !self.status.is_closed() && at <= self.episode_at {
             return;
         }
         self.severity = worst(symptoms).unwrap_or(self.severity);
@@ -253,7 +249,7 @@ impl Incident {
     }
 
     fn conclude(&mut self, at: Timestamp, conclusion: &Conclusion) {
-        if self.status.is_closed() {
+        if self.is_over(at) {
             return;
         }
         self.conclusion = Some(conclusion.clone());
@@ -283,6 +279,11 @@ impl Incident {
         }
     }
 
+    /// Whether what ended at `at` had been told already, or was followed by a reopening.
+    pub(super) fn is_over(&self, at: Timestamp) -> bool {
+        self.status.is_closed() || (self.reopened > 0 && at < self.episode_at)
+    }
+
     /// Where it stands while nothing is under way.
     fn resting(&self) -> IncidentStatus {
         match self.acknowledged_by {
@@ -299,7 +300,7 @@ impl Incident {
     }
 
     fn close(&mut self, at: Timestamp, status: IncidentStatus, reason: Option<&String>) {
-        if self.status.is_closed() {
+        if self.is_over(at) {
             return;
         }
         self.status = status;

@@ -14,7 +14,6 @@ pub const ALERT: &str = "local";
 
 /// A message to the Alert agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "messages are short-lived and encoded at once")]
 pub enum AlertMessage {
     /// Something happened in the life of an incident: written to its journal, applied to its
     /// status, and told to people where they should know.

@@ -88,7 +88,9 @@ impl Alert {
         if before.wants_a_person() && !after.wants_a_person() {
             turn.cancel(&telling::repeat_timer(&after.id));
         }
-        let Some(change) = change_of(&before, &after, &step.entry) else { return Ok(()) };
+        let Some(change) = change_of(&before, &after, at, &step.entry) else {
+            return Ok(());
+        };
         let at = if change == Change::Opened { after.event_at } else { at };
         let news = News { incident: after.id.clone(), change, at };
         self.tell(news, &mut after, turn)
@@ -116,5 +118,7 @@ impl Alert {
     }
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

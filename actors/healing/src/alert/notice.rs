@@ -130,7 +130,12 @@ impl Notice {
 
     /// The next notice in the thread that `leader` began; `items` are not empty.
     #[must_use]
-    pub fn about(leader: &mut Incident, items: Vec<Item>, environment: &str, now: Timestamp) -> Self {
+    pub fn about(
+        leader: &mut Incident,
+        items: Vec<Item>,
+        environment: &str,
+        now: Timestamp,
+    ) -> Self {
         leader.notices += 1;
         let headline = leader.headline.get_or_insert_with(|| headline_of(&items)).clone();
         let worst = items.iter().max_by_key(|item| item.severity);
@@ -164,8 +169,7 @@ impl Notice {
     pub fn digest(group: &str, collected: &Collected, environment: &str, now: Timestamp) -> Self {
         let thread = format!("coverage-{group}-{now}");
         let count = collected.coverage.len() as u64 + collected.more_coverage;
-        let title =
-            format!("{}: {count} of {}", Change::Coverage.label(), line(group, NAME_LIMIT));
+        let title = format!("{}: {count} of {}", Change::Coverage.label(), line(group, NAME_LIMIT));
         Self {
             id: format!("{thread}.1"),
             thread,

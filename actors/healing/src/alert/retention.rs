@@ -44,11 +44,7 @@ fn forget_due(turn: &mut Turn<'_, Alert>) -> Result<Option<Timestamp>, Failure> 
 
 /// Deletes at most `steps` steps of the incident's journal and, with the last one, the incident.
 /// Returns how many steps may still be deleted in this turn.
-fn forget(
-    retired: &Retired,
-    steps: usize,
-    turn: &mut Turn<'_, Alert>,
-) -> Result<usize, Failure> {
+fn forget(retired: &Retired, steps: usize, turn: &mut Turn<'_, Alert>) -> Result<usize, Failure> {
     let id = &retired.incident.0;
     let journal = turn.scan(&JOURNAL, &owner_prefix(id), steps)?;
     for step in &journal {

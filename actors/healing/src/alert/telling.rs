@@ -44,7 +44,8 @@ impl Alert {
         incident: &mut Incident,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        if news.change != Change::Reminder {
+        // A rise in severity is a change of its own each time; reminders repeat by their nature.
+        if !matches!(news.change, Change::Reminder | Change::Worsened) {
             if incident.told.contains(&news.change) {
                 return Ok(());
             }
@@ -122,7 +123,12 @@ impl Alert {
     fn publish(&mut self, news: Vec<News>, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         let mut threads: BTreeMap<Option<IncidentId>, Vec<(News, Incident)>> = BTreeMap::new();
         for news in news {
-            let Some(incident) = load(&news.incident, turn)? else { continue };
+            let Some(incident) = load(&news.incident, turn)? else {
+                continue;
+            };
+            if news.change == Change::Reminder && !incident.wants_a_person() {
+                continue;
+            }
             let thread = match &incident.thread {
                 Some(leader) => load(leader, turn)?.map(|leader| leader.id),
                 None => None,
@@ -155,7 +161,9 @@ impl Alert {
             save(&told, turn);
             remind_later(&told, turn);
         }
-        let Some(mut leader) = load(leader, turn)? else { return Ok(()) };
+        let Some(mut leader) = load(leader, turn)? else {
+            return Ok(());
+        };
         let notice = Notice::about(&mut leader, items, environment, turn.now());
         save(&leader, turn);
         self.send(&notice, turn)
@@ -203,7 +211,9 @@ impl Alert {
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
         for item in &effect.notice.items {
-            let Some(mut incident) = load(&item.incident, turn)? else { continue };
+            let Some(mut incident) = load(&item.incident, turn)? else {
+                continue;
+            };
             let entry = Entry::Notification {
                 channel: effect.channel.clone(),
                 change: item.change.as_str().to_owned(),
@@ -233,7 +243,9 @@ impl Alert {
         turn.count(NOTIFICATIONS, &[("channel", &effect.channel), ("result", state)]);
         self.note(&effect, Fate { state, attempts, error }, turn)?;
         let id = &effect.notice.id;
-        let Some(mut waiting) = turn.get(&WAITING, id)? else { return Ok(()) };
+        let Some(mut waiting) = turn.get(&WAITING, id)? else {
+            return Ok(());
+        };
         if result.is_err() {
             return self.fall_back(id, turn);
         }
@@ -249,7 +261,9 @@ impl Alert {
 
     /// Sends a critical notice that a channel did not take in time, or refused, the second way.
     pub(super) fn fall_back(&mut self, id: &str, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        let Some(waiting) = turn.get(&WAITING, id)? else { return Ok(()) };
+        let Some(waiting) = turn.get(&WAITING, id)? else {
+            return Ok(());
+        };
         turn.delete(&WAITING, id);
         turn.cancel(&fallback_timer(id));
         match (turn.settings().fallback_route(), waiting.notice.at_least(Severity::Critical)) {

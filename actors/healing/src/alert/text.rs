@@ -5,7 +5,7 @@ use perennial_runtime::Timestamp;
 /// `text` without characters that change how their surroundings look (control characters but for
 /// line ends, direction overrides), and no longer than `limit` characters.
 #[must_use]
-pub fn clean(text: &str, limit: usize) -> String {
+pub(super) fn clean(text: &str, limit: usize) -> String {
     let mut kept = text.chars().filter(|c| !misleads(*c));
     let mut short: String = kept.by_ref().take(limit).collect();
     if kept.next().is_some() {
@@ -17,7 +17,7 @@ pub fn clean(text: &str, limit: usize) -> String {
 
 /// The same on one line.
 #[must_use]
-pub fn line(text: &str, limit: usize) -> String {
+pub(super) fn line(text: &str, limit: usize) -> String {
     clean(&text.replace(['\n', '\r', '\u{2028}', '\u{2029}'], " "), limit)
 }
 
@@ -29,19 +29,19 @@ fn misleads(c: char) -> bool {
 
 /// Escapes what HTML gives a meaning to, in text and in quoted attributes.
 #[must_use]
-pub fn html(text: &str) -> String {
+pub(super) fn html(text: &str) -> String {
     slack(text).replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 /// Escapes the three characters Slack gives a meaning to; links and mentions need one of them.
 #[must_use]
-pub fn slack(text: &str) -> String {
+pub(super) fn slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// `at` to the second, in UTC.
 #[must_use]
-pub fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     let micros = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_microsecond(micros) {
         Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -51,7 +51,7 @@ pub fn time(at: Timestamp) -> String {
 
 /// Whole seconds since the Unix epoch.
 #[must_use]
-pub fn unix_seconds(at: Timestamp) -> u64 {
+pub(super) fn unix_seconds(at: Timestamp) -> u64 {
     at.as_micros() / 1_000_000
 }
 

@@ -33,7 +33,11 @@ impl Effect for CaptureEvidence {
     type Outcome = Evidence;
 
     fn policy(&self) -> EffectPolicy {
-        EffectPolicy { timeout: Duration::from_secs(5), attempts: 2, ..EffectPolicy::default() }
+        EffectPolicy {
+            timeout: Duration::from_secs(5),
+            attempts: 2,
+            ..EffectPolicy::default()
+        }
     }
 }
 
@@ -105,7 +109,9 @@ mod tests {
 
     #[test]
     fn the_last_hundred_lines_are_kept_and_long_ones_cut() {
-        let lines: Vec<String> = (0..150).map(|n| format!("{n} {}", "é".repeat(600))).collect();
+        let lines: Vec<String> = (0..150)
+            .map(|n| format!("{n} {}", "é".repeat(600)))
+            .collect();
         let kept = log_tail(lines.iter().map(String::as_str));
         assert_eq!(kept.len(), LOG_LINES);
         assert!(kept.iter().all(|line| line.chars().count() == LINE_CHARS));
@@ -118,7 +124,7 @@ mod tests {
             ("\u{1b}[31mERROR\u{1b}[0m down\r", "ERROR down"),
             ("a\tb\u{0}c\u{8}", "a bc"),
             ("\u{1b}]0;title\u{7}ready", "ready"),
-            ("cut off \u{1b}[", "cut off "),
+            ("cut off \u{1b}[", "cut off"),
         ];
         for (line, want) in table {
             assert_eq!(log_tail([line]), [want], "{line:?}");
@@ -149,7 +155,10 @@ mod tests {
 
     #[test]
     fn capturing_is_tried_twice_and_never_hangs() {
-        let effect = CaptureEvidence { incident: IncidentId::default(), subject: Subject::default() };
+        let effect = CaptureEvidence {
+            incident: IncidentId::default(),
+            subject: Subject::default(),
+        };
         assert_eq!(effect.policy().attempts, 2);
         assert_eq!(effect.policy().timeout, Duration::from_secs(5));
     }

@@ -32,8 +32,6 @@ pub struct Incident {
     seen: Vec<SymptomKind>,
     /// Where it stands.
     pub phase: Phase,
-    /// The run (`State.StartedAt`) that the present action was asked for.
-    pub asked_for_run: String,
     /// What has been diagnosed already: the same gives no second diagnosis.
     judged: Vec<String>,
     /// Times a gate held its action.
@@ -66,6 +64,15 @@ pub struct Change {
     pub routine: bool,
 }
 
+impl Change {
+    /// Whether the journal gains by it.
+    #[must_use]
+    pub fn is_worth_recording(&self) -> bool {
+        let changed = !self.raised.is_empty() || !self.cleared.is_empty();
+        changed && !self.routine
+    }
+}
+
 impl Incident {
     /// Begins with the first report.
     #[must_use]
@@ -78,7 +85,6 @@ impl Incident {
             active: Vec::new(),
             seen: Vec::new(),
             phase: Phase::Waiting,
-            asked_for_run: String::new(),
             judged: Vec::new(),
             held: 0,
             captured_at: Timestamp::EPOCH,
@@ -105,10 +111,17 @@ impl Incident {
         };
         let raised: Vec<Symptom> = report.active.iter().filter(is_new).cloned().collect();
         let now = |kind| report.active.iter().any(|symptom| symptom.kind == kind);
-        let cleared: Vec<SymptomKind> =
-            self.active.iter().map(|symptom| symptom.kind).filter(|kind| !now(*kind)).collect();
+        let cleared: Vec<SymptomKind> = self
+            .active
+            .iter()
+            .map(|symptom| symptom.kind)
+            .filter(|kind| !now(*kind))
+            .collect();
         let looping = before(SymptomKind::CrashLoop).is_some() && now(SymptomKind::CrashLoop);
-        let routine = looping && raised.iter().all(|symptom| self.seen.contains(&symptom.kind));
+        let routine = looping
+            && raised
+                .iter()
+                .all(|symptom| self.seen.contains(&symptom.kind));
         for symptom in &raised {
             if !self.seen.contains(&symptom.kind) {
                 self.seen.push(symptom.kind);
@@ -119,7 +132,11 @@ impl Incident {
         self.active.clone_from(&report.active);
         let surplus = report.trend.len().saturating_sub(TREND);
         self.trend = report.trend.iter().skip(surplus).copied().collect();
-        Change { raised, cleared, routine }
+        Change {
+            raised,
+            cleared,
+            routine,
+        }
     }
 
     /// Everything a diagnosis of it rests on.
@@ -131,8 +148,11 @@ impl Incident {
         memory_peak: Option<u64>,
     ) -> Case<'a> {
         let (cpu, memory): (Vec<f64>, Vec<f64>) = self.trend.iter().copied().unzip();
-        let (cpu_trend, memory_trend) =
-            if self.trend.len() < 2 { history.trends() } else { (trend(&cpu), trend(&memory)) };
+        let (cpu_trend, memory_trend) = if self.trend.len() < 2 {
+            history.trends()
+        } else {
+            (trend(&cpu), trend(&memory))
+        };
         Case {
             facts: &self.facts,
             symptoms: &self.active,
@@ -148,7 +168,11 @@ impl Incident {
     #[must_use]
     pub fn gone(&self) -> Vec<SymptomKind> {
         let active = |kind| self.active.iter().any(|symptom| symptom.kind == kind);
-        self.seen.iter().copied().filter(|kind| !active(*kind)).collect()
+        self.seen
+            .iter()
+            .copied()
+            .filter(|kind| !active(*kind))
+            .collect()
     }
 
     /// Remembers that this state of it has been diagnosed.
@@ -167,11 +191,11 @@ impl Incident {
 
     /// Whether `change` shows that what the Responder is doing cannot help.
     #[must_use]
-    pub fn is_hopeless(&self, change: &Change) -> bool {
-        let another_run = self.facts.started_at != self.asked_for_run;
+    pub fn is_hopeless(&self, change: &Change, history: &History) -> bool {
+        let run = &self.facts.started_at;
         change.raised.iter().any(|symptom| match symptom.kind {
             SymptomKind::CrashLoop => true,
-            SymptomKind::OomKilled => another_run,
+            SymptomKind::OomKilled => history.had_in_another_run(SymptomKind::OomKilled, run),
             SymptomKind::NonZeroExit
             | SymptomKind::Unhealthy
             | SymptomKind::FlappingHealth
@@ -197,16 +221,31 @@ impl Incident {
             | SymptomKind::HighMemory
             | SymptomKind::MemoryLeak => symptom.severity.max(Severity::Warning),
         };
-        self.active.iter().map(of).max().unwrap_or(Severity::Warning)
+        self.active
+            .iter()
+            .map(of)
+            .max()
+            .unwrap_or(Severity::Warning)
     }
 
     /// Equal for failures that look the same.
     #[must_use]
     pub fn signature(&self) -> String {
-        let mut kinds: Vec<&str> = self.active.iter().map(|symptom| symptom.kind.as_str()).collect();
+        let mut kinds: Vec<&str> = self
+            .active
+            .iter()
+            .map(|symptom| symptom.kind.as_str())
+            .collect();
         kinds.sort_unstable();
-        let code = self.facts.exit_code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-        format!("exit={code} oom={} symptoms={}", self.facts.oom_killed, kinds.join(","))
+        let code = self
+            .facts
+            .exit_code
+            .map_or_else(|| "none".to_owned(), |code| code.to_string());
+        format!(
+            "exit={code} oom={} symptoms={}",
+            self.facts.oom_killed,
+            kinds.join(",")
+        )
     }
 
     /// What history keeps of it.

@@ -8,7 +8,6 @@ use crate::model::{Conclusion, Facts, IncidentId, Subject, Symptom, SymptomKind}
 
 /// A message to the Analyzer of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "messages are short-lived and encoded at once")]
 pub enum AnalyzerMessage {
     /// The Monitor saw the set of symptoms change.
     Symptoms(SymptomReport),

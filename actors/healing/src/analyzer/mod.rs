@@ -58,7 +58,11 @@ impl Durable for Analyzer {
             AnalyzerMessage::Symptoms(report) => self.report(&report, turn),
             AnalyzerMessage::Withdrawn { at, reason } => self.withdraw(at, reason, turn),
             AnalyzerMessage::Evidence(finished) => self.evidence(finished, turn),
-            AnalyzerMessage::Concluded { incident, conclusion, until } => {
+            AnalyzerMessage::Concluded {
+                incident,
+                conclusion,
+                until,
+            } => {
                 self.conclude(&incident, &conclusion, until, turn);
             }
             AnalyzerMessage::Settled => self.settle(turn),
@@ -84,7 +88,10 @@ impl Analyzer {
 
     fn open(&mut self, report: &SymptomReport, turn: &mut Turn<'_, Self>) {
         let window = turn.settings().reopen_window;
-        let before = self.closed.take().filter(|(_, at)| turn.now().since(*at) <= window);
+        let before = self
+            .closed
+            .take()
+            .filter(|(_, at)| turn.now().since(*at) <= window);
         let reopened = before.is_some();
         let id = before.map_or_else(|| incident_id(turn.random()), |(id, _)| id);
         let incident = Incident::new(id, report);
@@ -94,7 +101,10 @@ impl Analyzer {
         } else {
             let severity = incident.severity();
             let first = symptoms.first().map_or("", |symptom| symptom.kind.as_str());
-            turn.count(INCIDENTS, &[("severity", severity_name(severity)), ("symptom", first)]);
+            turn.count(
+                INCIDENTS,
+                &[("severity", severity_name(severity)), ("symptom", first)],
+            );
             Entry::Opened {
                 subject: incident.subject.clone(),
                 symptoms,
@@ -110,22 +120,35 @@ impl Analyzer {
     }
 
     fn join(&mut self, report: &SymptomReport, turn: &mut Turn<'_, Self>) {
-        let Some(incident) = &mut self.incident else { return };
+        let Some(incident) = &mut self.incident else {
+            return;
+        };
         let was_quiet = incident.active.is_empty();
         let change = incident.take(report);
         if incident.active.is_empty() && !was_quiet {
-            turn.send_after(turn.settings().stabilisation, SETTLED, &AnalyzerMessage::Settled);
+            turn.send_after(
+                turn.settings().stabilisation,
+                SETTLED,
+                &AnalyzerMessage::Settled,
+            );
         } else if !incident.active.is_empty() && was_quiet {
             turn.cancel(SETTLED);
         }
-        let hopeless = incident.phase == Phase::Remediating && incident.is_hopeless(&change);
-        if !change.routine && !(change.raised.is_empty() && change.cleared.is_empty()) {
-            let entry = Entry::SymptomsChanged { raised: change.raised, cleared: change.cleared };
+        let hopeless =
+            incident.phase == Phase::Remediating && incident.is_hopeless(&change, &self.history);
+        if change.is_worth_recording() {
+            let entry = Entry::SymptomsChanged {
+                raised: change.raised,
+                cleared: change.cleared,
+            };
             record(&incident.id, entry, turn);
         }
         if hopeless {
             let reason = "it failed again in a way that a restart does not mend".to_owned();
-            let withdraw = ResponderMessage::Withdraw { incident: incident.id.clone(), reason };
+            let withdraw = ResponderMessage::Withdraw {
+                incident: incident.id.clone(),
+                reason,
+            };
             turn.send::<Responder>(RESPONDER, &withdraw);
             capture(incident, turn);
         } else {
@@ -135,7 +158,9 @@ impl Analyzer {
 
     /// Diagnoses again, at a bounded rate, if what is wrong has not been diagnosed like this before.
     fn judge_news(&mut self, turn: &mut Turn<'_, Self>) {
-        let Some(incident) = &mut self.incident else { return };
+        let Some(incident) = &mut self.incident else {
+            return;
+        };
         let idle = matches!(incident.phase, Phase::Waiting | Phase::Held);
         if !idle || !incident.is_news(&self.history) {
             return;
@@ -159,7 +184,9 @@ impl Analyzer {
     }
 
     fn evidence(&mut self, finished: Finished<CaptureEvidence>, turn: &mut Turn<'_, Self>) {
-        let Some(incident) = &self.incident else { return };
+        let Some(incident) = &self.incident else {
+            return;
+        };
         if incident.id != finished.effect.incident {
             return;
         }
@@ -186,9 +213,12 @@ impl Analyzer {
     }
 
     fn diagnose(&mut self, memory_peak: Option<u64>, turn: &mut Turn<'_, Self>) {
-        let Some(incident) = &mut self.incident else { return };
+        let Some(incident) = &mut self.incident else {
+            return;
+        };
         let settings = turn.settings();
-        self.history.prune(turn.now(), settings.history_ttl, settings.history_size);
+        self.history
+            .prune(turn.now(), settings.history_ttl, settings.history_size);
         let gone = incident.gone();
         let case = incident.case(&gone, &self.history, memory_peak);
         let diagnosis = rules::diagnose(&case, settings.confidence_threshold);
@@ -199,9 +229,9 @@ impl Analyzer {
         record(&incident.id, Entry::Diagnosed(diagnosis.clone()), turn);
         match &diagnosis.verdict {
             Verdict::Remediate(action) => ask(incident, action, &diagnosis, turn),
-            Verdict::FalseAlarm
-            | Verdict::InsufficientEvidence(_)
-            | Verdict::NoSafeAction(_) => incident.phase = Phase::Waiting,
+            Verdict::FalseAlarm | Verdict::InsufficientEvidence(_) | Verdict::NoSafeAction(_) => {
+                incident.phase = Phase::Waiting
+            }
         }
         self.judge_news(turn);
     }
@@ -213,7 +243,9 @@ impl Analyzer {
         until: Option<Timestamp>,
         turn: &mut Turn<'_, Self>,
     ) {
-        let Some(incident) = &mut self.incident else { return };
+        let Some(incident) = &mut self.incident else {
+            return;
+        };
         // A ladder that was withdrawn may still report.
         if incident.id != *id || incident.phase != Phase::Remediating {
             return;
@@ -225,7 +257,11 @@ impl Analyzer {
             Conclusion::Escalated(_) | Conclusion::Proposed(_) => incident.phase = Phase::Waiting,
         }
         if incident.active.is_empty() {
-            turn.send_after(turn.settings().stabilisation, SETTLED, &AnalyzerMessage::Settled);
+            turn.send_after(
+                turn.settings().stabilisation,
+                SETTLED,
+                &AnalyzerMessage::Settled,
+            );
         }
         self.judge_news(turn);
     }
@@ -244,7 +280,9 @@ impl Analyzer {
     }
 
     fn settle(&mut self, turn: &mut Turn<'_, Self>) {
-        let Some(incident) = &self.incident else { return };
+        let Some(incident) = &self.incident else {
+            return;
+        };
         if !incident.active.is_empty() || incident.phase == Phase::Remediating {
             return;
         }
@@ -262,7 +300,11 @@ impl Analyzer {
                 turn.send::<Responder>(RESPONDER, &withdraw);
             }
             let entry = Entry::Withdrawn { reason };
-            let message = AlertMessage::Record { incident: incident.id.clone(), at, entry };
+            let message = AlertMessage::Record {
+                incident: incident.id.clone(),
+                at,
+                entry,
+            };
             turn.send::<Alert>(ALERT, &message);
         }
         self.forget();
@@ -272,8 +314,14 @@ impl Analyzer {
         for timer in [SETTLED, EVIDENCE, AGAIN] {
             turn.cancel(timer);
         }
-        self.closed = self.incident.take().map(|incident| (incident.id, turn.now()));
-        let memory = turn.settings().reopen_window.max(turn.settings().history_ttl);
+        self.closed = self
+            .incident
+            .take()
+            .map(|incident| (incident.id, turn.now()));
+        let memory = turn
+            .settings()
+            .reopen_window
+            .max(turn.settings().history_ttl);
         turn.send_after(memory, FORGET, &AnalyzerMessage::Forget);
     }
 
@@ -283,17 +331,27 @@ impl Analyzer {
 }
 
 fn record(incident: &IncidentId, entry: Entry, turn: &mut Turn<'_, Analyzer>) {
-    let message = AlertMessage::Record { incident: incident.clone(), at: turn.now(), entry };
+    let message = AlertMessage::Record {
+        incident: incident.clone(),
+        at: turn.now(),
+        entry,
+    };
     turn.send::<Alert>(ALERT, &message);
 }
 
 fn capture(incident: &mut Incident, turn: &mut Turn<'_, Analyzer>) {
-    let effect =
-        CaptureEvidence { incident: incident.id.clone(), subject: incident.subject.clone() };
+    let effect = CaptureEvidence {
+        incident: incident.id.clone(),
+        subject: incident.subject.clone(),
+    };
     incident.phase = Phase::Capturing(turn.perform(&effect));
     incident.captured_at = turn.now();
     turn.cancel(AGAIN);
-    turn.send_after(turn.settings().evidence_wait, EVIDENCE, &AnalyzerMessage::EvidenceLate);
+    turn.send_after(
+        turn.settings().evidence_wait,
+        EVIDENCE,
+        &AnalyzerMessage::EvidenceLate,
+    );
 }
 
 fn ask(
@@ -315,7 +373,6 @@ fn ask(
         requested_at: turn.now(),
         deadline: turn.now() + turn.settings().request_deadline,
     };
-    incident.asked_for_run.clone_from(&incident.facts.started_at);
     incident.phase = Phase::Remediating;
     turn.send::<Responder>(RESPONDER, &ResponderMessage::Remediate(request));
 }
@@ -332,7 +389,9 @@ fn hold(incident: &mut Incident, until: Option<Timestamp>, turn: &mut Turn<'_, A
     incident.phase = Phase::Held;
     let doubled = 1_u32.checked_shl(incident.held - 1).unwrap_or(u32::MAX);
     let wait: Duration = settings.ask_again_after.saturating_mul(doubled);
-    let due = until.unwrap_or(turn.now() + wait).max(turn.now() + settings.rediagnose_after);
+    let due = until
+        .unwrap_or(turn.now() + wait)
+        .max(turn.now() + settings.rediagnose_after);
     turn.send_at(due, AGAIN, &AnalyzerMessage::LookAgain);
 }
 

@@ -31,14 +31,20 @@ impl Redactor {
         let mut rest = line;
         loop {
             if self.inside_key {
-                let Some(end) = rest.find("-----END ") else { return format!("{out}{MASK}") };
+                let Some(end) = rest.find("-----END ") else {
+                    return format!("{out}{MASK}");
+                };
                 let after = rest.get(end + "-----END ".len()..).unwrap_or_default();
-                let closed = after.find("-----").map_or(after.len(), |at| at + "-----".len());
+                let closed = after
+                    .find("-----")
+                    .map_or(after.len(), |at| at + "-----".len());
                 rest = after.get(closed..).unwrap_or_default();
                 out.push_str(MASK);
                 self.inside_key = false;
             }
-            let Some(begin) = private_key_begin(rest) else { return out + rest };
+            let Some(begin) = private_key_begin(rest) else {
+                return out + rest;
+            };
             out.push_str(rest.get(..begin).unwrap_or_default());
             rest = rest.get(begin..).unwrap_or_default();
             self.inside_key = true;

@@ -51,10 +51,7 @@ impl Intent {
                 }
             }
             EventKind::Die(_) => {
-                let patience = stop_timeout
-                    .map_or(STOP_TIMEOUT, |seconds| Duration::from_secs(seconds.into()))
-                    + GRACE;
-                if self.asked.is_some_and(|asked| at.since(asked) <= patience) {
+                if self.explains(at, stop_timeout) {
                     self.stopped = Some(at);
                 }
                 self.asked = None;
@@ -69,8 +66,16 @@ impl Intent {
         }
     }
 
-    /// Concludes from what the engine shows, for when events were lost: a container that the engine
-    /// was told to keep running, that is down and is left down, was stopped by somebody.
+    /// Whether an end at `at` is put down to a signal that was seen.
+    fn explains(&self, at: Timestamp, stop_timeout: Option<u32>) -> bool {
+        let own = stop_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+        let patience = own.unwrap_or(STOP_TIMEOUT) + GRACE;
+        self.asked.is_some_and(|asked| at.since(asked) <= patience)
+    }
+
+    /// Concludes from what the engine shows, for when events were lost or are still to come: an end
+    /// after a signal was wanted; and a container that the engine was told to keep running, that is
+    /// down and is left down, was stopped by somebody. `at` is when it ended.
     pub fn infer(&mut self, at: Timestamp, facts: &Facts) {
         let running = matches!(facts.status, Status::Running | Status::Paused);
         if running && self.stopped.is_some() {
@@ -78,7 +83,10 @@ impl Intent {
         }
         let kept_up =
             matches!(facts.restart_policy, RestartPolicy::Always | RestartPolicy::UnlessStopped);
-        if facts.status == Status::Exited && kept_up && !facts.oom_killed && self.stopped.is_none() {
+        let left_down = facts.status == Status::Exited && kept_up && !facts.oom_killed;
+        let ended = matches!(facts.status, Status::Exited | Status::Dead);
+        let explained = ended && self.explains(at, facts.stop_timeout);
+        if (left_down || explained) && self.stopped.is_none() {
             self.stopped = Some(at);
         }
     }

@@ -1,23 +1,186 @@
-//! The Monitor: one per container.
-mod message;
-pub use message::*;
+//! The Monitor: one per container. Folds what the sensors saw into symptoms, and says when the set of
+//! them changes.
 
-use perennial_runtime::{Durable, Failure, Kind, Turn};
+mod config;
+pub mod detect;
+pub mod docker;
+mod fold;
+pub mod intent;
+mod judge;
+mod message;
+mod report;
+mod row;
+pub mod watch;
+
+pub use config::Config;
+pub use message::*;
+pub use row::{CONTAINERS, ContainerRow};
+
+use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};
+
+use crate::model::{Facts, Status, Subject, Symptom, SymptomKind};
+use crate::monitor::detect::{Moments, Usage};
+use crate::monitor::intent::Intent;
+use crate::responder::{RESPONDER, Responder, ResponderMessage};
+
+/// The name of the one timer.
+const LOOK_AGAIN: &str = "look";
 
 /// The Monitor of one container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Monitor {}
-
-/// Configuration of the Monitor.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Config {}
+pub struct Monitor {
+    subject: Subject,
+    labels: Vec<(String, String)>,
+    facts: Facts,
+    stop_signal: Option<i32>,
+    has_health_check: bool,
+    /// When the newest inspection folded was asked for; the epoch before the first.
+    inspected_at: Timestamp,
+    /// The engine's time of the newest event folded.
+    event_at: Timestamp,
+    /// The end of the run in `facts` has been seen.
+    ended: bool,
+    /// Its end was only inspected: until then the event that tells why may still come.
+    end_confirmed_at: Timestamp,
+    /// A start was folded; the run it began has not been inspected yet.
+    run_expected: bool,
+    /// It had ended long before it was first seen: history, not a fault.
+    ended_before_us: bool,
+    intent: Intent,
+    /// Runs begun that nobody asked the engine for.
+    starts: Moments,
+    /// Restarts by the engine's own counter, for when events were lost.
+    counted: Moments,
+    /// Turns of the health check to unhealthy.
+    flips: Moments,
+    /// When the kernel last killed a process of this run for memory.
+    oom_at: Option<Timestamp>,
+    usage: Usage,
+    symptoms: Vec<Symptom>,
+    /// Symptoms that ended, and when; of the last hour.
+    ended_symptoms: Vec<(SymptomKind, Timestamp)>,
+    /// The Analyzer has been told something.
+    reported: bool,
+    /// The Analyzer has been told of the stop that lasts.
+    withdrawn: bool,
+    coverage_told: bool,
+    deploying_until: Timestamp,
+    /// When the timer is set for.
+    wake: Option<Timestamp>,
+}
 
 impl Durable for Monitor {
     const KIND: Kind = Kind::new("monitor");
     type Message = MonitorMessage;
     type Settings = Config;
-    fn handle(&mut self, _: MonitorMessage, _: &mut Turn<'_, Self>) -> Result<(), Failure> {
+
+    fn handle(
+        &mut self,
+        message: MonitorMessage,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        match message {
+            MonitorMessage::Event(event, inspection) => self.on_event(&event, inspection, turn),
+            MonitorMessage::Listed(inspection) => self.on_listed(inspection, turn),
+            MonitorMessage::Gone { at } if at < self.inspected_at => Ok(()),
+            MonitorMessage::Gone { at } => self.on_gone(at, turn),
+            MonitorMessage::Report { incident } => self.on_report(incident, turn),
+            MonitorMessage::Sampled(_) | MonitorMessage::Tick if self.is_unknown() => {
+                // A late message about a container that was removed must not bring it back.
+                turn.stop();
+                Ok(())
+            }
+            MonitorMessage::Sampled(sample) => self.on_sampled(&sample, turn),
+            MonitorMessage::Tick => {
+                self.wake = None;
+                self.judge(turn.now(), turn)
+            }
+        }
+    }
+}
+
+impl Monitor {
+    fn is_unknown(&self) -> bool {
+        self.subject.id.0.is_empty()
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.facts.status, Status::Running | Status::Paused)
+    }
+
+    fn on_event(
+        &mut self,
+        event: &ContainerEvent,
+        inspection: Option<Inspection>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        if event.kind == EventKind::Destroy {
+            return self.on_gone(event.at, turn);
+        }
+        match &inspection {
+            Some(inspection) => self.identify(inspection, turn.settings()),
+            None if self.is_unknown() => {
+                turn.stop();
+                return Ok(());
+            }
+            None => {}
+        }
+        if event.at >= self.event_at {
+            self.event_at = event.at;
+            self.fold_event(event, inspection.as_ref(), turn)?;
+        }
+        if let Some(inspection) = &inspection {
+            self.fold_inspection(inspection, turn.now(), turn.settings());
+        }
+        self.judge(event.at, turn)
+    }
+
+    fn on_listed(
+        &mut self,
+        inspection: Inspection,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        self.identify(&inspection, turn.settings());
+        self.fold_inspection(&inspection, turn.now(), turn.settings());
+        self.judge(inspection.at, turn)
+    }
+
+    fn on_sampled(&mut self, sample: &Sample, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        let of_this_run = sample.started_at == self.facts.started_at && self.runs();
+        if !of_this_run || !self.fold_sample(sample, turn.settings()) {
+            return Ok(());
+        }
+        self.judge(sample.at, turn)
+    }
+
+    fn on_gone(&mut self, at: Timestamp, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        if self.reported {
+            self.withdraw(at, "the container was removed", turn);
+        }
+        turn.delete(&CONTAINERS, turn.key().to_owned().as_str());
+        turn.stop();
+        Ok(())
+    }
+
+    fn on_report(
+        &mut self,
+        incident: crate::model::IncidentId,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let gone = self.is_unknown();
+        if gone {
+            self.facts.status = Status::Gone;
+            self.subject.id.0 = turn.key().to_owned();
+            turn.stop();
+        } else {
+            self.judge(turn.now(), turn)?;
+        }
+        let standing = self.standing(incident, turn.now());
+        turn.send::<Responder>(RESPONDER, &ResponderMessage::Standing(standing));
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,9 +219,8 @@ pub fn verify_chain(entries: &[AuditEntry]) -> Result<(), u64> {
     let mut head = Head::default();
     for entry in entries {
         let expected = head.number + 1;
-        let sound = entry.number == expected
-            && entry.previous == head.hash
-            && entry.hash == entry.hashed();
+        let sound =
+            entry.number == expected && entry.previous == head.hash && entry.hash == entry.hashed();
         if !sound {
             return Err(expected);
         }

@@ -157,7 +157,8 @@ impl Config {
         );
         warn(
             self.breaker_failures == 0 || self.breaker_open.is_zero(),
-            "responder.breaker_failures or breaker_open is zero: the breaker never opens".to_owned(),
+            "responder.breaker_failures or breaker_open is zero: the breaker never opens"
+                .to_owned(),
         );
         warn(
             u64::from(self.breaker_failures) > possible,
@@ -200,10 +201,7 @@ impl Config {
                 self.standing_timeout.is_zero(),
                 "responder.standing_timeout is 0: no Monitor can answer, so nothing is ever done",
             ),
-            (
-                self.restarts == 0,
-                "responder.restarts is 0: a restart is never tried",
-            ),
+            (self.restarts == 0, "responder.restarts is 0: a restart is never tried"),
             (
                 self.exec.enabled && self.exec.allow.is_empty(),
                 "responder.exec is enabled and allows no command: every command is refused",

@@ -130,7 +130,9 @@ impl Case<'_> {
 fn mode(case: &Case<'_>, _: &Config) -> Answer {
     match case.mode() {
         Mode::Auto => Ok("mode auto: acts within the gates".to_owned()),
-        Mode::Propose => hold(format!("mode propose: would {}, and does not", case.action.as_str())),
+        Mode::Propose => {
+            hold(format!("mode propose: would {}, and does not", case.action.as_str()))
+        }
         Mode::Observe => hold("mode observe: incidents and notifications only"),
     }
 }
@@ -224,8 +226,10 @@ pub fn exec_allowed(command: &[String], config: &Config) -> Result<(), String> {
         return Err("running commands is off: see responder.exec.enabled".to_owned());
     }
     if command.is_empty() || !config.exec.allow.iter().any(|allowed| allowed == command) {
-        return Err("the command is not on the allow-list, word for word: see responder.exec.allow"
-            .to_owned());
+        return Err(
+            "the command is not on the allow-list, word for word: see responder.exec.allow"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -12,6 +12,11 @@ use crate::responder::config::LastRung;
 /// The engine's whole second of rounding between the end of a restart and the start it reports.
 const START_SLACK: Duration = Duration::from_secs(1);
 
+/// What the Monitor may take to hear that a run ended. It dates a symptom's end by that, so a symptom
+/// that the action itself ended can seem to have lasted this much longer. One that is true at the
+/// time of the look counts in any case.
+const HEARSAY: Duration = Duration::from_secs(5);
+
 /// What follows a rung that did not help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -59,14 +64,15 @@ pub fn wait(rung: u32, config: &Config) -> Duration {
 #[must_use]
 pub fn after_failure(rung: u32, asked: &Action, identical: u32, config: &Config) -> Step {
     if config.identical_failures > 0 && identical >= config.identical_failures {
-        return Step::Person(format!("it failed {identical} times in a row in exactly the same way"));
+        return Step::Person(format!(
+            "it failed {identical} times in a row in exactly the same way"
+        ));
     }
     match action(rung + 1, asked, config) {
         Some(_) => Step::Again { rung: rung + 1, wait: wait(rung + 1, config) },
-        None => Step::Person(format!(
-            "{rung} action{} did not help",
-            if rung == 1 { "" } else { "s" }
-        )),
+        None => {
+            Step::Person(format!("{rung} action{} did not help", if rung == 1 { "" } else { "s" }))
+        }
     }
 }
 
@@ -86,7 +92,12 @@ pub const fn is_sustained(kind: SymptomKind) -> bool {
 /// Equal for failures that look the same: what the Analyzer made of it, how the run ended and which
 /// of the symptoms show.
 #[must_use]
-pub fn looks(signature: &str, symptoms: &[SymptomKind], since: Timestamp, now: &Standing) -> String {
+pub fn looks(
+    signature: &str,
+    symptoms: &[SymptomKind],
+    since: Timestamp,
+    now: &Standing,
+) -> String {
     let mut seen = showing(symptoms, since, now);
     seen.sort_unstable();
     let names: Vec<_> = seen.into_iter().map(SymptomKind::as_str).collect();
@@ -119,11 +130,9 @@ pub fn judge(symptoms: &[SymptomKind], since: Timestamp, stopped: bool, now: &St
         _ if stopped => return Look::Sick("it still runs".to_owned()),
         _ if now.facts.stopped_by_operator => return Look::Stopped,
         Status::Running => {}
-        Status::Created
-        | Status::Paused
-        | Status::Restarting
-        | Status::Exited
-        | Status::Dead => return Look::Sick(not_running(&now.facts)),
+        Status::Created | Status::Paused | Status::Restarting | Status::Exited | Status::Dead => {
+            return Look::Sick(not_running(&now.facts));
+        }
     }
     let seen = showing(symptoms, since, now);
     if !seen.is_empty() {
@@ -150,7 +159,7 @@ fn not_running(facts: &Facts) -> String {
 /// Those of `symptoms` that have been true since `since`. A crash loop stays true by its own window
 /// long after the last crash, so only a crash since counts: [`judge`] sees that by the run.
 fn showing(symptoms: &[SymptomKind], since: Timestamp, now: &Standing) -> Vec<SymptomKind> {
-    let seen = now.last_seen.iter().filter(|(_, at)| *at > since).map(|(kind, _)| *kind);
+    let seen = now.last_seen.iter().filter(|(_, at)| *at > since + HEARSAY).map(|(kind, _)| *kind);
     let mut all: Vec<_> = seen.chain(now.active.iter().copied()).collect();
     all.sort_unstable();
     all.dedup();

@@ -1,9 +1,9 @@
 //! Times in which the operator wants nothing done: pure. A window is read and refused when the
 //! configuration is loaded, so none that cannot be understood is ever in force.
 
+use jiff::Zoned;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::Zoned;
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +133,8 @@ fn micros_of(at: &Zoned) -> Option<Timestamp> {
 /// Whether `pattern`, in which `*` is any text and `?` any character, is all of `name`.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     // `row[n]`: the pattern so far matches the first `n` characters.
     let mut row = vec![false; name.len() + 1];
     row[0] = true;
@@ -180,9 +181,8 @@ impl From<Window> for Raw {
 
 fn once(start: &str, end: &str) -> Result<When, String> {
     let read = |text: &str| {
-        moment(text).ok_or_else(|| {
-            format!("{text:?} is not an RFC 3339 time such as 2026-01-31T02:00:00Z")
-        })
+        moment(text)
+            .ok_or_else(|| format!("{text:?} is not an RFC 3339 time such as 2026-01-31T02:00:00Z"))
     };
     let (start, end) = (read(start)?, read(end)?);
     if end <= start {

@@ -12,7 +12,6 @@ pub const RESPONDER: &str = "local";
 
 /// A message to the Responder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "messages are short-lived and encoded at once")]
 pub enum ResponderMessage {
     /// The Analyzer asks for an action.
     Remediate(Request),

@@ -10,7 +10,7 @@ mod journal;
 pub mod ladder;
 pub mod maintenance;
 mod message;
-mod past;
+pub mod past;
 mod rung;
 #[cfg(test)]
 mod tests;

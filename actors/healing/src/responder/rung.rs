@@ -36,10 +36,8 @@ impl Responder {
             return;
         }
         let ruling = self.rule(&remediation, standing, turn);
-        let gates = Entry::Gates {
-            action: remediation.action.clone(),
-            gates: ruling.records.clone(),
-        };
+        let gates =
+            Entry::Gates { action: remediation.action.clone(), gates: ruling.records.clone() };
         record(&remediation.request.incident, gates, turn);
         match (ruling.decision, standing) {
             (Decision::Act, Some(standing)) => self.act(remediation, &ruling, standing, turn),
@@ -175,7 +173,8 @@ impl Responder {
         self.audit(&remediation, Note::of(Stage::Refused, &why).gates(&ruling.records), turn);
         turn.count(metrics::GATE_REFUSALS, &[("gate", &held.gate)]);
         let facts = standing.map(|standing| &standing.facts);
-        let gone = facts.is_some_and(|facts| matches!(facts.status, Status::Gone | Status::Removing));
+        let gone =
+            facts.is_some_and(|facts| matches!(facts.status, Status::Gone | Status::Removing));
         let stopped = facts.is_some_and(|facts| facts.stopped_by_operator);
         let conclusion = match remediation.rung {
             _ if gone => Conclusion::Gone,
@@ -183,15 +182,11 @@ impl Responder {
             _ if stopped => Conclusion::Suppressed(why),
             _ => Conclusion::Escalated(format!("no further action is allowed: {why}")),
         };
-        self.conclude(remediation, conclusion, turn);
+        self.conclude_until(remediation, conclusion, held.until, turn);
     }
 
     /// The engine answered, or the effect ended without an answer.
-    pub(super) fn finished(
-        &mut self,
-        finished: Finished<EngineAction>,
-        turn: &mut Turn<'_, Self>,
-    ) {
+    pub(super) fn finished(&mut self, finished: Finished<EngineAction>, turn: &mut Turn<'_, Self>) {
         let Some(remediation) = self.ongoing.remove(&finished.effect.incident) else { return };
         let Phase::Acting(began) = remediation.phase else { return self.keep(remediation) };
         let expired = matches!(finished.result, Err(Undone::Expired(_)));
@@ -215,12 +210,7 @@ impl Responder {
     }
 
     /// Attempts that the runtime made beyond the first count against the budgets like any other.
-    fn count_repeats(
-        &mut self,
-        remediation: &Remediation,
-        attempts: u32,
-        turn: &Turn<'_, Self>,
-    ) {
+    fn count_repeats(&mut self, remediation: &Remediation, attempts: u32, turn: &Turn<'_, Self>) {
         let subject = &remediation.request.subject;
         for _ in 1..attempts {
             let incident = &remediation.request.incident;

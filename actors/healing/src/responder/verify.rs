@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use perennial_runtime::Turn;
+use perennial_runtime::{Timestamp, Turn};
 
 use crate::alert::Entry;
 use crate::analyzer::{Analyzer, AnalyzerMessage};
@@ -140,6 +140,17 @@ impl Responder {
         conclusion: Conclusion,
         turn: &mut Turn<'_, Self>,
     ) {
+        self.conclude_until(remediation, conclusion, None, turn);
+    }
+
+    /// The same, when the gate that held the action knows when it would let it through.
+    pub(super) fn conclude_until(
+        &mut self,
+        remediation: Remediation,
+        conclusion: Conclusion,
+        until: Option<Timestamp>,
+        turn: &mut Turn<'_, Self>,
+    ) {
         match &conclusion {
             Conclusion::Resolved => {
                 let why = "nothing has shown since, and health passes";
@@ -158,7 +169,7 @@ impl Responder {
         }
         let incident = remediation.request.incident.clone();
         record(&incident, Entry::Concluded(conclusion.clone()), turn);
-        let concluded = AnalyzerMessage::Concluded { incident, conclusion };
+        let concluded = AnalyzerMessage::Concluded { incident, conclusion, until };
         turn.send::<Analyzer>(remediation.container().0.clone(), &concluded);
         self.forget(&remediation, turn);
     }

@@ -79,3 +79,16 @@ fn with_the_start_lost_a_running_container_is_not_stopped() {
     intent.infer(at(2), &Facts { status: Status::Running, ..Facts::default() });
     assert_eq!(intent.stopped(), None);
 }
+
+#[test]
+fn an_end_seen_before_its_event_is_put_down_to_the_signal_before_it() {
+    let ended = Facts { status: Status::Exited, exit_code: Some(137), ..Facts::default() };
+    let mut intent = Intent::default();
+    intent.observe(at(1), &EventKind::Kill(9), None, None);
+    intent.infer(at(1), &ended);
+    assert_eq!(intent.stopped(), Some(at(1)));
+    let mut intent = Intent::default();
+    intent.observe(at(1), &EventKind::Kill(1), None, None);
+    intent.infer(at(1), &ended);
+    assert_eq!(intent.stopped(), None);
+}

@@ -134,8 +134,7 @@ fn windows_are_read_from_configuration_text() {
     let text = r#"{"days": ["sat", "sun"], "from": "02:00", "to": "04:00", "timezone": "UTC"}"#;
     let window: Window = serde_json::from_str(text).unwrap();
     check(&window, "2026-01-31T03:00:00Z", Some("2026-01-31T04:00:00Z"));
-    let again: Window =
-        serde_json::from_str(&serde_json::to_string(&window).unwrap()).unwrap();
+    let again: Window = serde_json::from_str(&serde_json::to_string(&window).unwrap()).unwrap();
     assert_eq!(again, window);
     assert!(serde_json::from_str::<Window>(r#"{"form": "02:00"}"#).is_err());
 }

@@ -1,0 +1,105 @@
+//! Sensor `docker-stats`: samples every watched container that runs, a few at a time.
+
+use std::time::Duration;
+
+use bollard::query_parameters::StatsOptionsBuilder;
+use futures::{StreamExt, TryStreamExt, stream};
+use perennial_runtime::{Sensor, SensorContext, SensorError};
+
+use super::fleet::Target;
+use super::{Eyes, convert};
+use crate::docker::EngineError;
+use crate::monitor::{Monitor, MonitorMessage, Sample};
+
+/// Samples in one commit.
+const BATCH: usize = 32;
+/// What is there is committed when nothing more came for so long: slow ones hold up nobody.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Samples resource use with one-shot calls.
+#[derive(Debug)]
+pub struct StatsSensor(pub(super) Eyes);
+
+impl Sensor for StatsSensor {
+    const NAME: &'static str = "docker-stats";
+    type Position = ();
+
+    async fn run(&self, context: SensorContext<()>) -> Result<(), SensorError> {
+        let Eyes { engine, config, .. } = &self.0;
+        let mut due = tokio::time::interval(config.sample_period());
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = context.stopping() => return Ok(()),
+                _ = due.tick() => {}
+            }
+            context.alive();
+            if engine.ready().is_err() {
+                continue;
+            }
+            tokio::select! {
+                () = context.stopping() => return Ok(()),
+                swept = self.sweep(&context) => swept?,
+            }
+        }
+    }
+
+    fn stall_after(&self) -> Duration {
+        self.0.config.sample_period() + Duration::from_secs(120)
+    }
+}
+
+impl StatsSensor {
+    async fn sweep(&self, context: &SensorContext<()>) -> Result<(), SensorError> {
+        let in_flight = self.0.config.samples_in_flight.max(1);
+        let targets = stream::iter(self.0.fleet.targets());
+        let samples = targets.map(|target| self.sample(context, target)).buffer_unordered(in_flight);
+        let mut samples = Box::pin(samples);
+        let mut batch = Vec::new();
+        loop {
+            match tokio::time::timeout(LINGER, samples.next()).await {
+                Ok(Some(sample)) => batch.extend(sample),
+                Ok(None) => return commit(context, batch).await,
+                Err(_) => commit(context, std::mem::take(&mut batch)).await?,
+            }
+            if batch.len() >= BATCH {
+                commit(context, std::mem::take(&mut batch)).await?;
+            }
+        }
+    }
+
+    /// One sample; none if the container ended or gave no answer in time.
+    async fn sample(&self, context: &SensorContext<()>, target: Target) -> Option<(String, Sample)> {
+        let Eyes { engine, config, fleet } = &self.0;
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let id = target.id.clone();
+        let ask = |docker: bollard::Docker| async move {
+            Box::pin(docker.stats(&id, Some(options))).try_next().await
+        };
+        let answer = engine.call(config.sample_deadline, ask).await;
+        context.alive();
+        match answer {
+            Ok(stats) => {
+                let sample = convert::sample(&stats?, &target, fleet.host(), context.now())?;
+                Some((target.id, sample))
+            }
+            // It ended meanwhile; its event tells.
+            Err(EngineError::NotFound(_) | EngineError::Refused { status: 409, .. }) => None,
+            Err(error) => {
+                tracing::warn!(container = %target.id, %error, "a container was not sampled");
+                None
+            }
+        }
+    }
+}
+
+async fn commit(context: &SensorContext<()>, batch: Vec<(String, Sample)>) -> Result<(), SensorError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let mut emit = context.emit();
+    for (id, sample) in batch {
+        emit = emit.send::<Monitor>(id, &MonitorMessage::Sampled(sample));
+    }
+    Ok(emit.commit().await?)
+}

@@ -1,0 +1,225 @@
+//! Whether an action helped, and what follows when it did not.
+
+use super::*;
+use crate::metrics;
+
+#[test]
+fn a_container_that_stays_well_for_the_window_is_resolved() {
+    let mut scene = Scene::new(Config::default());
+    let began = scene.play.now();
+    let resolved = scene.remediate();
+    assert_eq!(scene.play.now(), began + seconds(30));
+    assert_eq!(conclusion(&resolved), Some(("c1".to_owned(), Conclusion::Resolved, None)));
+    assert_eq!(entries(&resolved), [Entry::Concluded(Conclusion::Resolved)]);
+    assert_eq!(counted(&resolved, metrics::VERIFICATIONS), ["resolved"]);
+    assert_eq!(scene.stages(), ["intended", "finished", "resolved"]);
+    assert!(scene.play.state.ongoing.is_empty() && scene.play.timers().is_empty());
+}
+
+#[test]
+fn a_symptom_that_lasts_is_not_resolved_and_is_tried_again_after_the_back_off() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    let looked = scene.remediate();
+    assert_eq!(conclusion(&looked), None);
+    let reason = "still seen since the action: unhealthy".to_owned();
+    let next = Some(scene.play.now() + seconds(30));
+    assert_eq!(entries(&looked), [Entry::NotResolved { reason, next }]);
+    assert_eq!(counted(&looked, metrics::VERIFICATIONS), ["not_resolved"]);
+    scene.facts.started_at = "1970-01-12T13:46:41Z".to_owned();
+    let second = scene.next_rung();
+    let effect = only(second.effects::<EngineAction>());
+    assert_eq!(effect.started_at, scene.facts.started_at);
+    let intended = Entry::ActionIntended { action: Action::Restart, rung: 2, audit: 4 };
+    assert!(entries(&second).contains(&intended));
+}
+
+#[test]
+fn a_ladder_that_never_helps_ends_with_a_person_and_no_further_restart() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    scene.remediate();
+    let effect = only(scene.next_rung().effects::<EngineAction>());
+    scene.done(&effect);
+    let ended = scene.verify();
+    let why = escalated(&ended);
+    assert!(why.starts_with("2 actions did not help; last: still seen"), "{why}");
+    assert_eq!(counted(&ended, metrics::VERIFICATIONS), ["not_resolved", "escalated"]);
+    assert!(ended.effects::<EngineAction>().is_empty() && scene.play.timers().is_empty());
+}
+
+#[test]
+fn three_identical_failures_end_a_longer_ladder_at_once() {
+    let config =
+        Config { restarts: 9, breaker_failures: 9, budget_per_container: 9, ..Config::default() };
+    let mut scene = Scene::new(config);
+    scene.sick();
+    scene.remediate();
+    for rung in 2..=3 {
+        let effect = only(scene.next_rung().effects::<EngineAction>());
+        scene.done(&effect);
+        let looked = scene.verify();
+        assert_eq!(conclusion(&looked).is_some(), rung == 3);
+        if rung == 3 {
+            let why = escalated(&looked);
+            assert!(why.starts_with("it failed 3 times in a row in exactly the same way"), "{why}");
+        }
+    }
+}
+
+#[test]
+fn failures_that_look_different_do_not_end_the_ladder() {
+    let config =
+        Config { restarts: 9, breaker_failures: 9, budget_per_container: 9, ..Config::default() };
+    let mut scene = Scene::new(config);
+    scene.sick();
+    scene.remediate();
+    for code in 2..=4 {
+        let effect = only(scene.next_rung().effects::<EngineAction>());
+        scene.done(&effect);
+        scene.facts.exit_code = Some(code);
+        assert_eq!(conclusion(&scene.verify()), None);
+    }
+}
+
+#[test]
+fn the_last_rung_stops_the_container_where_that_is_the_policy() {
+    let config = Config { last_rung: LastRung::Stop, ..Config::default() };
+    let mut scene = Scene::new(config);
+    scene.sick();
+    scene.remediate();
+    let effect = only(scene.next_rung().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.verify();
+    let stop = only(scene.next_rung().effects::<EngineAction>());
+    assert_eq!(stop.action, Action::Stop);
+    let why = escalated(&scene.done(&stop));
+    assert_eq!(why, "stopped: 2 restarts did not help");
+}
+
+#[test]
+fn a_health_check_without_a_verdict_is_looked_at_again_and_must_then_pass_a_whole_window() {
+    let mut scene = Scene::new(Config::default());
+    scene.facts.health = Health::Starting;
+    assert_eq!(conclusion(&scene.remediate()), None);
+    assert_eq!(conclusion(&scene.verify()), None);
+    scene.facts.health = Health::Healthy;
+    let passed = scene.verify();
+    let until = scene.play.now() + seconds(30);
+    assert_eq!(entries(&passed), [Entry::Verifying { until }]);
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
+
+#[test]
+fn a_health_check_that_never_gives_a_verdict_fails_after_its_patience() {
+    let mut scene = Scene::new(Config::default());
+    scene.facts.health = Health::Starting;
+    let began = scene.play.now();
+    let mut looked = scene.remediate();
+    while !entries(&looked).iter().any(|entry| matches!(entry, Entry::NotResolved { .. })) {
+        looked = scene.verify();
+    }
+    assert_eq!(scene.play.now(), began + seconds(300));
+}
+
+#[test]
+fn sustained_use_is_verified_over_its_own_longer_window() {
+    let mut scene = Scene::new(Config::default());
+    let mut request = scene.request("inc-1");
+    request.symptoms = vec![SymptomKind::HighCpu];
+    scene.tell(ResponderMessage::Remediate(request));
+    let effect = only(scene.standing("inc-1").effects::<EngineAction>());
+    scene.done(&effect);
+    let until = scene.play.now() + seconds(75);
+    assert_eq!(scene.play.timers(), [("step:inc-1".to_owned(), until)]);
+}
+
+#[test]
+fn a_container_that_got_well_during_the_back_off_is_watched_and_not_restarted() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    scene.remediate();
+    scene.active.clear();
+    scene.facts.health = Health::Healthy;
+    let again = scene.next_rung();
+    assert!(again.effects::<EngineAction>().is_empty());
+    assert!(matches!(entries(&again)[..], [Entry::Verifying { .. }]));
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
+
+#[test]
+fn an_operator_who_stops_it_during_the_verification_ends_the_ladder() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.facts.status = Status::Exited;
+    scene.facts.stopped_by_operator = true;
+    assert!(suppressed(&scene.verify()).0.starts_with("operator_intent"));
+}
+
+#[test]
+fn a_container_that_is_gone_at_the_verification_ends_the_ladder() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.facts.status = Status::Gone;
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Gone);
+}
+
+#[test]
+fn an_engine_that_fails_counts_as_a_rung_of_the_ladder() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    let effect = only(scene.ask().effects::<EngineAction>());
+    let failed = || Err(Undone::Failed("the engine refused with status 500".to_owned()));
+    let first = scene.finish(&effect, failed());
+    let next = Some(scene.play.now() + seconds(30));
+    let reason = "the restart failed: the engine refused with status 500".to_owned();
+    assert_eq!(entries(&first)[1], Entry::NotResolved { reason, next });
+    let effect = only(scene.next_rung().effects::<EngineAction>());
+    let why = escalated(&scene.finish(&effect, failed()));
+    assert!(why.starts_with("2 actions did not help"), "{why}");
+}
+
+#[test]
+fn an_action_whose_outcome_is_unknown_is_judged_by_how_the_container_stands() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.finish(&effect, Err(Undone::Unknown("no answer".to_owned())));
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
+
+#[test]
+fn an_action_that_does_not_apply_is_left_to_a_person() {
+    let mut scene = Scene::new(Config::default());
+    let mut request = scene.request("inc-1");
+    request.action = Action::Scale;
+    scene.tell(ResponderMessage::Remediate(request));
+    let effect = only(scene.standing("inc-1").effects::<EngineAction>());
+    let why = ActionOutcome::NotApplicable("it is not a task of a Swarm service".to_owned());
+    let why = escalated(&scene.finish(&effect, Ok(why)));
+    assert_eq!(why, "scale does not apply: it is not a task of a Swarm service");
+}
+
+#[test]
+fn a_monitor_that_does_not_answer_the_verification_means_not_resolved() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.play.fire_next_timer().unwrap();
+    let silent = scene.play.fire_next_timer().unwrap();
+    assert!(matches!(&entries(&silent)[..], [Entry::NotResolved { next: Some(_), .. }]));
+    scene.play.fire_next_timer().unwrap();
+    let silent = scene.play.fire_next_timer().unwrap();
+    let why = escalated(&silent);
+    assert!(why.contains("no further action is allowed: identity"), "{why}");
+}
+
+#[test]
+fn a_spent_budget_between_two_rungs_calls_a_person() {
+    let mut scene = Scene::new(Config { budget_per_container: 1, ..Config::default() });
+    scene.sick();
+    scene.remediate();
+    let why = escalated(&scene.next_rung());
+    assert!(why.contains("no further action is allowed: budget"), "{why}");
+}

@@ -1,0 +1,67 @@
+//! Who is supervised by whom.
+
+use std::sync::{Arc, OnceLock};
+
+use perennial_healing::alert::{self, Alert, Channels, INCIDENTS};
+use perennial_healing::analyzer::docker::EvidencePerformer;
+use perennial_healing::analyzer::{self, Analyzer};
+use perennial_healing::docker::Engine;
+use perennial_healing::model::ContainerId;
+use perennial_healing::monitor::docker::{Sensors, sensors};
+use perennial_healing::monitor::{self, Monitor};
+use perennial_healing::responder::docker::{EnginePerformer, OpenIncidents};
+use perennial_healing::responder::{self, Responder};
+use perennial_runtime::{Strategy, Supervisor, TableReader};
+
+use crate::exit::{Exit, Failure};
+
+/// Incidents looked at for whether one of them is about a container.
+const LOOKED_AT: usize = 100_000;
+
+/// What the agents are told.
+pub(super) struct Agents {
+    pub(super) monitor: monitor::Config,
+    pub(super) analyzer: analyzer::Config,
+    pub(super) responder: responder::Config,
+    pub(super) alert: alert::Config,
+}
+
+/// The rows, once there is a runtime to read them through.
+pub(super) type Rows = Arc<OnceLock<TableReader>>;
+
+/// The agents before what tells them of the world, so that nothing is told to nobody.
+pub(super) fn tree(engine: &Engine, agents: Agents, rows: Rows) -> Result<Supervisor, Failure> {
+    let Agents { monitor, analyzer, responder, alert } = agents;
+    let channels =
+        Channels::new(&alert).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let hands =
+        EnginePerformer::new(engine.clone(), Arc::new(responder.clone()), open_incidents(rows));
+    let Sensors { events, relist, stats } = sensors(engine, &monitor);
+    let agents = Supervisor::new("agents")
+        .actors::<Alert>(alert)
+        .actors::<Responder>(responder)
+        .actors::<Analyzer>(analyzer)
+        .actors::<Monitor>(monitor);
+    let performers = Supervisor::new("performers")
+        .performer(channels)
+        .performer(hands)
+        .performer(EvidencePerformer::new(engine.clone()));
+    let sensors = Supervisor::new("sensors").sensor(events).sensor(relist).sensor(stats);
+    let healing = Supervisor::new("healing")
+        .strategy(Strategy::RestForOne)
+        .child(agents)
+        .child(performers)
+        .child(sensors);
+    Ok(Supervisor::new("node").child(healing))
+}
+
+/// Whether a container has an open incident; unknown before the rows can be read.
+fn open_incidents(rows: Rows) -> OpenIncidents {
+    Arc::new(move |container: &ContainerId| {
+        let incidents = rows.get()?.scan_back(&INCIDENTS, b"", LOOKED_AT).ok()?;
+        let open = |incident: &alert::Incident| {
+            incident.subject.id == *container && !incident.status.is_closed()
+        };
+        Some(incidents.iter().any(open))
+    })
+}

@@ -1,0 +1,214 @@
+//! The configuration as an operator meets it: the documented file, errors, environment, secrets.
+
+use std::fs;
+use std::path::Path;
+
+use perennial::config::{Config, Sources};
+use tempfile::TempDir;
+use toml::Table;
+
+const DOCUMENTED: &str = include_str!("../../config/perennial.toml");
+
+/// The documented file with every option in force.
+fn uncommented() -> String {
+    let option = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+            .map_or_else(|| line.to_owned(), str::to_owned)
+    };
+    DOCUMENTED.lines().map(option).collect::<Vec<_>>().join("\n")
+}
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let file = written(&directory, "node.toml", text);
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let sources = Sources { file: Some(file.into()), environment, options: Vec::new() };
+    let shorter = |error: String| error.replace(&format!("{}/", directory.path().display()), "");
+    Config::load(&sources).map_err(|error| shorter(error.to_string()))
+}
+
+fn written(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, text).expect("a file can be written");
+    path.display().to_string()
+}
+
+/// Dotted names of all keys that hold values.
+fn keys(table: &Table, prefix: &str) -> Vec<String> {
+    let names = table.iter().flat_map(|(name, value)| match value.as_table() {
+        Some(inner) => keys(inner, &format!("{prefix}{name}.")),
+        None => vec![format!("{prefix}{name}")],
+    });
+    names.collect()
+}
+
+#[test]
+fn the_documented_file_as_it_is_and_with_every_option_in_force_equals_the_defaults() {
+    assert_eq!(load(DOCUMENTED, &[]).unwrap(), Config::default());
+    assert_eq!(load(&uncommented(), &[]).unwrap(), Config::default());
+}
+
+#[test]
+fn the_documented_file_names_every_option_there_is() {
+    let defaults = Table::try_from(Config::default()).unwrap();
+    let documented: Table = uncommented().parse().unwrap();
+    let (mut expected, mut found) = (keys(&defaults, ""), keys(&documented, ""));
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_option_of_the_documented_file_is_explained() {
+    let lines: Vec<&str> = DOCUMENTED.lines().collect();
+    for pair in lines.windows(2) {
+        let is_option =
+            pair[1].strip_prefix('#').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+        assert!(!is_option || pair[0].starts_with("# "), "not explained: {}", pair[1]);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_closest_known_name() {
+    let error = load("[http]\nlisten = \"127.0.0.1:1\"\nmax_conections = 3\n", &[]).unwrap_err();
+    assert_eq!(error, "node.toml:3: unknown key `max_conections`; did you mean `max_connections`?");
+}
+
+#[test]
+fn an_unknown_section_is_refused_too() {
+    let error = load("\n[responde]\n", &[]).unwrap_err();
+    assert_eq!(error, "node.toml:2: unknown key `responde`; did you mean `responder`?");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_with_the_line() {
+    let error = load("[http]\nlisten = \n", &[]).unwrap_err();
+    assert!(error.starts_with("node.toml:2: "), "{error}");
+}
+
+#[test]
+fn a_value_that_does_not_pass_is_refused_with_the_line_of_its_key() {
+    let error = load("[log]\n\nlevel = \"loud=very\"\n", &[]).unwrap_err();
+    assert!(error.starts_with("node.toml:3: log.level: `loud=very`"), "{error}");
+}
+
+#[test]
+fn every_wrong_value_is_reported_at_once() {
+    let error = load("[http]\nmax_connections = 0\nmax_body_bytes = 0\n", &[]).unwrap_err();
+    assert_eq!(error.lines().count(), 2, "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let sources = Sources { file: Some("/nowhere/node.toml".into()), ..Sources::default() };
+    let error = Config::load(&sources).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/node.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_takes_the_type_of_the_option() {
+    let config = load(
+        "[http]\nlisten = \"127.0.0.1:1\"\n",
+        &[
+            ("PERENNIAL__HTTP__LISTEN", "127.0.0.1:2"),
+            ("PERENNIAL__HTTP__MAX_CONNECTIONS", "7"),
+            ("PERENNIAL__HTTP__OPEN_METRICS", "true"),
+            ("PERENNIAL__HTTP__REQUEST_TIMEOUT", "3s"),
+            ("PERENNIAL__HTTP__TOKEN", "1234567890123456"),
+            ("PERENNIAL__MONITOR__EXCLUDE", "[\"a*\", \"b\"]"),
+            ("PERENNIAL__ALERT__EMAIL__PORT", "2525"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.http.listen.port(), 2);
+    assert_eq!(config.http.max_connections, 7);
+    assert!(config.http.open_metrics);
+    assert_eq!(config.http.request_timeout.as_secs(), 3);
+    assert_eq!(config.http.token.expose(), "1234567890123456");
+    assert_eq!(config.monitor.exclude, ["a*", "b"]);
+    assert_eq!(config.alert.email.port, 2525);
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_refused_with_the_one_probably_meant() {
+    let error = load("", &[("PERENNIAL__HTTP__LISTN", "127.0.0.1:2")]).unwrap_err();
+    assert_eq!(error, "PERENNIAL__HTTP__LISTN sets nothing; did you mean PERENNIAL__HTTP__LISTEN?");
+}
+
+#[test]
+fn a_variable_of_the_wrong_type_is_refused_without_repeating_its_value() {
+    let error = load("", &[("PERENNIAL__HTTP__MAX_CONNECTIONS", "s3cret")]).unwrap_err();
+    assert!(error.starts_with("PERENNIAL__HTTP__MAX_CONNECTIONS: "), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn a_secret_is_read_from_its_file_without_the_line_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = written(&directory, "token", "t0ken-of-the-node\n");
+    let password = written(&directory, "password", "p4ss\n");
+    let text = format!(
+        "[http]\ntoken_file = \"{token}\"\n[alert.email]\npassword_file = \"{password}\"\n"
+    );
+    let config = load(&text, &[]).unwrap();
+    assert_eq!(config.http.token.expose(), "t0ken-of-the-node");
+    assert!(config.alert.email.password.is_set());
+}
+
+#[test]
+fn a_secret_and_its_file_together_are_refused() {
+    let error = load("[http]\ntoken = \"a\"\ntoken_file = \"/b\"\n", &[]).unwrap_err();
+    assert_eq!(error, "http.token and http.token_file are both set; remove one");
+}
+
+#[test]
+fn a_secret_file_that_cannot_be_read_is_named() {
+    let error = load("[alert.slack]\nurl_file = \"/nowhere/url\"\n", &[]).unwrap_err();
+    assert!(error.starts_with("alert.slack.url_file: /nowhere/url cannot be read"), "{error}");
+}
+
+#[test]
+fn secrets_show_in_no_form_of_the_configuration() {
+    let text = "[http]\ntoken = \"hunter2-hunter2-hunter2\"\n\
+        [alert.slack]\nurl = \"https://hunter2\"\n\
+        [alert.email]\npassword = \"hunter2\"\n\
+        [alert.webhook]\nurl = \"https://hunter2\"\nkey = \"hunter2\"\n";
+    let config = load(text, &[]).unwrap();
+    let dumped = config.to_toml().unwrap();
+    assert!(!dumped.contains("hunter2"), "{dumped}");
+    assert_eq!(dumped.matches("[redacted]").count(), 5, "{dumped}");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn listening_beyond_this_machine_needs_a_token() {
+    let open = "[http]\nlisten = \"0.0.0.0:8000\"\n";
+    let error = load(open, &[]).unwrap_err();
+    assert!(error.starts_with("node.toml:2: http.listen: 0.0.0.0:8000"), "{error}");
+    assert!(error.contains("PERENNIAL__HTTP__TOKEN"), "{error}");
+    load(open, &[("PERENNIAL__HTTP__TOKEN", "0123456789abcdef")]).unwrap();
+    load("[http]\nlisten = \"[::1]:8000\"\n", &[]).unwrap();
+}
+
+#[test]
+fn limits_that_can_never_trip_are_warned_about_with_their_section() {
+    assert_eq!(Config::default().warnings(), Vec::<String>::new());
+    let text = "[monitor]\ncpu_percent = 100.0\ncritical_percent = 100.0\n\
+        [analyzer]\nconfidence_threshold = 2.0\n[http]\ntoken = \"short\"\n";
+    let warnings = load(text, &[]).unwrap().warnings();
+    for section in ["monitor", "analyzer", "http"] {
+        assert!(warnings.iter().any(|warning| warning.starts_with(section)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn the_examples_in_deploy_are_valid() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/perennial.toml");
+    let text = fs::read_to_string(&deploy).expect("deploy/perennial.toml is there");
+    // Its token file exists only where it is deployed.
+    let text = text.replace("token_file", "# token_file");
+    load(&text, &[("PERENNIAL__HTTP__TOKEN", "0123456789abcdef")]).unwrap();
+}

@@ -1,0 +1,233 @@
+//! The HTTP interface of a real node: health, tokens, problem documents, and the commands that use
+//! it. No engine is needed: the node is pointed at a socket that is not there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::node::{Node, perennial};
+
+const NO_ENGINE: &str = "[docker]\nhost = \"unix:///nowhere/docker.sock\"\n";
+const TOKEN: &str = "0123456789abcdef";
+
+async fn node() -> Node {
+    Node::builder().toml(NO_ENGINE).start_listening().await
+}
+
+async fn node_with_token(toml: &str) -> Node {
+    let builder = Node::builder().toml(NO_ENGINE).toml(toml);
+    builder.env("PERENNIAL__HTTP__TOKEN", TOKEN).start_listening().await
+}
+
+/// Status, content type and JSON body.
+async fn problem(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.expect("the node answers");
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(kind, "application/problem+json");
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("a problem document is JSON");
+    assert_eq!(body["status"], status);
+    assert!(!body["detail"].as_str().unwrap().is_empty());
+    (status, body)
+}
+
+fn run(node: &Node, command: &[&str]) -> (i32, String) {
+    let url = node.url("");
+    let output = perennial(Path::new("/"), &[command, &["--node", &url]].concat());
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (output.status.code().expect("the command ended by itself"), text)
+}
+
+#[tokio::test]
+async fn a_node_without_an_engine_lives_and_says_why_it_is_not_ready() {
+    let node = node().await;
+    for path in ["/livez", "/healthz", "/health"] {
+        assert_eq!(node.get(path).await, (200, "ok\n".to_owned()), "{path}");
+    }
+    for path in ["/readyz?verbose", "/ready?verbose"] {
+        let (status, text) = node.get(path).await;
+        assert_eq!(status, 503);
+        assert!(text.contains("[+]store ok"), "{text}");
+        assert!(text.contains("[-]docker failed: "), "{text}");
+        assert!(text.ends_with("not ready\n"), "{text}");
+    }
+    let (_, brief) = node.get("/readyz").await;
+    assert!(!brief.contains("[+]"), "only what fails is listed: {brief}");
+}
+
+#[tokio::test]
+async fn the_tree_shows_supervisors_kinds_performers_and_sensors() {
+    let node = node().await;
+    let tree = node.get_json("/v1/tree").await;
+    assert_eq!(tree["key"], "node");
+    let text = tree.to_string();
+    for key in ["healing", "monitor", "analyzer", "responder", "alert", "docker-events", "deliver"]
+    {
+        assert!(text.contains(&format!("\"key\":\"{key}\"")), "{key} is missing in {text}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_empty_before_anything_has_happened() {
+    let node = node().await;
+    for path in ["/v1/containers", "/v1/incidents", "/v1/actions", "/v1/dead-letters"] {
+        assert_eq!(node.get_json(path).await["items"], json!([]), "{path}");
+    }
+    assert_eq!(node.get_json("/v1/actions").await["chain"]["intact"], true);
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_answered_with_a_problem_document() {
+    let node = node().await;
+    let http = node.http();
+    let cases = [
+        (http.get(node.url("/nothing")), 404),
+        (http.get(node.url("/v1/nothing")), 404),
+        (http.get(node.url("/v1/incidents/inc-0")), 404),
+        (http.post(node.url("/v1/tree")), 405),
+        (http.get(node.url("/v1/incidents?status=closed")), 400),
+        (http.get(node.url("/v1/incidents?severity=loud")), 400),
+        (http.get(node.url("/v1/incidents?limit=0")), 400),
+        (http.get(node.url("/v1/incidents?color=red")), 400),
+        (http.get(node.url("/v1/dead-letters/abc")), 400),
+        (http.get(node.url("/v1/dead-letters/1-1")), 404),
+        (http.post(node.url("/v1/dead-letters/1-1/redrive")), 404),
+        (http.delete(node.url("/v1/dead-letters/1-1")), 404),
+        (http.post(node.url("/v1/incidents/inc-0/acknowledge")), 415),
+        (http.post(node.url("/v1/incidents/inc-0/acknowledge")).json(&json!({})), 400),
+        (http.post(node.url("/v1/incidents/inc-0/acknowledge")).json(&json!({ "by": "" })), 400),
+        (http.post(node.url("/v1/incidents/inc-0/acknowledge")).json(&json!({ "by": "me" })), 404),
+    ];
+    for (request, expected) in cases {
+        let what = format!("{request:?}");
+        let (status, body) = problem(request).await;
+        assert_eq!(status, expected, "{what}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused() {
+    let builder = Node::builder().toml(NO_ENGINE).toml("[http]\nmax_body_bytes = 100\n");
+    let node = builder.start_listening().await;
+    let body = json!({ "by": "x".repeat(200) });
+    let request = node.http().post(node.url("/v1/incidents/inc-0/acknowledge")).json(&body);
+    assert_eq!(problem(request).await.0, 413);
+}
+
+#[tokio::test]
+async fn with_a_token_everything_but_health_needs_it() {
+    let node = node_with_token("").await;
+    assert_eq!(node.get("/livez").await.0, 200);
+    assert_eq!(node.get("/readyz").await.0, 503);
+    for path in ["/v1/tree", "/metrics", "/v1/incidents"] {
+        let (status, body) = problem(node.http().get(node.url(path))).await;
+        assert_eq!(status, 401, "{path}: {body}");
+        let wrong = node.http().get(node.url(path)).bearer_auth("0123456789abcdeF");
+        assert_eq!(problem(wrong).await.0, 401);
+        let right = node.http().get(node.url(path)).bearer_auth(TOKEN).send().await.unwrap();
+        assert_eq!(right.status(), 200, "{path}");
+    }
+    assert!(!node.log().contains(TOKEN), "the log holds the token");
+}
+
+#[tokio::test]
+async fn metrics_can_be_opened_to_those_without_a_token() {
+    let node = node_with_token("[http]\nopen_metrics = true\n").await;
+    assert_eq!(node.get("/metrics").await.0, 200);
+    assert_eq!(node.get("/v1/tree").await.0, 401);
+}
+
+#[tokio::test]
+async fn the_metrics_are_open_metrics_text_with_the_nodes_figures() {
+    let node = node().await;
+    let answer = node.http().get(node.url("/metrics")).send().await.unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    let text = answer.text().await.unwrap();
+    for name in [
+        "perennial_build_info{",
+        "perennial_commits_total ",
+        "perennial_docker_event_gaps_total 0",
+        "perennial_dead_letters 0",
+        "perennial_ready{check=\"docker\"} 0",
+        "perennial_ready{check=\"store\"} 1",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(text.contains(name), "{name} is missing in {text}");
+    }
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_closed() {
+    let builder = Node::builder().toml(NO_ENGINE).toml("[http]\nheader_timeout = \"200ms\"\n");
+    let node = builder.start_listening().await;
+    let address = node.url("").replace("http://", "");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /livez HT").await.unwrap();
+    let mut answer = Vec::new();
+    let closed = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+    tokio::time::timeout(Duration::from_secs(10), closed)
+        .await
+        .expect("the node closes the connection")
+        .expect("the connection ends in order");
+}
+
+#[tokio::test]
+async fn the_commands_print_tables_or_json() {
+    let node = node().await;
+    let (code, text) = run(&node, &["tree"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("ACTOR") && text.contains("supervisor node"), "{text}");
+    let (code, text) = run(&node, &["tree", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["key"], "node");
+    let (code, text) = run(&node, &["health"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("[-]docker failed"), "{text}");
+    assert_eq!(run(&node, &["health", "--live"]), (0, "ok\n".to_owned()));
+    for command in [&["containers"][..], &["incidents"], &["actions"], &["dead-letters", "list"]] {
+        let (code, text) = run(&node, command);
+        assert_eq!(code, 0, "{command:?}: {text}");
+    }
+    let (code, text) = run(&node, &["dead-letters", "redrive", "1-1"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("there is no dead letter 1-1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_command_without_the_nodes_token_says_how_to_give_it() {
+    let node = node_with_token("").await;
+    let (code, text) = run(&node, &["tree"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("PERENNIAL__HTTP__TOKEN"), "{text}");
+    let (code, text) = run(&node, &["tree", "--token", TOKEN]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_data_is_refused() {
+    let node = node().await;
+    let data = node.data_dir().display().to_string();
+    let output = perennial(Path::new("/"), &["--data-dir", &data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(69));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains(&format!("in use by pid {}", node.pid())), "{text}");
+    assert_eq!(node.get("/livez").await.0, 200, "the first one goes on");
+}
+
+#[tokio::test]
+async fn an_idle_node_stops_alone_in_under_two_seconds_and_starts_again() {
+    let mut node = node().await;
+    let (status, took) = node.sigterm();
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    node.restart_listening().await;
+    assert_eq!(node.get("/livez").await.0, 200);
+    assert!(!node.log().contains("did not end in order"), "{}", node.log());
+}
