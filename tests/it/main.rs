@@ -1,1 +1,14 @@
+//! The node as its users meet it: the real binary, a real Docker engine, real protocol servers.
+//!
+//! One binary, so that it links once. A new test belongs to the module of what it shows:
+//! `detection` (what the Monitor and the Analyzer make of a fault), `acting` (gates, actions,
+//! verification), `telling` (notifications and channels), `survival` (what the node lives through),
+//! `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code).
 
+#![cfg(test)]
+
+mod cli;
+mod config;
+mod http;
+mod support;
+mod tidy;

@@ -185,3 +185,6 @@ impl Inbox {
         [due, ready, spilled].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

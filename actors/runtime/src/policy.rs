@@ -154,3 +154,6 @@ pub(crate) fn backoff(base: Duration, cap: Duration, attempt: u32, jitter: u64) 
     let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(if micros == u64::MAX { micros } else { jitter % (micros + 1) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,10 +35,12 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
     }
 
     pub(crate) fn range(&self, prefix: &[u8]) -> Range<Key> {
+        let all = Key::rows_all(self.name);
         if prefix.is_empty() {
-            return Key::rows_all(self.name);
+            return all;
         }
-        Key::rows(self.name, prefix..&successor(prefix))
+        let end = successor(prefix).map_or(all.end, |next| Key::row(self.name, &next));
+        Key::row(self.name, prefix)..end
     }
 
     pub(crate) fn seal(&self, key: &Key, row: &R) -> Result<Vec<u8>, CodecError> {
@@ -60,16 +62,16 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
     }
 }
 
-/// The first byte string that does not start with `prefix`.
-fn successor(prefix: &[u8]) -> Vec<u8> {
+/// The first byte string after all that start with `prefix`; none when they are the last.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut next = prefix.to_vec();
     while let Some(last) = next.pop() {
         if last < u8::MAX {
             next.push(last + 1);
-            return next;
+            return Some(next);
         }
     }
-    vec![u8::MAX; prefix.len() + 1]
+    None
 }
 
 /// A row's place in its table: bytes whose order is the order of the rows.
@@ -211,3 +213,6 @@ impl TableReader {
         rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use super::*;
+use crate::message::StoredMessage;
+use crate::turn::TraceId;
+
+fn envelope(unit: u64) -> Envelope {
+    let message = StoredMessage {
+        accepted_at: Timestamp::from_micros(unit),
+        trace: TraceId::default(),
+        expires: None,
+        token: None,
+        asked: false,
+        version: 1,
+        payload: vec![0; 100],
+    };
+    Envelope::new(Origin::Inbox(MessageId { unit, index: 1 }), message)
+}
+
+const WINDOW: (usize, usize) = (2, 10_000);
+
+fn units(next: Next) -> Vec<u64> {
+    let Next::Run(works) = next else { panic!("{next:?}") };
+    let unit = |work: &Work| match work {
+        Work::Message(envelope) => envelope.origin.id().unit,
+        Work::Timer { .. } => 0,
+    };
+    works.iter().map(unit).collect()
+}
+
+#[test]
+fn what_fits_the_window_comes_out_in_order_and_the_rest_is_read_from_the_store() {
+    let mut inbox = Inbox::default();
+    (1..=5).for_each(|unit| inbox.offer(envelope(unit), unit, WINDOW));
+    assert_eq!(inbox.depth(), 5);
+    assert_eq!(units(inbox.next(10)), [1, 2]);
+    let Next::Load { from, position } = inbox.next(10) else { panic!() };
+    assert_eq!((from.unit, position), (3, 5));
+    inbox.load(vec![envelope(3), envelope(4)], 2, 5);
+    assert_eq!(units(inbox.next(10)), [3, 4]);
+    inbox.load(vec![envelope(5)], 2, 5);
+    assert_eq!(units(inbox.next(10)), [5]);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn once_it_spills_everything_spills_until_the_store_was_read_to_its_end() {
+    let mut inbox = Inbox::default();
+    (1..=3).for_each(|unit| inbox.offer(envelope(unit), unit, WINDOW));
+    assert_eq!(units(inbox.next(10)), [1, 2]);
+    inbox.offer(envelope(4), 4, WINDOW);
+    assert!(matches!(inbox.next(10), Next::Load { .. }), "4 must not overtake 3");
+    inbox.load(vec![envelope(3), envelope(4)], 10, 4);
+    inbox.offer(envelope(5), 5, WINDOW);
+    assert_eq!(units(inbox.next(2)), [3, 4]);
+}
+
+#[test]
+fn a_scan_that_may_have_missed_a_spilled_message_is_not_used() {
+    let mut inbox = Inbox::default();
+    (1..=3).for_each(|unit| inbox.offer(envelope(unit), unit, WINDOW));
+    assert_eq!(units(inbox.next(10)), [1, 2]);
+    inbox.load(Vec::new(), 10, 2);
+    assert!(matches!(inbox.next(10), Next::Load { position: 3, .. }));
+}
+
+#[test]
+fn what_a_slice_did_not_reach_goes_back_in_front() {
+    let mut inbox = Inbox::default();
+    (1..=2).for_each(|unit| inbox.offer(envelope(unit), unit, WINDOW));
+    let Next::Run(mut works) = inbox.next(10) else { panic!() };
+    inbox.offer(envelope(3), 3, WINDOW);
+    works.remove(0);
+    inbox.put_back(works);
+    assert_eq!(units(inbox.next(10)), [2, 3]);
+}
+
+#[test]
+fn a_timer_that_falls_due_twice_is_one_and_comes_before_messages() {
+    let mut inbox = Inbox::default();
+    let due = Timestamp::from_micros(9);
+    inbox.offer(envelope(1), 1, WINDOW);
+    inbox.offer_timer("t".to_owned(), due);
+    inbox.offer_timer("t".to_owned(), due);
+    assert_eq!(units(inbox.next(10)), [0, 1]);
+}
+
+#[test]
+fn a_rebuilt_inbox_reads_everything_again_from_the_store() {
+    let mut inbox = Inbox::default();
+    (1..=2).for_each(|unit| inbox.offer(envelope(unit), unit + 10, WINDOW));
+    inbox.rebuild();
+    let Next::Load { from, position } = inbox.next(10) else { panic!() };
+    assert_eq!((from.unit, position), (0, 12));
+    assert_eq!(inbox.depth(), 2);
+}
+
+#[test]
+fn the_window_is_bounded_in_bytes_but_always_takes_one() {
+    let mut inbox = Inbox::default();
+    (1..=2).for_each(|unit| inbox.offer(envelope(unit), unit, (10, 50)));
+    assert_eq!(units(inbox.next(10)), [1]);
+    assert!(matches!(inbox.next(10), Next::Load { .. }));
+}

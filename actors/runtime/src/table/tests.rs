@@ -1,0 +1,69 @@
+use perennial_store::{Backend, Batch, Key, MemoryBackend};
+
+use super::*;
+
+const FRUIT: Table<String> = Table::new("fruit", 1);
+
+fn row(key: &str, value: &str) -> (Key, Vec<u8>) {
+    let key = FRUIT.key(key);
+    let bytes = FRUIT.seal(&key, &value.to_owned()).unwrap();
+    (key, bytes)
+}
+
+fn stored() -> Arc<dyn Backend> {
+    let backend = MemoryBackend::new();
+    let epoch = backend.claim().unwrap();
+    let mut batch = Batch::new();
+    for (key, value) in ["a", "b", "c", "d"].map(|name| row(name, name)) {
+        batch.put(key, value);
+    }
+    backend.commit(epoch, &batch).unwrap();
+    Arc::new(backend)
+}
+
+#[test]
+fn pending_rows_lie_over_stored_ones_and_deleted_ones_do_not_shorten_a_scan() {
+    let backend = stored();
+    let mut overlay = Overlay::new();
+    overlay.insert(FRUIT.key("a"), None);
+    overlay.insert(FRUIT.key("c"), Some(row("c", "changed").1));
+    overlay.insert(FRUIT.key("bb"), Some(row("bb", "new").1));
+    let rows = scan_merged(&overlay, FRUIT.range(&[]), 3, |range, limit| {
+        backend.scan(&range.start..&range.end, limit)
+    })
+    .unwrap();
+    let values: Vec<String> =
+        rows.iter().map(|(key, bytes)| FRUIT.open(key, bytes).unwrap()).collect();
+    assert_eq!(values, ["b", "new", "changed"]);
+}
+
+#[test]
+fn a_prefix_takes_in_exactly_the_keys_that_start_with_it() {
+    let range = FRUIT.range(b"b");
+    let inside = |key: &str| range.contains(&FRUIT.key(key));
+    assert!(inside("b") && inside("bb") && inside("b\u{10ffff}"));
+    assert!(!inside("a") && !inside("c") && !inside(""));
+    assert!(FRUIT.range(&[]).contains(&FRUIT.key("anything")));
+    assert!(FRUIT.range(&[0xff]).contains(&Key::row("fruit", &[0xff, 0xff])));
+}
+
+#[test]
+fn rows_of_one_owner_are_numbered_under_their_prefix() {
+    let entries: Table<u64> = Table::new("entries", 1);
+    let range = entries.range(&owner_prefix("inc-1"));
+    assert!(range.contains(&entries.key(&("inc-1", 0))));
+    assert!(range.contains(&entries.key(&("inc-1", u64::MAX))));
+    assert!(!range.contains(&entries.key(&("inc-10", 0))));
+    assert!(entries.key(&("inc-1", 9)) < entries.key(&("inc-1", 10)));
+}
+
+#[test]
+fn a_row_of_another_version_is_refused() {
+    let newer: Table<String> = Table::new("fruit", 2);
+    let (key, bytes) = row("a", "a");
+    assert!(newer.open(&key, &bytes).is_err());
+    let reader = TableReader::new(stored());
+    assert!(reader.get(&newer, "a").is_err());
+    assert_eq!(reader.get(&FRUIT, "a").unwrap().unwrap(), "a");
+    assert_eq!(reader.scan_back(&FRUIT, b"", 2).unwrap(), ["d", "c"]);
+}
