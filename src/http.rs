@@ -64,7 +64,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/incidents", get(incidents::list))
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/acknowledge", post(incidents::acknowledge))
-        .route("/v1/actions", get(actions::list))
+        .route("/v1/actions", get(actions::list).post(actions::order))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive));

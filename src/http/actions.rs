@@ -1,16 +1,35 @@
-//! The audit of actions, verified each time it is shown.
+//! Actions: the audit, verified each time it is shown, and what a person asks for.
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use perennial_healing::model::Status;
+use perennial_healing::monitor::{CONTAINERS, ContainerRow};
 use perennial_healing::responder::audit::{ACTIONS, verify_chain};
+use perennial_healing::responder::{Order, Ordered, RESPONDER, Responder, ResponderMessage};
+use perennial_runtime::SendOptions;
 
 use super::App;
 use super::error::ApiError;
-use super::extract::Params;
-use super::model::{Actions, Chain, Page};
+use super::extract::{Body, Params};
+use super::model::{Actions, Chain, Page, Taken, Wanted};
 
 /// Entries verified; an hour allows ten actions, so these last for years.
 const VERIFIED: usize = 200_000;
+
+/// Containers looked at for one name; more than one engine runs.
+const LOOKED_AT: usize = 10_000;
+
+/// The wait for the Responder's commit.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Names an order, so that giving it again under the same name changes nothing.
+const KEY: &str = "idempotency-key";
+
+/// The longest of these names, in bytes.
+const LONGEST_KEY: usize = 200;
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -28,4 +47,48 @@ pub(super) async fn list(
     tokio::task::spawn_blocking(verified)
         .await
         .map_err(|error| ApiError::Internal(error.to_string()))?
+}
+
+/// Takes an order. Whether the gates let it through is in the audit, soon after.
+pub(super) async fn order(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Body(wanted): Body<Wanted>,
+) -> Result<(StatusCode, Json<Taken>), ApiError> {
+    let action = wanted.action()?;
+    let token = key(&headers)?;
+    let ContainerRow { subject, facts, .. } = find(&app, &wanted.container)?;
+    let order = Order { subject, facts, action, reason: wanted.reason };
+    let (message, options) =
+        (ResponderMessage::Order(order), SendOptions { token, ..SendOptions::default() });
+    let answer = app.runtime.ask_with::<Responder, Ordered>(RESPONDER, &message, PATIENCE, options);
+    let Ordered { incident } = answer.await?;
+    Ok((StatusCode::ACCEPTED, Json(Taken { incident: incident.0 })))
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if !text.is_empty() && text.len() <= LONGEST_KEY => {
+            Ok(Some(format!("order/{text}")))
+        }
+        Ok(_) | Err(_) => {
+            let why = format!("`{KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
+            Err(ApiError::Malformed(why))
+        }
+    }
+}
+
+/// The container of this name, id or short id.
+fn find(app: &App, container: &str) -> Result<ContainerRow, ApiError> {
+    let rows = app.runtime.tables().scan(&CONTAINERS, b"", LOOKED_AT)?;
+    let named = |row: &ContainerRow| {
+        let subject = &row.subject;
+        [subject.id.0.as_str(), subject.id.short(), subject.name.as_str()].contains(&container)
+    };
+    let found = rows.into_iter().find(|row| row.facts.status != Status::Gone && named(row));
+    found.ok_or_else(|| {
+        let why = format!("there is no container {container}; /v1/containers lists them");
+        ApiError::NotFound(why)
+    })
 }

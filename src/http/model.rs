@@ -6,6 +6,7 @@ mod actor;
 mod container;
 mod incident;
 mod journal;
+mod order;
 
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub(super) use action::{Actions, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
 pub(super) use incident::{Filter, Incident, IncidentWithJournal};
+pub(super) use order::{Taken, Wanted};
 
 use super::error::ApiError;
 

@@ -28,10 +28,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            host: "unix:///var/run/docker.sock".to_owned(),
-            deadline: Duration::from_secs(10),
-        }
+        Self { host: "unix:///var/run/docker.sock".to_owned(), deadline: Duration::from_secs(10) }
     }
 }
 
@@ -44,7 +41,9 @@ impl Config {
             problems.push(error.to_string());
         }
         if self.deadline < Duration::from_millis(100) {
-            problems.push("docker.deadline is under 100 ms: the engine never answers so fast".to_owned());
+            problems.push(
+                "docker.deadline is under 100 ms: the engine never answers so fast".to_owned(),
+            );
         }
         problems
     }
@@ -87,6 +86,10 @@ impl EngineError {
 }
 
 impl From<Error> for EngineError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other errors of the client, present and future, mean that no answer came"
+    )]
     fn from(error: Error) -> Self {
         match error {
             Error::DockerResponseServerError { status_code: 404, message } => {
@@ -219,7 +222,10 @@ impl Engine {
         if state.connected {
             return Ok(());
         }
-        Err(state.last_error.clone().unwrap_or_else(|| "not connected to the engine yet".to_owned()))
+        Err(state
+            .last_error
+            .clone()
+            .unwrap_or_else(|| "not connected to the engine yet".to_owned()))
     }
 
     pub(crate) fn set_connected(&self, now: Timestamp) {

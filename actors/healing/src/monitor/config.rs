@@ -124,7 +124,10 @@ impl Config {
                 problems.push(text.to_owned());
             }
         };
-        when(self.include.is_empty(), "monitor.include is empty: only labelled containers are watched");
+        when(
+            self.include.is_empty(),
+            "monitor.include is empty: only labelled containers are watched",
+        );
         when(
             self.cpu_percent >= 100.0,
             "monitor.cpu_percent is 100 or more: high CPU can never be seen",

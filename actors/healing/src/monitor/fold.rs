@@ -78,8 +78,7 @@ impl Monitor {
         self.run_expected = true;
         self.begin_run();
         self.facts.status = Status::Running;
-        self.facts.health =
-            if self.has_health_check { Health::Starting } else { Health::None };
+        self.facts.health = if self.has_health_check { Health::Starting } else { Health::None };
     }
 
     fn begin_run(&mut self) {
@@ -145,10 +144,8 @@ impl Monitor {
             self.begin_run();
         }
         let oom_known = self.ended && self.facts.oom_killed;
-        self.ended = matches!(
-            seen.facts.status,
-            Status::Exited | Status::Dead | Status::Restarting
-        );
+        self.ended =
+            matches!(seen.facts.status, Status::Exited | Status::Dead | Status::Restarting);
         if self.ended && !end_known {
             self.end_confirmed_at = now + EVENT_COMES;
         }

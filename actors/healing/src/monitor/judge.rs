@@ -4,9 +4,9 @@
 use perennial_runtime::Timestamp;
 
 use crate::model::{Facts, Health, RestartPolicy, Severity, Status, Symptom, SymptomKind};
+use crate::monitor::Config;
 use crate::monitor::detect::Usage;
 use crate::monitor::watch::Policy;
-use crate::monitor::Config;
 
 /// Everything a judgement rests on.
 #[derive(Debug)]
@@ -88,7 +88,8 @@ impl Case<'_> {
     fn oom_in_a_run(&self) -> Option<Symptom> {
         let found = self.runs() && self.oom_survived;
         found.then(|| Symptom {
-            text: "the kernel killed a process in it for memory; its main process still runs".into(),
+            text: "the kernel killed a process in it for memory; its main process still runs"
+                .into(),
             ..self.symptom(SymptomKind::OomKilled, Severity::Warning, (1.0, 0.0))
         })
     }

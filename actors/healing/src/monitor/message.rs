@@ -7,7 +7,6 @@ use crate::model::{Facts, IncidentId, Subject, SymptomKind};
 
 /// A message to the Monitor of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "messages are short-lived and encoded at once")]
 pub enum MonitorMessage {
     /// The engine reported an event; what inspecting the container right after it showed.
     Event(ContainerEvent, Option<Inspection>),

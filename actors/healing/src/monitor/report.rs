@@ -56,9 +56,8 @@ impl Monitor {
         facts.mode = policy.mode;
         facts.restart_max = policy.restart_max;
         facts.stop_timeout = policy.stop_timeout.or(facts.stop_timeout);
-        facts.one_shot = facts.restart_policy == RestartPolicy::No
-            && !self.has_health_check
-            && !policy.opted_in;
+        facts.one_shot =
+            facts.restart_policy == RestartPolicy::No && !self.has_health_check && !policy.opted_in;
         facts.stopped_by_operator = self.intent.stopped().is_some();
         facts.deploying = self.deploying_until > now;
     }
@@ -99,9 +98,9 @@ impl Monitor {
             policy,
             config,
             flips: self.flips.count(),
-            oom_survived: self.oom_at.is_some_and(|at| {
-                at + OOM_SETTLES <= now && at + config.restart_window > now
-            }),
+            oom_survived: self
+                .oom_at
+                .is_some_and(|at| at + OOM_SETTLES <= now && at + config.restart_window > now),
             now,
         };
         let mut symptoms = case.symptoms();
@@ -240,7 +239,8 @@ impl Monitor {
         let settles = self.stop_that_lasts().map(|since| since + config.stop_settles);
         let loops = self.has(SymptomKind::CrashLoop).then(|| {
             let limit = config.restart_limit as usize;
-            let falls = [&self.starts, &self.counted].map(|m| m.falls_to(limit, config.restart_window));
+            let falls =
+                [&self.starts, &self.counted].map(|m| m.falls_to(limit, config.restart_window));
             falls.into_iter().flatten().max()
         });
         let flaps = (config.flapping_limit as usize)

@@ -40,10 +40,11 @@ impl ContainerRow {
     #[must_use]
     pub fn differs(&self, old: &Self) -> bool {
         let shares = |facts: &Facts| [facts.cpu, facts.memory];
-        let moved = std::iter::zip(shares(&self.facts), shares(&old.facts)).any(|pair| match pair {
-            (Some(new), Some(old)) => (new - old).abs() >= VISIBLE,
-            (new, old) => new.is_some() != old.is_some(),
-        });
+        let moved =
+            std::iter::zip(shares(&self.facts), shares(&old.facts)).any(|pair| match pair {
+                (Some(new), Some(old)) => (new - old).abs() >= VISIBLE,
+                (new, old) => new.is_some() != old.is_some(),
+            });
         moved || bytes_moved(&self.facts, &old.facts) || self.calm() != old.calm()
     }
 

@@ -32,7 +32,8 @@ impl Scene {
             cpus: Some(1.0),
             ..Facts::default()
         };
-        let subject = Subject { id: ContainerId(ID.into()), name: "web".into(), ..Subject::default() };
+        let subject =
+            Subject { id: ContainerId(ID.into()), name: "web".into(), ..Subject::default() };
         let seen = Inspection { subject, facts, has_health_check: true, ..Inspection::default() };
         let mut scene = Self { play: Play::new(ID, Config::default()), seen, runs: 0 };
         scene.seen.created_at = scene.play.now();
@@ -106,11 +107,10 @@ impl Scene {
 
 fn reports(turn: &Recorded) -> Vec<SymptomReport> {
     let sent = turn.sent::<Analyzer>().into_iter();
-    sent.filter_map(|(_, message)| match message {
-        AnalyzerMessage::Symptoms(report) => Some(report),
-        _ => None,
-    })
-    .collect()
+    let report = |(_, message)| {
+        if let AnalyzerMessage::Symptoms(report) = message { Some(report) } else { None }
+    };
+    sent.filter_map(report).collect()
 }
 
 fn raised(turn: &Recorded) -> Vec<SymptomKind> {

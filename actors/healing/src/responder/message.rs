@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Action, ContainerId, Facts, IncidentId, Subject, SymptomKind};
 use crate::monitor::Standing;
 use crate::responder::effect::EngineAction;
+use crate::responder::order::Order;
 
 /// The key of the node's Responder.
 pub const RESPONDER: &str = "local";
@@ -33,6 +34,8 @@ pub enum ResponderMessage {
     /// How many containers of each Compose project there are, for the blast radius. Sent by the
     /// re-list when it changes.
     Census(Vec<(String, Vec<ContainerId>)>),
+    /// A person asks for an action. Answered with [`Ordered`](crate::responder::Ordered).
+    Order(Order),
 }
 
 impl From<Finished<EngineAction>> for ResponderMessage {

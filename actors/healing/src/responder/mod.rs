@@ -10,6 +10,7 @@ mod journal;
 pub mod ladder;
 pub mod maintenance;
 mod message;
+mod order;
 pub mod past;
 mod rung;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::monitor::{Monitor, MonitorMessage, Standing};
 use crate::responder::audit::{Head, Stage};
 pub use crate::responder::config::{Config, Exec, LastRung};
 pub use crate::responder::message::*;
+pub use crate::responder::order::{Order, Ordered};
 use crate::responder::past::Past;
 
 /// Answered requests that are remembered, so that one that comes again does nothing.
@@ -108,6 +110,7 @@ impl Durable for Responder {
                 self.withdraw(&incident, reason, turn);
             }
             ResponderMessage::Census(projects) => self.count_projects(projects),
+            ResponderMessage::Order(order) => self.ordered(order, turn),
         }
         Ok(())
     }

@@ -245,6 +245,9 @@ impl Responder {
                 let why = format!("stopped: {} restarts did not help", remediation.rung - 1);
                 self.conclude(remediation, Conclusion::Escalated(why), turn);
             }
+            ActionOutcome::Done(_) | ActionOutcome::Reconciled(_) if remediation.is_errand() => {
+                self.conclude(remediation, Conclusion::Resolved, turn);
+            }
             ActionOutcome::Done(_)
             | ActionOutcome::Reconciled(_)
             | ActionOutcome::Unknown(_)

@@ -2,6 +2,7 @@
 
 mod acting;
 mod holding;
+mod ordering;
 mod verifying;
 
 use std::time::Duration;

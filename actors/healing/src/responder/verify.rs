@@ -13,6 +13,7 @@ use crate::responder::audit::Stage;
 use crate::responder::gates::human;
 use crate::responder::journal::{Note, record};
 use crate::responder::ladder::{self, Look, Step, judge};
+use crate::responder::order::ending;
 use crate::responder::{Phase, Remediation, Responder, ResponderMessage, timer};
 
 impl Responder {
@@ -153,7 +154,10 @@ impl Responder {
     ) {
         match &conclusion {
             Conclusion::Resolved => {
-                let why = "nothing has shown since, and health passes";
+                let why = match remediation.is_errand() {
+                    true => "carried out as asked",
+                    false => "nothing has shown since, and health passes",
+                };
                 self.audit(&remediation, Note::of(Stage::Resolved, why), turn);
             }
             Conclusion::Escalated(why) => {
@@ -168,9 +172,13 @@ impl Responder {
             Conclusion::Suppressed(_) | Conclusion::Proposed(_) => {}
         }
         let incident = remediation.request.incident.clone();
-        record(&incident, Entry::Concluded(conclusion.clone()), turn);
-        let concluded = AnalyzerMessage::Concluded { incident, conclusion, until };
-        turn.send::<Analyzer>(remediation.container().0.clone(), &concluded);
+        if remediation.is_order() {
+            record(&incident, ending(conclusion), turn);
+        } else {
+            record(&incident, Entry::Concluded(conclusion.clone()), turn);
+            let concluded = AnalyzerMessage::Concluded { incident, conclusion, until };
+            turn.send::<Analyzer>(remediation.container().0.clone(), &concluded);
+        }
         self.forget(&remediation, turn);
     }
 }

@@ -10,6 +10,7 @@ mod dead_letters;
 mod effects;
 mod model;
 mod order;
+mod ownership;
 mod quarantine;
 mod sensors;
 mod supervision;

@@ -74,21 +74,17 @@ fn a_counter_that_fell_or_a_sample_from_before_says_nothing() {
 
 #[test]
 fn a_hole_in_the_samples_interrupts_an_unfinished_streak() {
-    let (mut usage, mut facts) = (Usage::default(), Facts { cpus: Some(1.0), ..Facts::default() });
-    feed(&mut usage, &mut facts, &sample(0, 0.0, 1, None));
-    feed(&mut usage, &mut facts, &sample(15, 15.0, 1, None));
-    feed(&mut usage, &mut facts, &sample(15 + 61, 76.0, 1, None));
-    let mut whole = Usage::default();
-    for step in 0..=4_u32 {
-        let second = u64::from(step) * 15;
-        feed(&mut whole, &mut facts, &sample(second, f64::from(step) * 15.0, 1, None));
-    }
-    assert!(whole.cpu.verdict().is_some());
-    let mut interrupted = usage.clone();
-    feed(&mut interrupted, &mut facts, &sample(91, 91.0, 1, None));
-    // The 61 seconds count as one stretch of their own, not together with what was before.
-    assert!(interrupted.cpu.verdict().is_some());
-    assert!(usage.memory.verdict().is_none());
+    let busy = |seconds: &[u64]| {
+        let (mut usage, mut facts) =
+            (Usage::default(), Facts { cpus: Some(1.0), ..Facts::default() });
+        for second in seconds {
+            feed(&mut usage, &mut facts, &sample(*second, *second as f64, 90, Some(100)));
+        }
+        usage.memory.verdict().is_some()
+    };
+    assert!(busy(&[0, 15, 30, 45, 60]));
+    assert!(!busy(&[0, 15, 76]), "61 seconds of which nothing is known");
+    assert!(busy(&[0, 15, 76, 91, 106, 121, 136]));
 }
 
 /// Memory in MiB per minute over `minutes`, against a limit.

@@ -183,9 +183,21 @@ fn signal(text: &str) -> Option<i32> {
         return Some(number);
     }
     let known = [
-        ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ABRT", 6), ("KILL", 9), ("USR1", 10),
-        ("SEGV", 11), ("USR2", 12), ("ALRM", 14), ("TERM", 15), ("CONT", 18), ("STOP", 19),
-        ("WINCH", 28), ("PWR", 30), ("RTMIN", 34),
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("ABRT", 6),
+        ("KILL", 9),
+        ("USR1", 10),
+        ("SEGV", 11),
+        ("USR2", 12),
+        ("ALRM", 14),
+        ("TERM", 15),
+        ("CONT", 18),
+        ("STOP", 19),
+        ("WINCH", 28),
+        ("PWR", 30),
+        ("RTMIN", 34),
     ];
     let (base, offset) = name.split_once('+').unwrap_or((name, "0"));
     let (_, number) = known.iter().find(|(known, _)| *known == base)?;
@@ -252,9 +264,10 @@ fn network(stats: &ContainerStatsResponse) -> (u64, u64) {
 fn blocks(stats: &ContainerStatsResponse) -> (u64, u64) {
     let entries = stats.blkio_stats.as_ref().and_then(|io| io.io_service_bytes_recursive.as_ref());
     let sum = |name: &str| {
-        let named = entries.into_iter().flatten().filter(|entry| {
-            entry.op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(name))
-        });
+        let named = entries
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry.op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(name)));
         named.filter_map(|entry| entry.value).sum()
     };
     (sum("read"), sum("write"))

@@ -329,8 +329,18 @@ fn nanos(time: Timestamp) -> i64 {
 
 fn options(position: &EventPosition) -> EventsOptions {
     let events = [
-        "create", "start", "die", "oom", "health_status", "kill", "stop", "destroy", "rename",
-        "pause", "unpause", "update",
+        "create",
+        "start",
+        "die",
+        "oom",
+        "health_status",
+        "kill",
+        "stop",
+        "destroy",
+        "rename",
+        "pause",
+        "unpause",
+        "update",
     ];
     let filters = HashMap::from([("type", vec!["container"]), ("event", events.to_vec())]);
     EventsOptionsBuilder::default().since(&position.since()).filters(&filters).build()

@@ -57,7 +57,8 @@ impl Eyes {
     /// Asks for one container and lets the other sensors know; none if there is no such container.
     async fn inspect(&self, id: &str, at: Timestamp) -> Result<Option<Inspection>, EngineError> {
         let name = id.to_owned();
-        let ask = |docker: bollard::Docker| async move { docker.inspect_container(&name, None).await };
+        let ask =
+            |docker: bollard::Docker| async move { docker.inspect_container(&name, None).await };
         let answer = match self.engine.call(self.engine.deadline(), ask).await {
             Ok(answer) => answer,
             Err(EngineError::NotFound(_)) => return Ok(None),

@@ -116,7 +116,8 @@ impl RelistSensor {
         before.extend(fleet.ids());
         let at = context.now();
         let options = ListContainersOptionsBuilder::default().all(true).build();
-        let ask = |docker: bollard::Docker| async move { docker.list_containers(Some(options)).await };
+        let ask =
+            |docker: bollard::Docker| async move { docker.list_containers(Some(options)).await };
         let answer = engine.call(engine.deadline(), ask).await;
         let list = answer.inspect_err(|_| fleet.list_now(thorough))?;
         let now = ListPosition::of(&list);
@@ -155,7 +156,11 @@ impl RelistSensor {
                 Err(error) => Err(error),
             }
         });
-        asked.buffer_unordered(IN_FLIGHT).try_filter_map(|seen| async { Ok(seen) }).try_collect().await
+        asked
+            .buffer_unordered(IN_FLIGHT)
+            .try_filter_map(|seen| async { Ok(seen) })
+            .try_collect()
+            .await
     }
 
     async fn emit(

@@ -53,7 +53,8 @@ impl StatsSensor {
     async fn sweep(&self, context: &SensorContext<()>) -> Result<(), SensorError> {
         let in_flight = self.0.config.samples_in_flight.max(1);
         let targets = stream::iter(self.0.fleet.targets());
-        let samples = targets.map(|target| self.sample(context, target)).buffer_unordered(in_flight);
+        let samples =
+            targets.map(|target| self.sample(context, target)).buffer_unordered(in_flight);
         let mut samples = Box::pin(samples);
         let mut batch = Vec::new();
         loop {
@@ -69,7 +70,11 @@ impl StatsSensor {
     }
 
     /// One sample; none if the container ended or gave no answer in time.
-    async fn sample(&self, context: &SensorContext<()>, target: Target) -> Option<(String, Sample)> {
+    async fn sample(
+        &self,
+        context: &SensorContext<()>,
+        target: Target,
+    ) -> Option<(String, Sample)> {
         let Eyes { engine, config, fleet } = &self.0;
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let id = target.id.clone();
@@ -93,7 +98,10 @@ impl StatsSensor {
     }
 }
 
-async fn commit(context: &SensorContext<()>, batch: Vec<(String, Sample)>) -> Result<(), SensorError> {
+async fn commit(
+    context: &SensorContext<()>,
+    batch: Vec<(String, Sample)>,
+) -> Result<(), SensorError> {
     if batch.is_empty() {
         return Ok(());
     }

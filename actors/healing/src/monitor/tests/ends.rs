@@ -75,9 +75,10 @@ fn a_stop_that_lasts_withdraws_what_was_wrong_and_a_restart_does_not() {
     scene.look();
     scene.wait(60);
     scene.seen.facts.health = Health::Unhealthy;
-    assert_eq!(raised(&scene.event(EventKind::HealthStatus("unhealthy".into()))), [
-        SymptomKind::Unhealthy
-    ]);
+    assert_eq!(
+        raised(&scene.event(EventKind::HealthStatus("unhealthy".into()))),
+        [SymptomKind::Unhealthy]
+    );
     // A restart, ours or anybody's: nothing is told before the new run clears it.
     assert!(silent(&scene.event(EventKind::Kill(15))));
     assert!(silent(&scene.die(143)));

@@ -13,7 +13,10 @@ fn more_than_five_restarts_in_ten_minutes_are_a_crash_loop_until_the_window_is_c
     }
     assert_eq!(scene.play.state.facts.restarts_in_window, 5);
     let (died, started) = scene.die_and_come_back(1);
-    assert!(raised(&died).contains(&SymptomKind::CrashLoop) || raised(&started).contains(&SymptomKind::CrashLoop));
+    assert!(
+        raised(&died).contains(&SymptomKind::CrashLoop)
+            || raised(&started).contains(&SymptomKind::CrashLoop)
+    );
     assert_eq!(scene.play.state.facts.restarts_in_window, 6);
     assert!(!cleared(&started).contains(&SymptomKind::CrashLoop));
     assert_eq!(cleared(&scene.play.fire_next_timer().unwrap()), [SymptomKind::CrashLoop]);

@@ -74,7 +74,10 @@ fn an_inspection_gives_identity_run_limits_and_policy() {
     assert_eq!(seen.stop_signal, Some(3));
     assert!(seen.has_health_check);
     let facts = seen.facts;
-    assert_eq!((facts.status, facts.exit_code, facts.oom_killed), (Status::Exited, Some(137), true));
+    assert_eq!(
+        (facts.status, facts.exit_code, facts.oom_killed),
+        (Status::Exited, Some(137), true)
+    );
     assert_eq!(facts.restart_policy, RestartPolicy::OnFailure(3));
     assert_eq!(facts.memory_limit, Some(1 << 20));
     assert_eq!(facts.cpus, Some(0.5));
