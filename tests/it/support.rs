@@ -3,7 +3,6 @@
 //!
 //! Everything started here is stopped on drop, by its process id.
 // A helper is test code: it panics with a text that says what was tried.
-#![cfg(test)]
 
 pub(crate) mod engine;
 pub(crate) mod node;

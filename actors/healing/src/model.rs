@@ -180,9 +180,7 @@ pub enum Severity {
 }
 
 /// What is wrong, as a detector sees it. At most one of each at a time per container.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SymptomKind {
     /// It ended with an exit code other than 0.

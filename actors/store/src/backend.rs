@@ -113,9 +113,5 @@ pub(crate) fn refuse_oversized(batch: &Batch) -> Result<(), StoreError> {
 
 /// Refuses an owner that has been replaced.
 pub(crate) fn refuse_stale(held: Epoch, current: Epoch) -> Result<(), StoreError> {
-    if held == current {
-        Ok(())
-    } else {
-        Err(StoreError::Fenced { held, current })
-    }
+    if held == current { Ok(()) } else { Err(StoreError::Fenced { held, current }) }
 }

@@ -34,13 +34,7 @@ impl Batch {
 
     /// Writes `value` at `key`, whether or not there is a value already.
     pub fn put(&mut self, key: Key, value: Vec<u8>) {
-        self.apply(
-            key,
-            Write {
-                value: Some(value),
-                fresh: false,
-            },
-        );
+        self.apply(key, Write { value: Some(value), fresh: false });
     }
 
     /// Writes `value` at a key that has never existed in the store.
@@ -48,24 +42,12 @@ impl Batch {
     /// A delete later in this batch, or in one merged into it, then removes both. Using this for a
     /// key that does exist makes such a delete leave the old row behind.
     pub fn put_fresh(&mut self, key: Key, value: Vec<u8>) {
-        self.apply(
-            key,
-            Write {
-                value: Some(value),
-                fresh: true,
-            },
-        );
+        self.apply(key, Write { value: Some(value), fresh: true });
     }
 
     /// Deletes the row at `key`, if there is one.
     pub fn delete(&mut self, key: Key) {
-        self.apply(
-            key,
-            Write {
-                value: None,
-                fresh: false,
-            },
-        );
+        self.apply(key, Write { value: None, fresh: false });
     }
 
     /// Adds the writes of `other`, which come after those of `self`.
@@ -96,9 +78,7 @@ impl Batch {
 
     /// Lists the writes in the order of their keys; `None` deletes.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
-        self.writes
-            .iter()
-            .map(|(key, write)| (key, write.value.as_deref()))
+        self.writes.iter().map(|(key, write)| (key, write.value.as_deref()))
     }
 
     fn apply(&mut self, key: Key, write: Write) {
@@ -131,10 +111,7 @@ impl Write {
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(
-                self.iter()
-                    .map(|(key, value)| (key, value.map(<[u8]>::len))),
-            )
+            .entries(self.iter().map(|(key, value)| (key, value.map(<[u8]>::len))))
             .finish()
     }
 }

@@ -37,15 +37,9 @@ pub fn check_data(path: &Path) -> Result<Report, StoreError> {
             report.bytes += (key.as_ref().len() + value.len()) as u64;
             record::open(&key, &value).map(|_| ())
         });
-        report.corrupted.extend(
-            verified
-                .err()
-                .map(|error| describe(&key.to_string(), error)),
-        );
+        report.corrupted.extend(verified.err().map(|error| describe(&key.to_string(), error)));
     })?;
-    report
-        .corrupted
-        .extend(damage.into_iter().map(|error| describe("log", error)));
+    report.corrupted.extend(damage.into_iter().map(|error| describe("log", error)));
     Ok(report)
 }
 

@@ -66,11 +66,8 @@ pub fn encode_into<T: Serialize + ?Sized>(
     value: &T,
 ) -> Result<(), CodecError> {
     let start = bytes.len();
-    let result = bincode::serde::encode_into_std_write(value, bytes, CONFIG).map_err(|error| {
-        CodecError::Encode {
-            reason: error.to_string(),
-        }
-    });
+    let result = bincode::serde::encode_into_std_write(value, bytes, CONFIG)
+        .map_err(|error| CodecError::Encode { reason: error.to_string() });
     let result = result.and_then(|written| {
         if written <= MAX_ENCODED_BYTES {
             return Ok(());
@@ -91,11 +88,8 @@ pub fn encode_into<T: Serialize + ?Sized>(
 /// Fails for bytes that are no such value, for bytes left over, and over [`MAX_ENCODED_BYTES`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let type_name = std::any::type_name::<T>();
-    let (value, read) =
-        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| CodecError::Decode {
-            type_name,
-            reason: error.to_string(),
-        })?;
+    let (value, read) = bincode::serde::decode_from_slice(bytes, CONFIG)
+        .map_err(|error| CodecError::Decode { type_name, reason: error.to_string() })?;
     match bytes.len() - read {
         0 => Ok(value),
         bytes => Err(CodecError::Trailing { type_name, bytes }),

@@ -46,11 +46,7 @@ impl DataDir {
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
         mark_running(path, &running, unclean_ends)?;
-        Ok(DataDir {
-            path: path.to_owned(),
-            unclean_ends,
-            _lock: lock,
-        })
+        Ok(DataDir { path: path.to_owned(), unclean_ends, _lock: lock })
     }
 
     /// Locks an existing directory for reading; says nothing about running or ending.
@@ -132,21 +128,13 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
             // A foreign file may hold anything; a version fits in a few words.
             let text = String::from_utf8_lossy(&content);
             let line = text.lines().next().unwrap_or_default();
-            Err(unknown(
-                line.chars()
-                    .filter(|char| !char.is_control())
-                    .take(40)
-                    .collect(),
-            ))
+            Err(unknown(line.chars().filter(|char| !char.is_control()).take(40).collect()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => match foreign_entry(path)? {
             Some(name) => Err(unknown(format!("none, but there is {name}"))),
             None => Ok(Format::Absent),
         },
-        Err(error) => Err(StoreError::io(format!(
-            "read the format of {}",
-            path.display()
-        ))(error)),
+        Err(error) => Err(StoreError::io(format!("read the format of {}", path.display()))(error)),
     }
 }
 
@@ -185,10 +173,9 @@ fn lock(path: &Path) -> Result<File, StoreError> {
             written.map_err(|error| StoreError::io(attempted())(error))?;
             Ok(lock)
         }
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            path: path.to_owned(),
-            holder: holder(&mut lock),
-        }),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Locked { path: path.to_owned(), holder: holder(&mut lock) })
+        }
         Err(TryLockError::Error(error)) => Err(StoreError::io(attempted())(error)),
     }
 }
@@ -201,11 +188,7 @@ fn write_pid(lock: &mut File) -> io::Result<()> {
 
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
-    match lock
-        .read_to_string(&mut text)
-        .ok()
-        .and_then(|_| text.trim().parse::<u32>().ok())
-    {
+    match lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok()) {
         Some(pid) => format!("pid {pid}"),
         None => "another process".to_owned(),
     }

@@ -101,9 +101,6 @@ pub enum StoreError {
 impl StoreError {
     /// Makes an [`StoreError::Io`]; fits `map_err`.
     pub(crate) fn io(attempted: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
-        move |source| StoreError::Io {
-            attempted: attempted.into(),
-            source,
-        }
+        move |source| StoreError::Io { attempted: attempted.into(), source }
     }
 }

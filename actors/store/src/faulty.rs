@@ -82,11 +82,7 @@ impl Seeded {
         if random % 1000 >= u64::from(self.per_mille) {
             return None;
         }
-        Some(if random >> 63 == 0 {
-            Fault::CrashBefore
-        } else {
-            Fault::CrashAfter
-        })
+        Some(if random >> 63 == 0 { Fault::CrashBefore } else { Fault::CrashAfter })
     }
 }
 
@@ -154,11 +150,7 @@ impl<B: Backend> FaultyBackend<B> {
     }
 
     fn alive(&self) -> Result<(), StoreError> {
-        if self.is_crashed() {
-            Err(StoreError::Poisoned)
-        } else {
-            Ok(())
-        }
+        if self.is_crashed() { Err(StoreError::Poisoned) } else { Ok(()) }
     }
 
     fn inject<T>(
@@ -188,20 +180,14 @@ impl<B: Backend> FaultyBackend<B> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a slow disk blocks the thread that calls it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a slow disk blocks the thread that calls it")]
 fn wait(delay: Duration) {
     std::thread::sleep(delay);
 }
 
 fn injected(call: Call, n: u64) -> StoreError {
     let attempted = format!("make {call:?} call {n}, which was planned to fail");
-    StoreError::Io {
-        attempted,
-        source: io::Error::other("injected fault"),
-    }
+    StoreError::Io { attempted, source: io::Error::other("injected fault") }
 }
 
 impl<B: Backend> Backend for FaultyBackend<B> {

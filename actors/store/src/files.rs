@@ -16,10 +16,7 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(StoreError::io(format!(
-            "create the directory {}",
-            path.display()
-        )))?;
+        .map_err(StoreError::io(format!("create the directory {}", path.display())))?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         Some(_) | None => sync_dir(Path::new(".")),
@@ -30,22 +27,15 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
-        .map_err(StoreError::io(format!(
-            "sync the directory {}",
-            path.display()
-        )))
+        .map_err(StoreError::io(format!("sync the directory {}", path.display())))
 }
 
 /// Replaces a file's content durably: readers find the old content or the new one, whole.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let aside = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)?;
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&aside)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&aside, path)

@@ -58,10 +58,7 @@ impl FromStr for MessageId {
     fn from_str(text: &str) -> Result<MessageId, MessageIdError> {
         let parse = || {
             let (unit, index) = text.split_once('-')?;
-            Some(MessageId {
-                unit: digits(unit)?,
-                index: digits(index)?,
-            })
+            Some(MessageId { unit: digits(unit)?, index: digits(index)? })
         };
         parse().ok_or_else(|| MessageIdError(text.to_owned()))
     }
@@ -69,11 +66,7 @@ impl FromStr for MessageId {
 
 /// Accepts digits only: the standard parser would take a leading `+`, giving one id two names.
 fn digits<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -91,26 +84,14 @@ mod tests {
     #[test]
     fn key_bytes_sort_by_unit_and_then_by_index() {
         let ids = [(0, u32::MAX), (1, 0), (1, 256), (256, 0)];
-        let keys: Vec<_> = ids
-            .iter()
-            .map(|&(unit, index)| MessageId { unit, index }.to_key())
-            .collect();
+        let keys: Vec<_> =
+            ids.iter().map(|&(unit, index)| MessageId { unit, index }.to_key()).collect();
         assert!(keys.is_sorted());
     }
 
     #[test]
     fn a_text_that_is_no_id_is_refused() {
-        for text in [
-            "",
-            "-",
-            "12",
-            "12-",
-            "-3",
-            "12-3-4",
-            "+1-2",
-            "1--2",
-            "1-4294967296",
-        ] {
+        for text in ["", "-", "12", "12-", "-3", "12-3-4", "+1-2", "1--2", "1-4294967296"] {
             assert!(text.parse::<MessageId>().is_err(), "{text}");
         }
     }

@@ -67,10 +67,7 @@ impl Key {
 
     /// A message waiting for an actor.
     pub fn inbox(kind: &str, key: &str, id: MessageId) -> Key {
-        Key::start(prefix::INBOX)
-            .text(kind)
-            .text(key)
-            .bytes(&id.to_key())
+        Key::start(prefix::INBOX).text(kind).text(key).bytes(&id.to_key())
     }
 
     /// Every waiting message, by actor and then by order of commit.
@@ -86,11 +83,7 @@ impl Key {
 
     /// A timer, by the time it is due.
     pub fn timer_due(due: Timestamp, kind: &str, key: &str, name: &str) -> Key {
-        Key::start(prefix::TIMER_DUE)
-            .bytes(&due.to_key())
-            .text(kind)
-            .text(key)
-            .text(name)
+        Key::start(prefix::TIMER_DUE).bytes(&due.to_key()).text(kind).text(key).text(name)
     }
 
     /// The timers due at `until` or before, by due time.
@@ -160,9 +153,7 @@ impl Key {
 
     /// A receipt, by the time it expires.
     pub fn receipt_expiry(expires: Timestamp, token: &str) -> Key {
-        Key::start(prefix::RECEIPT_EXPIRY)
-            .bytes(&expires.to_key())
-            .text(token)
+        Key::start(prefix::RECEIPT_EXPIRY).bytes(&expires.to_key()).text(token)
     }
 
     /// The receipts that expire at `until` or before, by time.
@@ -182,9 +173,7 @@ impl Key {
 
     /// The part of the large value at `self` with this number.
     pub(crate) fn chunk(&self, index: u16) -> Key {
-        Key::start(prefix::CHUNK)
-            .bytes(&self.0)
-            .bytes(&index.to_be_bytes())
+        Key::start(prefix::CHUNK).bytes(&self.0).bytes(&index.to_be_bytes())
     }
 
     /// The parts of all large values.
@@ -210,10 +199,7 @@ impl Key {
     }
 
     fn text(mut self, text: &str) -> Key {
-        debug_assert!(
-            !text.contains('\0'),
-            "a text in a key contains a zero byte: {text:?}"
-        );
+        debug_assert!(!text.contains('\0'), "a text in a key contains a zero byte: {text:?}");
         self.0.extend_from_slice(text.as_bytes());
         self.0.push(0);
         self

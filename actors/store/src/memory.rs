@@ -60,19 +60,13 @@ fn owned((key, value): (&Key, &Vec<u8>)) -> (Key, Vec<u8>) {
 
 impl Clone for MemoryBackend {
     fn clone(&self) -> MemoryBackend {
-        MemoryBackend {
-            image: Arc::clone(&self.image),
-            closed: AtomicBool::new(false),
-        }
+        MemoryBackend { image: Arc::clone(&self.image), closed: AtomicBool::new(false) }
     }
 }
 
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Image")
-            .field("rows", &self.rows.len())
-            .field("epoch", &self.epoch)
-            .finish()
+        f.debug_struct("Image").field("rows", &self.rows.len()).field("epoch", &self.epoch).finish()
     }
 }
 
@@ -110,15 +104,9 @@ impl Backend for MemoryBackend {
 
     fn space(&self) -> Result<Space, StoreError> {
         let image = self.image()?;
-        let used = image
-            .rows
-            .iter()
-            .map(|(key, value)| key.as_ref().len() + value.len())
-            .sum::<usize>();
-        Ok(Space {
-            used: used as u64,
-            free: u64::MAX,
-        })
+        let used =
+            image.rows.iter().map(|(key, value)| key.as_ref().len() + value.len()).sum::<usize>();
+        Ok(Space { used: used as u64, free: u64::MAX })
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -87,35 +87,21 @@ pub fn seal(key: &Key, tag: Tag, version: u16, payload: &[u8]) -> Vec<u8> {
 /// [`StoreError::Corrupted`], naming the key, for anything but the unchanged result of [`seal`] with
 /// the same key.
 pub fn open<'a>(key: &Key, bytes: &'a [u8]) -> Result<Record<'a>, StoreError> {
-    let corrupted = |reason: String| StoreError::Corrupted {
-        key: key.to_string(),
-        reason,
-    };
+    let corrupted = |reason: String| StoreError::Corrupted { key: key.to_string(), reason };
     let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-        return Err(corrupted(format!(
-            "{} bytes are too few for a record",
-            bytes.len()
-        )));
+        return Err(corrupted(format!("{} bytes are too few for a record", bytes.len())));
     };
     let [format, tag, high, low, a, b, c, d] = *header;
     if checksum(key, [format, tag, high, low], payload) != u32::from_be_bytes([a, b, c, d]) {
         return Err(corrupted("its checksum does not match".to_owned()));
     }
     if format != FORMAT {
-        return Err(corrupted(format!(
-            "its format {format} is unknown to this version"
-        )));
+        return Err(corrupted(format!("its format {format} is unknown to this version")));
     }
     let Some(tag) = Tag::from_u8(tag) else {
-        return Err(corrupted(format!(
-            "its type tag {tag} is unknown to this version"
-        )));
+        return Err(corrupted(format!("its type tag {tag} is unknown to this version")));
     };
-    Ok(Record {
-        tag,
-        version: u16::from_be_bytes([high, low]),
-        payload,
-    })
+    Ok(Record { tag, version: u16::from_be_bytes([high, low]), payload })
 }
 
 /// The key's length goes first, so that no bytes can move between key and value unnoticed.

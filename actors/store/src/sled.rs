@@ -44,9 +44,7 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> SledOptions {
-        SledOptions {
-            cache_bytes: 8 * 1024 * 1024,
-        }
+        SledOptions { cache_bytes: 8 * 1024 * 1024 }
     }
 }
 
@@ -124,11 +122,7 @@ impl SledBackend {
     fn live(&self) -> Result<RwLockReadGuard<'_, Option<Live>>, StoreError> {
         let live = self.live.read().map_err(|_| StoreError::Poisoned)?;
         // Checked under the lock: a batch that failed half-way has set it before letting go.
-        if self.poisoned.load(Ordering::Acquire) {
-            Err(StoreError::Poisoned)
-        } else {
-            Ok(live)
-        }
+        if self.poisoned.load(Ordering::Acquire) { Err(StoreError::Poisoned) } else { Ok(live) }
     }
 
     fn with_live<T>(
@@ -151,9 +145,7 @@ impl SledBackend {
         let blobs = self.dir.join("blobs");
         self.with_live(|live| {
             let durable = live.sync().and_then(|()| opening::refuse_blobs(&blobs));
-            durable
-                .and_then(|()| witness.count())
-                .inspect_err(|_| self.poison())
+            durable.and_then(|()| witness.count()).inspect_err(|_| self.poison())
         })
     }
 
@@ -224,18 +216,13 @@ impl Live {
     /// Returns once everything applied so far would survive power loss.
     fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine("flush the store"))?;
-        self.file
-            .0
-            .sync_data()
-            .map_err(StoreError::io("sync the store"))
+        self.file.0.sync_data().map_err(StoreError::io("sync the store"))
     }
 }
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live")
-            .field("split", &self.split.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Live").field("split", &self.split.len()).finish_non_exhaustive()
     }
 }
 
@@ -244,12 +231,7 @@ impl Backend for SledBackend {
         let mut witness = self.writer()?;
         let epoch = self.held().next();
         let key = epoch_key();
-        let value = record::seal(
-            &key,
-            Tag::Meta,
-            EPOCH_VERSION,
-            &epoch.as_u64().to_be_bytes(),
-        );
+        let value = record::seal(&key, Tag::Meta, EPOCH_VERSION, &epoch.as_u64().to_be_bytes());
         let mut batch = Batch::new();
         batch.put(key, value);
         self.write(&mut witness, &batch)?;
@@ -262,19 +244,13 @@ impl Backend for SledBackend {
         self.with_live(|_| Ok(()))?;
         refuse_stale(epoch, self.held())?;
         refuse_oversized(batch)?;
-        if batch.is_empty() {
-            Ok(())
-        } else {
-            self.write(&mut witness, batch)
-        }
+        if batch.is_empty() { Ok(()) } else { self.write(&mut witness, batch) }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.with_live(|live| {
             let first = live.db.get(key).map_err(engine("read a row"))?;
-            first
-                .map(|first| live.join(&Key::from_bytes(key), first.to_vec()))
-                .transpose()
+            first.map(|first| live.join(&Key::from_bytes(key), first.to_vec())).transpose()
         })
     }
 
@@ -283,9 +259,7 @@ impl Backend for SledBackend {
     }
 
     fn scan_back(&self, range: Range<&Key>, limit: usize) -> Result<Rows, StoreError> {
-        self.collect(range, |db, range| {
-            db.range(range).rev().take(limit).collect()
-        })
+        self.collect(range, |db, range| db.range(range).rev().take(limit).collect())
     }
 
     fn settle(&self) -> Result<(), StoreError> {
@@ -294,10 +268,7 @@ impl Backend for SledBackend {
     }
 
     fn space(&self) -> Result<Space, StoreError> {
-        Ok(Space {
-            used: files::used_bytes(&self.dir)?,
-            free: files::free_bytes(&self.dir)?,
-        })
+        Ok(Space { used: files::used_bytes(&self.dir)?, free: files::free_bytes(&self.dir)? })
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -306,10 +277,9 @@ impl Backend for SledBackend {
         match live.take() {
             None => Ok(()),
             Some(_) if self.poisoned.load(Ordering::Acquire) => Err(StoreError::Poisoned),
-            Some(live) => live
-                .sync()
-                .and_then(|()| witness.record())
-                .inspect_err(|_| self.poison()),
+            Some(live) => {
+                live.sync().and_then(|()| witness.record()).inspect_err(|_| self.poison())
+            }
         }
     }
 }
@@ -332,17 +302,13 @@ fn refuse_own_prefix(batch: &Batch) -> Result<(), StoreError> {
 /// Makes an [`StoreError`] of what the engine says; fits `map_err`.
 fn engine(attempted: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
     move |error| match error {
-        ::sled::Error::Io(source) => StoreError::Io {
-            attempted: attempted.to_owned(),
-            source,
-        },
+        ::sled::Error::Io(source) => StoreError::Io { attempted: attempted.to_owned(), source },
         ::sled::Error::CollectionNotFound(_)
         | ::sled::Error::Unsupported(_)
         | ::sled::Error::ReportableBug(_)
-        | ::sled::Error::Corruption { .. } => StoreError::Backend {
-            attempted: attempted.to_owned(),
-            message: error.to_string(),
-        },
+        | ::sled::Error::Corruption { .. } => {
+            StoreError::Backend { attempted: attempted.to_owned(), message: error.to_string() }
+        }
     }
 }
 

@@ -27,10 +27,7 @@ pub struct Ballast {
 impl Ballast {
     /// Names the file and its size; touches nothing.
     pub fn new(path: &Path, bytes: u64) -> Ballast {
-        Ballast {
-            path: path.to_owned(),
-            bytes,
-        }
+        Ballast { path: path.to_owned(), bytes }
     }
 
     /// Tells whether the space is set aside.
@@ -82,10 +79,7 @@ impl Ballast {
     fn explain(&self, error: io::Error) -> Result<StoreError, StoreError> {
         let attempted = format!("set {} bytes aside in {}", self.bytes, self.path.display());
         if error.kind() != io::ErrorKind::StorageFull {
-            return Ok(StoreError::Io {
-                attempted,
-                source: error,
-            });
+            return Ok(StoreError::Io { attempted, source: error });
         }
         let free = files::free_bytes(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(StoreError::NoSpace { attempted, free })
@@ -148,13 +142,8 @@ impl SpaceGuard {
     pub fn check(&self) -> Result<Room, StoreError> {
         let mut room = self.room.lock().map_err(|_| StoreError::Poisoned)?;
         let free = files::free_bytes(&self.dir)?;
-        let before = room.unwrap_or_else(|| {
-            if self.ballast.is_held() {
-                Room::Ample
-            } else {
-                Room::Full
-            }
-        });
+        let before =
+            room.unwrap_or_else(|| if self.ballast.is_held() { Room::Ample } else { Room::Full });
         let after = self.settle(before, next_room(before, free, self.reserve_bytes))?;
         *room = Some(after);
         Ok(after)

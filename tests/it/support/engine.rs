@@ -44,26 +44,16 @@ impl Engine {
     /// It starts in about a second and needs root.
     pub(crate) async fn start_private() -> Engine {
         let directory = directory();
-        let docker = Docker {
-            host: Daemon::host(directory.path()),
-        };
+        let docker = Docker { host: Daemon::host(directory.path()) };
         let daemon = Daemon::start(directory.path(), &docker).await;
         Engine::new(docker, Some(daemon), directory)
     }
 
     fn new(docker: Docker, daemon: Option<Daemon>, directory: TempDir) -> Engine {
-        let name = directory
-            .path()
-            .file_name()
-            .expect("a temporary directory has a name");
+        let name = directory.path().file_name().expect("a temporary directory has a name");
         let run = name.to_string_lossy().to_lowercase();
         image::provide(&docker);
-        Engine {
-            docker,
-            run,
-            daemon,
-            _directory: directory,
-        }
+        Engine { docker, run, daemon, _directory: directory }
     }
 
     /// The engine's address, `unix:///path/to/docker.sock`.
@@ -103,18 +93,14 @@ impl Engine {
     }
 
     fn private(&mut self) -> &mut Daemon {
-        self.daemon
-            .as_mut()
-            .expect("only an engine made by Engine::start_private may be ended")
+        self.daemon.as_mut().expect("only an engine made by Engine::start_private may be ended")
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         let filter = format!("label={LABEL}={}", self.run);
-        let found = self
-            .docker
-            .try_call(&["ps", "--all", "--quiet", "--filter", &filter]);
+        let found = self.docker.try_call(&["ps", "--all", "--quiet", "--filter", &filter]);
         let ids = found.unwrap_or_default();
         if !ids.is_empty() {
             let mut arguments = vec!["rm", "--force", "--volumes"];
@@ -138,35 +124,23 @@ impl Docker {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.arg(Docker::DEADLINE.as_secs().to_string());
-        command
-            .args(["docker", "--host", &self.host])
-            .args(arguments);
+        command.args(["docker", "--host", &self.host]).args(arguments);
         command
     }
 
     fn call(&self, arguments: &[&str]) -> String {
-        process::run(&mut self.command(arguments))
-            .trim_end()
-            .to_owned()
+        process::run(&mut self.command(arguments)).trim_end().to_owned()
     }
 
     /// Like `call`, for questions that an absent engine or container may not answer.
     fn try_call(&self, arguments: &[&str]) -> Option<String> {
-        let output = self
-            .command(arguments)
-            .output()
-            .expect("the docker client runs");
-        let text = String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned();
+        let output = self.command(arguments).output().expect("the docker client runs");
+        let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         output.status.success().then_some(text)
     }
 }
 
 fn directory() -> TempDir {
-    let made = tempfile::Builder::new()
-        .prefix("t-")
-        .rand_bytes(8)
-        .tempdir();
+    let made = tempfile::Builder::new().prefix("t-").rand_bytes(8).tempdir();
     made.expect("a temporary directory can be made")
 }

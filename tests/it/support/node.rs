@@ -54,14 +54,7 @@ impl NodeBuilder {
         let http = reqwest::Client::builder().no_proxy().timeout(START).build();
         let http = http.expect("an HTTP client can be built");
         let address = String::new();
-        let mut node = Node {
-            directory,
-            environment,
-            http,
-            address,
-            starts: 0,
-            child: None,
-        };
+        let mut node = Node { directory, environment, http, address, starts: 0, child: None };
         node.restart_listening().await;
         node
     }
@@ -107,21 +100,12 @@ impl Node {
             .args(["--listen", "127.0.0.1:0"])
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let file = File::create(&log).expect("the node's log can be made");
-        command
-            .stdout(file.try_clone().expect("a file handle can be cloned"))
-            .stderr(file);
-        let child = self
-            .child
-            .insert(command.spawn().expect("the node's binary runs"));
+        command.stdout(file.try_clone().expect("a file handle can be cloned")).stderr(file);
+        let child = self.child.insert(command.spawn().expect("the node's binary runs"));
         self.address = eventually("the node to log where it listens", START, async || {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let ended = child
-                .try_wait()
-                .expect("a child can be asked for its state");
-            assert!(
-                ended.is_none(),
-                "the node ended at once with {ended:?}; its log: {text}"
-            );
+            let ended = child.try_wait().expect("a child can be asked for its state");
+            assert!(ended.is_none(), "the node ended at once with {ended:?}; its log: {text}");
             text.lines().find_map(listen_address).ok_or(text)
         })
         .await;
@@ -207,10 +191,7 @@ impl Drop for Node {
             self.kill9();
         }
         if std::thread::panicking() {
-            eprintln!(
-                "--- the node's log ---\n{}--- end of the node's log ---",
-                self.log()
-            );
+            eprintln!("--- the node's log ---\n{}--- end of the node's log ---", self.log());
         }
     }
 }
@@ -240,8 +221,5 @@ fn listen_address(line: &str) -> Option<String> {
 
 async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
     let answer = request.send().await.expect("the node answers");
-    (
-        answer.status().as_u16(),
-        answer.text().await.expect("the answer is text"),
-    )
+    (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
 }

@@ -11,19 +11,14 @@ pub(crate) fn run(command: &mut Command) -> String {
     let output = output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?} ended with {}: {errors}{text}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?} ended with {}: {errors}{text}", output.status);
     text
 }
 
 /// Sends the signal `name` ("TERM", "KILL", "STOP") to one process, which may be gone already.
 pub(crate) fn signal(pid: u32, name: &str) {
-    let status = Command::new("/bin/sh")
-        .args(["-c", &format!("kill -s {name} {pid} 2>/dev/null")])
-        .status();
+    let status =
+        Command::new("/bin/sh").args(["-c", &format!("kill -s {name} {pid} 2>/dev/null")]).status();
     status.expect("/bin/sh runs");
 }
 

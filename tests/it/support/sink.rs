@@ -60,16 +60,9 @@ impl Sink {
     /// Starts a sink that answers 200 on a free port.
     pub(crate) fn start() -> Sink {
         let answer = Mutex::new(Answer::Status(200));
-        let shared = Arc::new(Shared {
-            answer,
-            received: Mutex::default(),
-        });
+        let shared = Arc::new(Shared { answer, received: Mutex::default() });
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut sink = Sink {
-            address,
-            shared,
-            runtime: None,
-        };
+        let mut sink = Sink { address, shared, runtime: None };
         sink.resume();
         sink
     }
@@ -86,11 +79,7 @@ impl Sink {
 
     /// Every request so far, in the order of arrival.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.shared
-            .received
-            .lock()
-            .expect("no holder panics")
-            .clone()
+        self.shared.received.lock().expect("no holder panics").clone()
     }
 
     /// Waits until at least `count` requests have arrived, and returns all of them.
@@ -98,30 +87,17 @@ impl Sink {
         let awaited = format!("{count} requests to the sink");
         eventually(&awaited, within, async || {
             let received = self.received();
-            if received.len() >= count {
-                Ok(received)
-            } else {
-                Err(received)
-            }
+            if received.len() >= count { Ok(received) } else { Err(received) }
         })
         .await
     }
 
     /// Cuts every connection and refuses new ones.
     pub(crate) async fn stop(&mut self) {
-        self.runtime
-            .take()
-            .expect("the sink is running")
-            .shutdown_background();
-        eventually(
-            "the sink to refuse connections",
-            Duration::from_secs(10),
-            async || {
-                TcpStream::connect(self.address)
-                    .err()
-                    .ok_or("it accepts them")
-            },
-        )
+        self.runtime.take().expect("the sink is running").shutdown_background();
+        eventually("the sink to refuse connections", Duration::from_secs(10), async || {
+            TcpStream::connect(self.address).err().ok_or("it accepts them")
+        })
         .await;
     }
 
@@ -129,18 +105,11 @@ impl Sink {
     pub(crate) fn resume(&mut self) {
         assert!(self.runtime.is_none(), "the sink is running already");
         let listener = TcpListener::bind(self.address).expect("the sink's port is free");
-        listener
-            .set_nonblocking(true)
-            .expect("a listener can be made non-blocking");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         self.address = listener.local_addr().expect("a listener has an address");
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be built");
-        let router = Router::new()
-            .fallback(record)
-            .with_state(Arc::clone(&self.shared));
+        let router = Router::new().fallback(record).with_state(Arc::clone(&self.shared));
         runtime.spawn(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("it is non-blocking");
             axum::serve(listener, router).await
@@ -165,9 +134,7 @@ impl Received {
 
     /// The value of a header, when there is one.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().expect("the header is ASCII"))
+        self.headers.get(name).map(|value| value.to_str().expect("the header is ASCII"))
     }
 
     /// Whether `header` is `sha256=` and the HMAC-SHA256 of `signed` under `secret`, in hexadecimal.
@@ -180,11 +147,7 @@ impl Received {
 pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length will do");
     mac.update(message);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn record(
@@ -196,23 +159,10 @@ async fn record(
 ) -> Response {
     let answer = *shared.answer.lock().expect("no holder panics");
     let path = uri.to_string();
-    let request = Received {
-        at: Instant::now(),
-        method,
-        path,
-        headers,
-        body,
-        answer,
-    };
-    shared
-        .received
-        .lock()
-        .expect("no holder panics")
-        .push(request);
+    let request = Received { at: Instant::now(), method, path, headers, body, answer };
+    shared.received.lock().expect("no holder panics").push(request);
     match answer {
-        Answer::Status(code) => StatusCode::from_u16(code)
-            .expect("a status code")
-            .into_response(),
+        Answer::Status(code) => StatusCode::from_u16(code).expect("a status code").into_response(),
         Answer::TooManyRequests { retry_after } => {
             let headers = [(header::RETRY_AFTER, retry_after.to_string())];
             (StatusCode::TOO_MANY_REQUESTS, headers).into_response()

@@ -12,10 +12,7 @@ use tempfile::TempDir;
 use super::process;
 use super::wait::eventually;
 
-const SERVER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/it/support/smtp_server.py"
-);
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/smtp_server.py");
 
 /// A certificate for localhost that is its own authority.
 const CERTIFICATE: &str = "
@@ -59,10 +56,7 @@ pub(crate) struct Mail {
 impl Mail {
     /// The value of a header, unfolded and decoded.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -75,11 +69,7 @@ impl Smtp {
     pub(crate) fn start() -> Smtp {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         certify(directory.path());
-        let mut smtp = Smtp {
-            directory,
-            port: 0,
-            child: None,
-        };
+        let mut smtp = Smtp { directory, port: 0, child: None };
         smtp.resume();
         smtp
     }
@@ -120,12 +110,8 @@ impl Smtp {
         let file = self.directory.path().join("messages.jsonl");
         let text = fs::read_to_string(file).unwrap_or_default();
         // The last line may still be on its way.
-        let whole = text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'));
-        whole
-            .map(|line| serde_json::from_str(line).expect("the server writes JSON"))
-            .collect()
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).expect("the server writes JSON")).collect()
     }
 
     /// Waits until at least `count` messages have been accepted, and returns all of them.
@@ -133,11 +119,7 @@ impl Smtp {
         let awaited = format!("{count} messages at the SMTP server");
         eventually(&awaited, within, async || {
             let received = self.received();
-            if received.len() >= count {
-                Ok(received)
-            } else {
-                Err(received)
-            }
+            if received.len() >= count { Ok(received) } else { Err(received) }
         })
         .await
     }
@@ -166,9 +148,7 @@ impl Smtp {
             .expect("python3 is installed by tests/run");
         let mut line = String::new();
         let output = child.stdout.take().expect("the server's output is piped");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("the server's output can be read");
+        BufReader::new(output).read_line(&mut line).expect("the server's output can be read");
         self.child = Some(child);
         self.port = line.trim().parse().unwrap_or_else(|_| {
             let log = fs::read_to_string(&log).unwrap_or_default();
@@ -190,14 +170,7 @@ fn certify(directory: &Path) {
     fs::write(&config, CERTIFICATE).expect("a temporary file can be written");
     process::run(
         Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
             .args(["-nodes", "-days", "2", "-config"])
             .arg(config)
             .arg("-keyout")

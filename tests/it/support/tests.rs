@@ -20,9 +20,7 @@ const SOON: Duration = Duration::from_secs(20);
 async fn a_container_runs_and_its_exit_code_is_seen() {
     let engine = Engine::connect();
     let container = engine.run(ContainerSpec::new("exits", "echo hello; exit 7"));
-    let state = container
-        .wait_for("exited", SOON, |state| state["Status"] == "exited")
-        .await;
+    let state = container.wait_for("exited", SOON, |state| state["Status"] == "exited").await;
     assert_eq!(state["ExitCode"], 7);
     assert_eq!(container.logs(), "hello");
     assert_eq!(container.status(), "exited");
@@ -32,19 +30,11 @@ async fn a_container_runs_and_its_exit_code_is_seen() {
 async fn a_container_goes_over_its_memory_limit_and_is_killed() {
     let engine = Engine::connect();
     let hungry = "x=a; while :; do x=$x$x; done";
-    let spec = ContainerSpec::new("hungry", hungry)
-        .memory_mib(16)
-        .cpus(0.5)
-        .mode("observe");
+    let spec = ContainerSpec::new("hungry", hungry).memory_mib(16).cpus(0.5).mode("observe");
     let container = engine.run(spec);
-    let state = container
-        .wait_for("exited", SOON, |state| state["Status"] == "exited")
-        .await;
+    let state = container.wait_for("exited", SOON, |state| state["Status"] == "exited").await;
     assert_eq!(state["OOMKilled"], true);
-    assert_eq!(
-        container.inspect()["Config"]["Labels"]["perennial.mode"],
-        "observe"
-    );
+    assert_eq!(container.inspect()["Config"]["Labels"]["perennial.mode"], "observe");
 }
 
 #[tokio::test]
@@ -57,17 +47,9 @@ async fn a_container_turns_unhealthy_by_its_own_check() {
         start_period: Duration::ZERO,
     };
     let container = engine.run(ContainerSpec::idle("ill").health(health));
-    container
-        .wait_for("healthy", SOON, |state| {
-            state["Health"]["Status"] == "healthy"
-        })
-        .await;
+    container.wait_for("healthy", SOON, |state| state["Health"]["Status"] == "healthy").await;
     container.exec("touch /tmp/ill");
-    container
-        .wait_for("unhealthy", SOON, |state| {
-            state["Health"]["Status"] == "unhealthy"
-        })
-        .await;
+    container.wait_for("unhealthy", SOON, |state| state["Health"]["Status"] == "unhealthy").await;
 }
 
 #[tokio::test]
@@ -87,10 +69,7 @@ async fn the_restart_policy_and_an_operator_both_leave_their_marks() {
     assert_eq!(idle.wait_for("killed", SOON, exited).await["ExitCode"], 137);
     idle.remove();
     let filter = format!("name={}", idle.name());
-    assert_eq!(
-        engine.docker(&["ps", "--all", "--quiet", "--filter", &filter]),
-        ""
-    );
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet", "--filter", &filter]), "");
 }
 
 #[tokio::test]
@@ -101,11 +80,7 @@ async fn dropping_the_engine_removes_its_containers_and_no_others() {
     let gone = other.run(ContainerSpec::idle("gone")).id().to_owned();
     assert_ne!(other.names(), engine.names());
     drop(other);
-    assert!(
-        !engine
-            .docker(&["ps", "--quiet", "--no-trunc"])
-            .contains(&gone)
-    );
+    assert!(!engine.docker(&["ps", "--quiet", "--no-trunc"]).contains(&gone));
     assert_eq!(kept.status(), "running");
 }
 
@@ -116,36 +91,22 @@ async fn a_private_engine_can_be_absent_and_come_back() {
     let first = container.started_at();
     engine.stop();
     engine.start().await;
-    container
-        .wait_for("back", SOON, |state| state["Running"] == true)
-        .await;
+    container.wait_for("back", SOON, |state| state["Running"] == true).await;
     assert!(container.started_at() > first, "the engine restarted it");
     engine.kill9().await;
     let socket = engine.host().trim_start_matches("unix://").to_owned();
-    assert!(
-        std::os::unix::net::UnixStream::connect(socket).is_err(),
-        "nothing listens"
-    );
+    assert!(std::os::unix::net::UnixStream::connect(socket).is_err(), "nothing listens");
     engine.start().await;
-    container
-        .wait_for("back", SOON, |state| state["Running"] == true)
-        .await;
+    container.wait_for("back", SOON, |state| state["Running"] == true).await;
 }
 
 #[tokio::test]
 async fn the_sink_answers_as_told_and_keeps_every_request() {
     let mut sink = Sink::start();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = sink.url("/hook?a=1");
     let signature = format!("sha256={}", hmac_sha256(b"secret", b"{\"n\":1}"));
-    let post = || {
-        http.post(&url)
-            .header("x-signature", &signature)
-            .body("{\"n\":1}")
-    };
+    let post = || http.post(&url).header("x-signature", &signature).body("{\"n\":1}");
 
     assert_eq!(post().send().await.expect("an answer").status(), 200);
     sink.answer(Answer::TooManyRequests { retry_after: 3 });
@@ -161,13 +122,7 @@ async fn the_sink_answers_as_told_and_keeps_every_request() {
     assert!(hung.expect_err("no answer").is_timeout());
 
     sink.stop().await;
-    assert!(
-        post()
-            .send()
-            .await
-            .expect_err("nothing listens")
-            .is_connect()
-    );
+    assert!(post().send().await.expect_err("nothing listens").is_connect());
     sink.answer(Answer::Status(202));
     sink.resume();
     assert_eq!(post().send().await.expect("an answer").status(), 202);
@@ -175,15 +130,9 @@ async fn the_sink_answers_as_told_and_keeps_every_request() {
     let received = sink.wait_for(5, SOON).await;
     assert_eq!(received.len(), 5);
     assert!(received.is_sorted_by_key(|request| request.at));
-    assert_eq!(
-        received[1].answer,
-        Answer::TooManyRequests { retry_after: 3 }
-    );
+    assert_eq!(received[1].answer, Answer::TooManyRequests { retry_after: 3 });
     let first = &received[0];
-    assert_eq!(
-        (first.method.as_str(), first.path.as_str()),
-        ("POST", "/hook?a=1")
-    );
+    assert_eq!((first.method.as_str(), first.path.as_str()), ("POST", "/hook?a=1"));
     assert_eq!(first.json(), json!({ "n": 1 }));
     assert!(first.is_signed("x-signature", b"secret", &first.body));
     assert!(!first.is_signed("x-signature", b"another", &first.body));
@@ -193,10 +142,7 @@ async fn the_sink_answers_as_told_and_keeps_every_request() {
 fn the_hmac_is_that_of_rfc_4231() {
     // Test case 2 of RFC 4231.
     let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-    assert_eq!(
-        hmac_sha256(b"Jefe", b"what do ya want for nothing?"),
-        expected
-    );
+    assert_eq!(hmac_sha256(b"Jefe", b"what do ya want for nothing?"), expected);
 }
 
 /// Sends one message the way a mail client does, over STARTTLS.
@@ -206,10 +152,7 @@ async fn send(smtp: &Smtp, tls: Option<Certificate>) -> Result<(), SmtpError> {
         .to("ops@example.org".parse().expect("an address"))
         .subject("Grüße")
         .references("<incident-1@example.org>".to_owned())
-        .multipart(MultiPart::alternative_plain_html(
-            "plain".to_owned(),
-            "<b>html</b>".to_owned(),
-        ))
+        .multipart(MultiPart::alternative_plain_html("plain".to_owned(), "<b>html</b>".to_owned()))
         .expect("a message");
     let tls = match tls {
         Some(root) => {
@@ -235,19 +178,9 @@ async fn the_smtp_server_takes_mail_over_starttls_only() {
     assert!(send(&smtp, None).await.is_err(), "plain text is refused");
 
     smtp.refuse_messages("451 4.3.2 busy");
-    assert!(
-        send(&smtp, root())
-            .await
-            .expect_err("refused")
-            .is_transient()
-    );
+    assert!(send(&smtp, root()).await.expect_err("refused").is_transient());
     smtp.refuse_recipients("550 5.1.1 no such user");
-    assert!(
-        send(&smtp, root())
-            .await
-            .expect_err("refused")
-            .is_permanent()
-    );
+    assert!(send(&smtp, root()).await.expect_err("refused").is_permanent());
     smtp.accept();
     smtp.stop();
     assert!(send(&smtp, root()).await.is_err(), "nothing listens");
@@ -269,20 +202,11 @@ async fn the_smtp_server_takes_mail_over_starttls_only() {
 
 #[tokio::test]
 async fn a_node_starts_dies_and_starts_again() {
-    let mut node = Node::builder()
-        .toml("")
-        .env("RUST_BACKTRACE", "1")
-        .start()
-        .await;
+    let mut node = Node::builder().toml("").env("RUST_BACKTRACE", "1").start().await;
     assert_eq!(node.get("/livez").await.0, 200);
     assert!(node.get_json("/v1/tree").await.is_object());
     assert_eq!(node.post("/no/such/path", &json!({})).await.0, 404);
-    let head = node
-        .http()
-        .head(node.url("/livez"))
-        .send()
-        .await
-        .expect("an answer");
+    let head = node.http().head(node.url("/livez")).send().await.expect("an answer");
     assert_eq!(head.status(), 200);
     let first = node.pid();
     node.kill9();

@@ -64,17 +64,11 @@ impl Config {
         let mut problems = Vec::new();
         let threshold = self.confidence_threshold;
         if !(0.0..=1.0).contains(&threshold) {
-            problems.push(format!(
-                "confidence_threshold is {threshold} and must be from 0 to 1"
-            ));
+            problems.push(format!("confidence_threshold is {threshold} and must be from 0 to 1"));
         }
-        let remedies = RULES
-            .iter()
-            .filter(|rule| matches!(rule.answer, Answer::Restart));
-        let unsure: Vec<&str> = remedies
-            .filter(|rule| rule.confidence < threshold)
-            .map(|rule| rule.name)
-            .collect();
+        let remedies = RULES.iter().filter(|rule| matches!(rule.answer, Answer::Restart));
+        let unsure: Vec<&str> =
+            remedies.filter(|rule| rule.confidence < threshold).map(|rule| rule.name).collect();
         if !unsure.is_empty() {
             problems.push(format!(
                 "confidence_threshold is {threshold}, so these rules never ask for an action: {}",
@@ -105,19 +99,10 @@ mod tests {
 
     #[test]
     fn a_threshold_no_rule_reaches_is_reported_with_the_rules() {
-        let config = Config {
-            confidence_threshold: 0.72,
-            ..Config::default()
-        };
+        let config = Config { confidence_threshold: 0.72, ..Config::default() };
         let problems = config.check();
-        assert!(
-            problems.iter().any(|p| p.ends_with("unhealthy")),
-            "{problems:?}"
-        );
-        let wild = Config {
-            confidence_threshold: f64::NAN,
-            ..Config::default()
-        };
+        assert!(problems.iter().any(|p| p.ends_with("unhealthy")), "{problems:?}");
+        let wild = Config { confidence_threshold: f64::NAN, ..Config::default() };
         assert!(wild.check().iter().any(|p| p.contains("from 0 to 1")));
     }
 }

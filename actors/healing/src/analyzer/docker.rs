@@ -67,13 +67,11 @@ impl Performer<CaptureEvidence> for EvidencePerformer {
         }
         match peak {
             Ok(Some(bytes)) => {
-                evidence
-                    .inspect
-                    .insert(MEMORY_PEAK.to_owned(), bytes.to_string());
+                evidence.inspect.insert(MEMORY_PEAK.to_owned(), bytes.to_string());
             }
-            Ok(None) => evidence
-                .missing
-                .push("memory peak: the engine does not report it".to_owned()),
+            Ok(None) => {
+                evidence.missing.push("memory peak: the engine does not report it".to_owned())
+            }
             Err(error) => evidence.missing.push(format!("memory peak: {error}")),
         }
         Ok(evidence)
@@ -83,9 +81,7 @@ impl Performer<CaptureEvidence> for EvidencePerformer {
 impl EvidencePerformer {
     async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
         let request = |docker: bollard::Docker| async move {
-            docker
-                .inspect_container(id, None::<InspectContainerOptions>)
-                .await
+            docker.inspect_container(id, None::<InspectContainerOptions>).await
         };
         self.engine.call(TOTAL, request).await
     }
@@ -94,20 +90,12 @@ impl EvidencePerformer {
     /// that is down.
     async fn memory_peak(&self, id: &str) -> Result<Option<u64>, EngineError> {
         let request = |docker: bollard::Docker| async move {
-            let options = StatsOptions {
-                stream: false,
-                one_shot: true,
-            };
-            pin!(docker.stats(id, Some(options)))
-                .next()
-                .await
-                .transpose()
+            let options = StatsOptions { stream: false, one_shot: true };
+            pin!(docker.stats(id, Some(options))).next().await.transpose()
         };
         let stats = self.engine.call(TOTAL, request).await?;
         let memory = stats.and_then(|stats| stats.memory_stats);
-        Ok(memory
-            .and_then(|memory| memory.max_usage)
-            .filter(|peak| *peak > 0))
+        Ok(memory.and_then(|memory| memory.max_usage).filter(|peak| *peak > 0))
     }
 
     /// The lines that came in time, and why there are not more, if the log did not end by itself.
@@ -162,8 +150,7 @@ impl Lines {
         for part in message.split_inclusive(|byte| *byte == b'\n') {
             open.extend_from_slice(part);
             if part.ends_with(b"\n") {
-                self.whole
-                    .push(String::from_utf8_lossy(open).trim_end().to_owned());
+                self.whole.push(String::from_utf8_lossy(open).trim_end().to_owned());
                 open.clear();
             }
         }
@@ -194,11 +181,7 @@ fn facts(answer: &ContainerInspectResponse) -> BTreeMap<String, String> {
         facts.put("user", config.user.as_deref());
         facts.put("working_dir", config.working_dir.as_deref());
         facts.put("stop_signal", config.stop_signal.as_deref());
-        let names = config
-            .env
-            .iter()
-            .flatten()
-            .filter_map(|entry| entry.split('=').next());
+        let names = config.env.iter().flatten().filter_map(|entry| entry.split('=').next());
         facts.put("env_names", Some(names.collect::<Vec<_>>().join(" ")));
     }
     let words = answer.path.iter().chain(answer.args.iter().flatten());
@@ -212,9 +195,7 @@ struct Facts(BTreeMap<String, String>);
 
 impl Facts {
     fn put(&mut self, name: &str, value: Option<impl ToString>) {
-        let text = value
-            .map(|value| one_line(&value.to_string()))
-            .unwrap_or_default();
+        let text = value.map(|value| one_line(&value.to_string())).unwrap_or_default();
         if !text.is_empty() {
             self.0.insert(name.to_owned(), text);
         }
@@ -234,35 +215,20 @@ impl Facts {
         for (number, result) in (1..).zip(results) {
             let code = result.exit_code.unwrap_or_default();
             let output = result.output.as_deref().unwrap_or_default();
-            self.put(
-                &format!("health_log_{number}"),
-                Some(format!("exit {code}: {output}")),
-            );
+            self.put(&format!("health_log_{number}"), Some(format!("exit {code}: {output}")));
         }
     }
 
     fn limits(&mut self, host: &HostConfig) {
-        self.put(
-            "restart_policy",
-            host.restart_policy.as_ref().and_then(policy),
-        );
+        self.put("restart_policy", host.restart_policy.as_ref().and_then(policy));
         self.put("memory_limit_bytes", host.memory.filter(|limit| *limit > 0));
-        self.put(
-            "memory_swap_bytes",
-            host.memory_swap.filter(|limit| *limit != 0),
-        );
+        self.put("memory_swap_bytes", host.memory_swap.filter(|limit| *limit != 0));
         self.put("pids_limit", host.pids_limit.filter(|limit| *limit > 0));
         self.put("cpuset", host.cpuset_cpus.as_deref());
         self.put("nano_cpus", host.nano_cpus.filter(|cpus| *cpus > 0));
         self.put("cpu_quota_us", host.cpu_quota.filter(|quota| *quota > 0));
-        self.put(
-            "cpu_period_us",
-            host.cpu_period.filter(|period| *period > 0),
-        );
-        self.put(
-            "read_only",
-            host.readonly_rootfs.filter(|read_only| *read_only),
-        );
+        self.put("cpu_period_us", host.cpu_period.filter(|period| *period > 0));
+        self.put("read_only", host.readonly_rootfs.filter(|read_only| *read_only));
     }
 }
 

@@ -33,11 +33,7 @@ impl Effect for CaptureEvidence {
     type Outcome = Evidence;
 
     fn policy(&self) -> EffectPolicy {
-        EffectPolicy {
-            timeout: Duration::from_secs(5),
-            attempts: 2,
-            ..EffectPolicy::default()
-        }
+        EffectPolicy { timeout: Duration::from_secs(5), attempts: 2, ..EffectPolicy::default() }
     }
 }
 
@@ -109,9 +105,7 @@ mod tests {
 
     #[test]
     fn the_last_hundred_lines_are_kept_and_long_ones_cut() {
-        let lines: Vec<String> = (0..150)
-            .map(|n| format!("{n} {}", "é".repeat(600)))
-            .collect();
+        let lines: Vec<String> = (0..150).map(|n| format!("{n} {}", "é".repeat(600))).collect();
         let kept = log_tail(lines.iter().map(String::as_str));
         assert_eq!(kept.len(), LOG_LINES);
         assert!(kept.iter().all(|line| line.chars().count() == LINE_CHARS));
@@ -155,10 +149,8 @@ mod tests {
 
     #[test]
     fn capturing_is_tried_twice_and_never_hangs() {
-        let effect = CaptureEvidence {
-            incident: IncidentId::default(),
-            subject: Subject::default(),
-        };
+        let effect =
+            CaptureEvidence { incident: IncidentId::default(), subject: Subject::default() };
         assert_eq!(effect.policy().attempts, 2);
         assert_eq!(effect.policy().timeout, Duration::from_secs(5));
     }

@@ -63,24 +63,14 @@ impl History {
     /// Whether the container had `kind` in a run other than `run`.
     #[must_use]
     pub fn had_in_another_run(&self, kind: SymptomKind, run: &str) -> bool {
-        self.episodes
-            .iter()
-            .any(|episode| episode.run != run && episode.kinds.contains(&kind))
+        self.episodes.iter().any(|episode| episode.run != run && episode.kinds.contains(&kind))
     }
 
     /// The trends of CPU and memory over the remembered diagnoses.
     #[must_use]
     pub fn trends(&self) -> (Trend, Trend) {
-        let cpu: Vec<f64> = self
-            .episodes
-            .iter()
-            .filter_map(|episode| episode.cpu)
-            .collect();
-        let memory: Vec<f64> = self
-            .episodes
-            .iter()
-            .filter_map(|episode| episode.memory)
-            .collect();
+        let cpu: Vec<f64> = self.episodes.iter().filter_map(|episode| episode.cpu).collect();
+        let memory: Vec<f64> = self.episodes.iter().filter_map(|episode| episode.memory).collect();
         (trend(&cpu), trend(&memory))
     }
 }
@@ -102,14 +92,8 @@ pub enum Trend {
 /// The mean step of the last five of `values` (ratios, oldest first); at least two are needed.
 #[must_use]
 pub fn trend(values: &[f64]) -> Trend {
-    let values: Vec<f64> = values
-        .iter()
-        .copied()
-        .filter(|value| value.is_finite())
-        .collect();
-    let last = values
-        .get(values.len().saturating_sub(TREND_VALUES)..)
-        .unwrap_or(&values);
+    let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    let last = values.get(values.len().saturating_sub(TREND_VALUES)..).unwrap_or(&values);
     let steps = u32::try_from(last.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let (Some(first), Some(end)) = (last.first(), last.last()) else {
         return Trend::Unknown;
@@ -157,10 +141,7 @@ mod tests {
         for minute in 0..75 {
             let at = Timestamp::from_micros(minute * 60_000_000);
             history.prune(at, hour, 10);
-            history.push(Episode {
-                at,
-                ..Episode::default()
-            });
+            history.push(Episode { at, ..Episode::default() });
         }
         let late = Timestamp::from_micros(75 * 60_000_000);
         history.prune(late, hour, 10);

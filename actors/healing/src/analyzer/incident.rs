@@ -111,17 +111,10 @@ impl Incident {
         };
         let raised: Vec<Symptom> = report.active.iter().filter(is_new).cloned().collect();
         let now = |kind| report.active.iter().any(|symptom| symptom.kind == kind);
-        let cleared: Vec<SymptomKind> = self
-            .active
-            .iter()
-            .map(|symptom| symptom.kind)
-            .filter(|kind| !now(*kind))
-            .collect();
+        let cleared: Vec<SymptomKind> =
+            self.active.iter().map(|symptom| symptom.kind).filter(|kind| !now(*kind)).collect();
         let looping = before(SymptomKind::CrashLoop).is_some() && now(SymptomKind::CrashLoop);
-        let routine = looping
-            && raised
-                .iter()
-                .all(|symptom| self.seen.contains(&symptom.kind));
+        let routine = looping && raised.iter().all(|symptom| self.seen.contains(&symptom.kind));
         for symptom in &raised {
             if !self.seen.contains(&symptom.kind) {
                 self.seen.push(symptom.kind);
@@ -132,11 +125,7 @@ impl Incident {
         self.active.clone_from(&report.active);
         let surplus = report.trend.len().saturating_sub(TREND);
         self.trend = report.trend.iter().skip(surplus).copied().collect();
-        Change {
-            raised,
-            cleared,
-            routine,
-        }
+        Change { raised, cleared, routine }
     }
 
     /// Everything a diagnosis of it rests on.
@@ -148,11 +137,8 @@ impl Incident {
         memory_peak: Option<u64>,
     ) -> Case<'a> {
         let (cpu, memory): (Vec<f64>, Vec<f64>) = self.trend.iter().copied().unzip();
-        let (cpu_trend, memory_trend) = if self.trend.len() < 2 {
-            history.trends()
-        } else {
-            (trend(&cpu), trend(&memory))
-        };
+        let (cpu_trend, memory_trend) =
+            if self.trend.len() < 2 { history.trends() } else { (trend(&cpu), trend(&memory)) };
         Case {
             facts: &self.facts,
             symptoms: &self.active,
@@ -168,11 +154,7 @@ impl Incident {
     #[must_use]
     pub fn gone(&self) -> Vec<SymptomKind> {
         let active = |kind| self.active.iter().any(|symptom| symptom.kind == kind);
-        self.seen
-            .iter()
-            .copied()
-            .filter(|kind| !active(*kind))
-            .collect()
+        self.seen.iter().copied().filter(|kind| !active(*kind)).collect()
     }
 
     /// Remembers that this state of it has been diagnosed.
@@ -221,31 +203,17 @@ impl Incident {
             | SymptomKind::HighMemory
             | SymptomKind::MemoryLeak => symptom.severity.max(Severity::Warning),
         };
-        self.active
-            .iter()
-            .map(of)
-            .max()
-            .unwrap_or(Severity::Warning)
+        self.active.iter().map(of).max().unwrap_or(Severity::Warning)
     }
 
     /// Equal for failures that look the same.
     #[must_use]
     pub fn signature(&self) -> String {
-        let mut kinds: Vec<&str> = self
-            .active
-            .iter()
-            .map(|symptom| symptom.kind.as_str())
-            .collect();
+        let mut kinds: Vec<&str> =
+            self.active.iter().map(|symptom| symptom.kind.as_str()).collect();
         kinds.sort_unstable();
-        let code = self
-            .facts
-            .exit_code
-            .map_or_else(|| "none".to_owned(), |code| code.to_string());
-        format!(
-            "exit={code} oom={} symptoms={}",
-            self.facts.oom_killed,
-            kinds.join(",")
-        )
+        let code = self.facts.exit_code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        format!("exit={code} oom={} symptoms={}", self.facts.oom_killed, kinds.join(","))
     }
 
     /// What history keeps of it.

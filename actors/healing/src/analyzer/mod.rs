@@ -58,11 +58,7 @@ impl Durable for Analyzer {
             AnalyzerMessage::Symptoms(report) => self.report(&report, turn),
             AnalyzerMessage::Withdrawn { at, reason } => self.withdraw(at, reason, turn),
             AnalyzerMessage::Evidence(finished) => self.evidence(finished, turn),
-            AnalyzerMessage::Concluded {
-                incident,
-                conclusion,
-                until,
-            } => {
+            AnalyzerMessage::Concluded { incident, conclusion, until } => {
                 self.conclude(&incident, &conclusion, until, turn);
             }
             AnalyzerMessage::Settled => self.settle(turn),
@@ -88,10 +84,7 @@ impl Analyzer {
 
     fn open(&mut self, report: &SymptomReport, turn: &mut Turn<'_, Self>) {
         let window = turn.settings().reopen_window;
-        let before = self
-            .closed
-            .take()
-            .filter(|(_, at)| turn.now().since(*at) <= window);
+        let before = self.closed.take().filter(|(_, at)| turn.now().since(*at) <= window);
         let reopened = before.is_some();
         let id = before.map_or_else(|| incident_id(turn.random()), |(id, _)| id);
         let incident = Incident::new(id, report);
@@ -101,10 +94,7 @@ impl Analyzer {
         } else {
             let severity = incident.severity();
             let first = symptoms.first().map_or("", |symptom| symptom.kind.as_str());
-            turn.count(
-                INCIDENTS,
-                &[("severity", severity_name(severity)), ("symptom", first)],
-            );
+            turn.count(INCIDENTS, &[("severity", severity_name(severity)), ("symptom", first)]);
             Entry::Opened {
                 subject: incident.subject.clone(),
                 symptoms,
@@ -126,29 +116,19 @@ impl Analyzer {
         let was_quiet = incident.active.is_empty();
         let change = incident.take(report);
         if incident.active.is_empty() && !was_quiet {
-            turn.send_after(
-                turn.settings().stabilisation,
-                SETTLED,
-                &AnalyzerMessage::Settled,
-            );
+            turn.send_after(turn.settings().stabilisation, SETTLED, &AnalyzerMessage::Settled);
         } else if !incident.active.is_empty() && was_quiet {
             turn.cancel(SETTLED);
         }
         let hopeless =
             incident.phase == Phase::Remediating && incident.is_hopeless(&change, &self.history);
         if change.is_worth_recording() {
-            let entry = Entry::SymptomsChanged {
-                raised: change.raised,
-                cleared: change.cleared,
-            };
+            let entry = Entry::SymptomsChanged { raised: change.raised, cleared: change.cleared };
             record(&incident.id, entry, turn);
         }
         if hopeless {
             let reason = "it failed again in a way that a restart does not mend".to_owned();
-            let withdraw = ResponderMessage::Withdraw {
-                incident: incident.id.clone(),
-                reason,
-            };
+            let withdraw = ResponderMessage::Withdraw { incident: incident.id.clone(), reason };
             turn.send::<Responder>(RESPONDER, &withdraw);
             capture(incident, turn);
         } else {
@@ -217,8 +197,7 @@ impl Analyzer {
             return;
         };
         let settings = turn.settings();
-        self.history
-            .prune(turn.now(), settings.history_ttl, settings.history_size);
+        self.history.prune(turn.now(), settings.history_ttl, settings.history_size);
         let gone = incident.gone();
         let case = incident.case(&gone, &self.history, memory_peak);
         let diagnosis = rules::diagnose(&case, settings.confidence_threshold);
@@ -257,11 +236,7 @@ impl Analyzer {
             Conclusion::Escalated(_) | Conclusion::Proposed(_) => incident.phase = Phase::Waiting,
         }
         if incident.active.is_empty() {
-            turn.send_after(
-                turn.settings().stabilisation,
-                SETTLED,
-                &AnalyzerMessage::Settled,
-            );
+            turn.send_after(turn.settings().stabilisation, SETTLED, &AnalyzerMessage::Settled);
         }
         self.judge_news(turn);
     }
@@ -300,11 +275,7 @@ impl Analyzer {
                 turn.send::<Responder>(RESPONDER, &withdraw);
             }
             let entry = Entry::Withdrawn { reason };
-            let message = AlertMessage::Record {
-                incident: incident.id.clone(),
-                at,
-                entry,
-            };
+            let message = AlertMessage::Record { incident: incident.id.clone(), at, entry };
             turn.send::<Alert>(ALERT, &message);
         }
         self.forget();
@@ -314,14 +285,8 @@ impl Analyzer {
         for timer in [SETTLED, EVIDENCE, AGAIN] {
             turn.cancel(timer);
         }
-        self.closed = self
-            .incident
-            .take()
-            .map(|incident| (incident.id, turn.now()));
-        let memory = turn
-            .settings()
-            .reopen_window
-            .max(turn.settings().history_ttl);
+        self.closed = self.incident.take().map(|incident| (incident.id, turn.now()));
+        let memory = turn.settings().reopen_window.max(turn.settings().history_ttl);
         turn.send_after(memory, FORGET, &AnalyzerMessage::Forget);
     }
 
@@ -331,27 +296,17 @@ impl Analyzer {
 }
 
 fn record(incident: &IncidentId, entry: Entry, turn: &mut Turn<'_, Analyzer>) {
-    let message = AlertMessage::Record {
-        incident: incident.clone(),
-        at: turn.now(),
-        entry,
-    };
+    let message = AlertMessage::Record { incident: incident.clone(), at: turn.now(), entry };
     turn.send::<Alert>(ALERT, &message);
 }
 
 fn capture(incident: &mut Incident, turn: &mut Turn<'_, Analyzer>) {
-    let effect = CaptureEvidence {
-        incident: incident.id.clone(),
-        subject: incident.subject.clone(),
-    };
+    let effect =
+        CaptureEvidence { incident: incident.id.clone(), subject: incident.subject.clone() };
     incident.phase = Phase::Capturing(turn.perform(&effect));
     incident.captured_at = turn.now();
     turn.cancel(AGAIN);
-    turn.send_after(
-        turn.settings().evidence_wait,
-        EVIDENCE,
-        &AnalyzerMessage::EvidenceLate,
-    );
+    turn.send_after(turn.settings().evidence_wait, EVIDENCE, &AnalyzerMessage::EvidenceLate);
 }
 
 fn ask(
@@ -389,9 +344,7 @@ fn hold(incident: &mut Incident, until: Option<Timestamp>, turn: &mut Turn<'_, A
     incident.phase = Phase::Held;
     let doubled = 1_u32.checked_shl(incident.held - 1).unwrap_or(u32::MAX);
     let wait: Duration = settings.ask_again_after.saturating_mul(doubled);
-    let due = until
-        .unwrap_or(turn.now() + wait)
-        .max(turn.now() + settings.rediagnose_after);
+    let due = until.unwrap_or(turn.now() + wait).max(turn.now() + settings.rediagnose_after);
     turn.send_at(due, AGAIN, &AnalyzerMessage::LookAgain);
 }
 

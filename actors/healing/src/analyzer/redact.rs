@@ -35,9 +35,7 @@ impl Redactor {
                     return format!("{out}{MASK}");
                 };
                 let after = rest.get(end + "-----END ".len()..).unwrap_or_default();
-                let closed = after
-                    .find("-----")
-                    .map_or(after.len(), |at| at + "-----".len());
+                let closed = after.find("-----").map_or(after.len(), |at| at + "-----".len());
                 rest = after.get(closed..).unwrap_or_default();
                 out.push_str(MASK);
                 self.inside_key = false;

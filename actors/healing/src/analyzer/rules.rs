@@ -164,10 +164,7 @@ pub const RULES: &[Rule] = &[
         name: "critical_resource",
         confidence: 0.85,
         reason: "a resource has been at its critical level for the whole window",
-        applies: |case| {
-            case.resources()
-                .any(|symptom| symptom.severity == Severity::Critical)
-        },
+        applies: |case| case.resources().any(|symptom| symptom.severity == Severity::Critical),
         cause: words::symptoms,
         answer: Answer::Restart,
     },
@@ -192,8 +189,7 @@ pub const RULES: &[Rule] = &[
         confidence: 0.75,
         reason: "CPU use is above 90 % and not falling",
         applies: |case| {
-            case.reading(SymptomKind::HighCpu)
-                .is_some_and(|cpu| cpu > CPU_RESTART)
+            case.reading(SymptomKind::HighCpu).is_some_and(|cpu| cpu > CPU_RESTART)
                 && matches!(case.cpu_trend, Trend::Increasing | Trend::Stable)
         },
         cause: words::symptoms,
@@ -204,11 +200,7 @@ pub const RULES: &[Rule] = &[
         confidence: 0.80,
         reason: "memory is above 70 % of its limit and growing",
         applies: |case| {
-            case.growing()
-                && case
-                    .facts
-                    .memory
-                    .is_some_and(|share| share > MEMORY_RESTART)
+            case.growing() && case.facts.memory.is_some_and(|share| share > MEMORY_RESTART)
         },
         cause: words::symptoms,
         answer: Answer::Restart,
@@ -264,10 +256,7 @@ pub const RULES: &[Rule] = &[
 /// "not enough evidence".
 #[must_use]
 pub fn diagnose(case: &Case<'_>, threshold: f64) -> Diagnosis {
-    let rule = RULES
-        .iter()
-        .find(|rule| (rule.applies)(case))
-        .unwrap_or(&UNREACHED);
+    let rule = RULES.iter().find(|rule| (rule.applies)(case)).unwrap_or(&UNREACHED);
     let verdict = match rule.answer {
         Answer::Restart if rule.confidence >= threshold => Verdict::Remediate(Action::Restart),
         Answer::Restart => Verdict::InsufficientEvidence(format!(
@@ -315,11 +304,7 @@ impl Case<'_> {
     }
 
     fn ended_and_is_back(&self) -> bool {
-        let ended = [
-            SymptomKind::NonZeroExit,
-            SymptomKind::OomKilled,
-            SymptomKind::CrashLoop,
-        ];
+        let ended = [SymptomKind::NonZeroExit, SymptomKind::OomKilled, SymptomKind::CrashLoop];
         let earlier = self.symptoms.is_empty() && self.gone.iter().any(|kind| ended.contains(kind));
         earlier || self.has(SymptomKind::NonZeroExit)
     }
@@ -347,15 +332,11 @@ impl Case<'_> {
 
     fn oom_repeats(&self) -> bool {
         self.has(SymptomKind::CrashLoop)
-            || self
-                .history
-                .had_in_another_run(SymptomKind::OomKilled, &self.facts.started_at)
+            || self.history.had_in_another_run(SymptomKind::OomKilled, &self.facts.started_at)
     }
 
     fn resources(&self) -> impl Iterator<Item = &Symptom> {
-        self.symptoms
-            .iter()
-            .filter(|symptom| is_resource(symptom.kind))
+        self.symptoms.iter().filter(|symptom| is_resource(symptom.kind))
     }
 
     fn memory_symptom(&self) -> bool {
@@ -370,20 +351,14 @@ impl Case<'_> {
     /// The share that `kind` is about, as last read; none if the container does not show `kind`.
     fn reading(&self, kind: SymptomKind) -> Option<f64> {
         let symptom = self.symptoms.iter().find(|symptom| symptom.kind == kind)?;
-        let fact = if kind == SymptomKind::HighCpu {
-            self.facts.cpu
-        } else {
-            self.facts.memory
-        };
+        let fact = if kind == SymptomKind::HighCpu { self.facts.cpu } else { self.facts.memory };
         Some(fact.unwrap_or(symptom.actual))
     }
 
     fn reading_above(&self, kind: SymptomKind) -> bool {
         let threshold = self.symptoms.iter().find(|symptom| symptom.kind == kind);
         let reading = self.reading(kind);
-        threshold
-            .zip(reading)
-            .is_some_and(|(symptom, reading)| reading > symptom.threshold)
+        threshold.zip(reading).is_some_and(|(symptom, reading)| reading > symptom.threshold)
     }
 
     /// One resource symptom that is for the record only, or has fallen back below its threshold, or
@@ -437,10 +412,7 @@ impl Case<'_> {
 }
 
 fn is_resource(kind: SymptomKind) -> bool {
-    matches!(
-        kind,
-        SymptomKind::HighCpu | SymptomKind::HighMemory | SymptomKind::MemoryLeak
-    )
+    matches!(kind, SymptomKind::HighCpu | SymptomKind::HighMemory | SymptomKind::MemoryLeak)
 }
 
 #[cfg(test)]

@@ -55,25 +55,13 @@ fn running() -> Facts {
 /// The Monitor's report that exactly `active` is wrong now.
 fn report(play: &Analysis, facts: &Facts, active: &[SymptomKind]) -> SymptomReport {
     let id = ContainerId("c0ffee".to_owned());
-    let before = play
-        .state
-        .incident
-        .as_ref()
-        .map(|incident| incident.active.clone());
+    let before = play.state.incident.as_ref().map(|incident| incident.active.clone());
     let known = before.unwrap_or_default();
     let was = |kind| known.iter().any(|symptom: &Symptom| symptom.kind == kind);
     let active: Vec<Symptom> = active.iter().copied().map(symptom).collect();
-    let raised = active
-        .iter()
-        .filter(|symptom| !was(symptom.kind))
-        .cloned()
-        .collect();
+    let raised = active.iter().filter(|symptom| !was(symptom.kind)).cloned().collect();
     SymptomReport {
-        subject: Subject {
-            id,
-            name: "shop".to_owned(),
-            ..Subject::default()
-        },
+        subject: Subject { id, name: "shop".to_owned(), ..Subject::default() },
         at: play.now(),
         event_at: Timestamp::from_micros(play.now().as_micros() - 100_000),
         facts: facts.clone(),
@@ -92,19 +80,9 @@ fn reports(play: &mut Analysis, facts: &Facts, active: &[SymptomKind]) -> Record
 /// Answers the capture that is under way.
 fn evidence(play: &mut Analysis, result: Result<Evidence, Undone>) -> Recorded {
     let incident = play.state.incident.clone().unwrap();
-    let Phase::Capturing(key) = incident.phase else {
-        panic!("{:?}", incident.phase)
-    };
-    let effect = CaptureEvidence {
-        incident: incident.id,
-        subject: incident.subject,
-    };
-    let finished = Finished {
-        effect,
-        key,
-        attempts: 1,
-        result,
-    };
+    let Phase::Capturing(key) = incident.phase else { panic!("{:?}", incident.phase) };
+    let effect = CaptureEvidence { incident: incident.id, subject: incident.subject };
+    let finished = Finished { effect, key, attempts: 1, result };
     play.handle(AnalyzerMessage::Evidence(finished)).unwrap()
 }
 
@@ -114,28 +92,17 @@ fn evidence_comes(play: &mut Analysis) -> Recorded {
 
 fn concludes(play: &mut Analysis, conclusion: Conclusion, until: Option<Timestamp>) -> Recorded {
     let incident = incident_of(play);
-    play.handle(AnalyzerMessage::Concluded {
-        incident,
-        conclusion,
-        until,
-    })
-    .unwrap()
+    play.handle(AnalyzerMessage::Concluded { incident, conclusion, until }).unwrap()
 }
 
 fn incident_of(play: &Analysis) -> IncidentId {
-    play.state
-        .incident
-        .as_ref()
-        .map(|incident| incident.id.clone())
-        .unwrap()
+    play.state.incident.as_ref().map(|incident| incident.id.clone()).unwrap()
 }
 
 fn entries(recorded: &Recorded) -> Vec<Entry> {
     let sent = recorded.sent::<Alert>().into_iter().map(|(key, message)| {
         assert_eq!(key, ALERT);
-        let AlertMessage::Record { entry, .. } = message else {
-            panic!("{message:?}")
-        };
+        let AlertMessage::Record { entry, .. } = message else { panic!("{message:?}") };
         entry
     });
     sent.collect()
@@ -153,8 +120,7 @@ fn requests(recorded: &Recorded) -> Vec<Request> {
 
 fn withdrawals(recorded: &Recorded) -> usize {
     let sent = recorded.sent::<Responder>().into_iter();
-    sent.filter(|(_, message)| matches!(message, ResponderMessage::Withdraw { .. }))
-        .count()
+    sent.filter(|(_, message)| matches!(message, ResponderMessage::Withdraw { .. })).count()
 }
 
 fn diagnosis(recorded: &Recorded) -> Diagnosis {

@@ -10,10 +10,7 @@ fn key(number: u8) -> Key {
 }
 
 fn writes(batch: &Batch) -> Vec<(Key, Option<Vec<u8>>)> {
-    batch
-        .iter()
-        .map(|(key, value)| (key.clone(), value.map(<[u8]>::to_vec)))
-        .collect()
+    batch.iter().map(|(key, value)| (key.clone(), value.map(<[u8]>::to_vec))).collect()
 }
 
 #[test]

@@ -14,18 +14,13 @@ fn tampered(tamper: impl FnOnce(&::sled::Db)) -> (tempfile::TempDir, Report) {
     batch.put(large(), seal(&large(), Tag::Row, 1, &[7; 200_000]));
     store.commit(epoch, &batch).unwrap();
     store.close().unwrap();
-    let config = ::sled::Config::default()
-        .path(dir.store_dir())
-        .segment_size(4 * 1024 * 1024);
+    let config = ::sled::Config::default().path(dir.store_dir()).segment_size(4 * 1024 * 1024);
     let db = config.open().unwrap();
     tamper(&db);
     db.flush().unwrap();
     drop(db);
     // The engine's threads may hold its file a little longer.
-    std::fs::File::open(dir.store_dir().join("db"))
-        .unwrap()
-        .lock()
-        .unwrap();
+    std::fs::File::open(dir.store_dir().join("db")).unwrap().lock().unwrap();
     dir.mark_clean().unwrap();
     let report = check_data(temp.path()).unwrap();
     (temp, report)
@@ -46,11 +41,7 @@ fn flip(db: &::sled::Db, key: &Key) {
 }
 
 fn keys(report: &Report) -> Vec<&str> {
-    report
-        .corrupted
-        .iter()
-        .map(|(key, _)| key.as_str())
-        .collect()
+    report.corrupted.iter().map(|(key, _)| key.as_str()).collect()
 }
 
 #[test]
@@ -70,16 +61,8 @@ fn every_flipped_byte_is_reported_with_its_key() {
         flip(db, &Key::meta("epoch"));
     });
     assert_eq!(report.records, 203);
-    assert_eq!(
-        keys(&report),
-        ["meta epoch", "row t ka", "row t kb", "row t large"]
-    );
-    assert!(
-        report
-            .corrupted
-            .iter()
-            .all(|(_, reason)| reason == "its checksum does not match")
-    );
+    assert_eq!(keys(&report), ["meta epoch", "row t ka", "row t kb", "row t large"]);
+    assert!(report.corrupted.iter().all(|(_, reason)| reason == "its checksum does not match"));
 }
 
 #[test]
@@ -102,17 +85,11 @@ fn a_damaged_log_is_reported_though_the_engine_opens_without_its_end() {
     std::fs::write(&log, bytes).unwrap();
 
     let error = SledBackend::open(&dir.store_dir(), SledOptions::default()).unwrap_err();
-    assert!(
-        matches!(&error, StoreError::Corrupted { key, .. } if key == "log"),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Corrupted { key, .. } if key == "log"), "{error}");
     dir.mark_clean().unwrap();
     let report = check_data(temp.path()).unwrap();
     assert_eq!(keys(&report), ["log"]);
-    assert!(
-        report.records < 200,
-        "the engine has learnt to report this itself"
-    );
+    assert!(report.records < 200, "the engine has learnt to report this itself");
 }
 
 #[test]

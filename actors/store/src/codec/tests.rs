@@ -14,10 +14,7 @@ fn a_value_reads_back_as_it_was() {
     for value in [
         Sample::Unit,
         Sample::Pair(300, "é".into()),
-        Sample::Named {
-            at: Some(u64::MAX),
-            list: vec![-1, 2],
-        },
+        Sample::Named { at: Some(u64::MAX), list: vec![-1, 2] },
     ] {
         assert_eq!(decode::<Sample>(&encode(&value).unwrap()).unwrap(), value);
     }
@@ -25,10 +22,7 @@ fn a_value_reads_back_as_it_was() {
 
 #[test]
 fn the_bytes_of_an_encoding_never_change() {
-    let value = Sample::Named {
-        at: Some(300),
-        list: vec![-1, 2],
-    };
+    let value = Sample::Named { at: Some(300), list: vec![-1, 2] };
     assert_eq!(encode(&value).unwrap(), [2, 1, 251, 44, 1, 2, 1, 4]);
 }
 
@@ -37,10 +31,7 @@ fn bytes_left_over_are_an_error() {
     let mut bytes = encode(&7u64).unwrap();
     bytes.push(0);
     let error = decode::<u64>(&bytes).unwrap_err();
-    assert!(
-        matches!(error, CodecError::Trailing { bytes: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, CodecError::Trailing { bytes: 1, .. }), "{error}");
 }
 
 #[test]

@@ -22,15 +22,9 @@ fn a_new_directory_is_private_and_clean() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("a/b");
     let dir = DataDir::open(&path).unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!((dir.was_unclean(), dir.unclean_ends()), (false, 0));
-    assert_eq!(
-        fs::read_to_string(path.join("FORMAT")).unwrap(),
-        "perennial 1\n"
-    );
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "perennial 1\n");
     assert!(dir.store_dir().starts_with(&path));
 }
 
@@ -40,10 +34,7 @@ fn a_second_lock_is_refused_with_the_pid_of_the_first() {
     let first = DataDir::open(temp.path()).unwrap();
     let error = DataDir::open(temp.path()).unwrap_err();
     let pid = format!("pid {}", std::process::id());
-    assert!(
-        matches!(&error, StoreError::Locked { holder, .. } if *holder == pid),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Locked { holder, .. } if *holder == pid), "{error}");
     assert!(error.to_string().contains(&pid), "{error}");
     drop(first);
     DataDir::open(temp.path()).unwrap();
@@ -107,16 +98,10 @@ fn unclean_ends_are_counted_until_a_clean_one() {
 #[test]
 fn looking_at_a_directory_needs_data_and_the_lock_but_marks_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        DataDir::lock_existing(temp.path()),
-        Err(StoreError::Io { .. })
-    ));
+    assert!(matches!(DataDir::lock_existing(temp.path()), Err(StoreError::Io { .. })));
     assert!(image(temp.path()).is_empty());
     let dir = DataDir::open(temp.path()).unwrap();
-    assert!(matches!(
-        DataDir::lock_existing(temp.path()),
-        Err(StoreError::Locked { .. })
-    ));
+    assert!(matches!(DataDir::lock_existing(temp.path()), Err(StoreError::Locked { .. })));
     dir.mark_clean().unwrap();
     drop(DataDir::lock_existing(temp.path()).unwrap());
     assert!(!DataDir::open(temp.path()).unwrap().was_unclean());

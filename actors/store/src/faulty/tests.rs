@@ -22,10 +22,7 @@ fn faulty(plan: FaultPlan) -> (FaultyBackend<MemoryBackend>, Epoch) {
 #[test]
 fn a_failed_commit_does_nothing_and_the_next_one_works() {
     let (store, epoch) = faulty(FaultPlan::none().at(Call::Commit, 1, Fault::Fail));
-    assert!(matches!(
-        store.commit(epoch, &put(1)),
-        Err(StoreError::Io { .. })
-    ));
+    assert!(matches!(store.commit(epoch, &put(1)), Err(StoreError::Io { .. })));
     store.commit(epoch, &put(2)).unwrap();
     assert_eq!(stored(&store), [2]);
     assert_eq!(store.calls(Call::Commit), 2);
@@ -37,10 +34,7 @@ fn a_crash_before_a_commit_leaves_nothing_of_it() {
     store.commit(epoch, &put(1)).unwrap();
     assert!(store.commit(epoch, &put(2)).is_err());
     assert!(store.is_crashed());
-    assert!(matches!(
-        store.commit(epoch, &put(3)),
-        Err(StoreError::Poisoned)
-    ));
+    assert!(matches!(store.commit(epoch, &put(3)), Err(StoreError::Poisoned)));
     assert!(matches!(store.get(b"x"), Err(StoreError::Poisoned)));
     assert!(matches!(store.claim(), Err(StoreError::Poisoned)));
     assert!(matches!(store.close(), Err(StoreError::Poisoned)));
@@ -59,9 +53,7 @@ fn a_crash_after_a_commit_keeps_it_though_its_caller_got_an_error() {
 #[test]
 fn reads_fail_by_their_own_numbers() {
     let plan =
-        FaultPlan::none()
-            .at(Call::Get, 2, Fault::Fail)
-            .at(Call::Scan, 1, Fault::CrashBefore);
+        FaultPlan::none().at(Call::Get, 2, Fault::Fail).at(Call::Scan, 1, Fault::CrashBefore);
     let (store, _) = faulty(plan);
     assert!(store.get(b"x").is_ok());
     assert!(store.get(b"x").is_err());
@@ -85,21 +77,12 @@ fn a_slow_commit_takes_its_time_and_succeeds() {
 fn the_same_seed_gives_the_same_crashes_of_both_kinds() {
     let crashes = |seed: u64| {
         let plan = FaultPlan::none().seeded(seed, 100);
-        (1..=1000)
-            .filter_map(|n| plan.fault(Call::Commit, n).map(|fault| (n, fault)))
-            .collect()
+        (1..=1000).filter_map(|n| plan.fault(Call::Commit, n).map(|fault| (n, fault))).collect()
     };
     let first: Vec<(u64, Fault)> = crashes(7);
     assert_eq!(first, crashes(7));
     assert_ne!(first, crashes(8));
     assert!((50..200).contains(&first.len()), "{} crashes", first.len());
-    let before = first
-        .iter()
-        .filter(|(_, fault)| *fault == Fault::CrashBefore)
-        .count();
-    assert!(
-        before > 10 && before < first.len() - 10,
-        "{before} of {}",
-        first.len()
-    );
+    let before = first.iter().filter(|(_, fault)| *fault == Fault::CrashBefore).count();
+    assert!(before > 10 && before < first.len() - 10, "{before} of {}", first.len());
 }

@@ -35,30 +35,18 @@ fn prefixes_are_distinct_and_in_the_documented_order() {
 #[test]
 fn keys_print_for_people() {
     for (key, text) in [
-        (
-            Key::attempt("query", "q 1", "12-3"),
-            "attempt query/q 1 12-3",
-        ),
+        (Key::attempt("query", "q 1", "12-3"), "attempt query/q 1 12-3"),
         (Key::dead_letter(id(12, 3)), "dead letter 12-3"),
         (Key::effect(id(12, 3)), "effect 12-3"),
-        (
-            Key::inbox("responder", "local", id(12, 3)),
-            "inbox responder/local 12-3",
-        ),
+        (Key::inbox("responder", "local", id(12, 3)), "inbox responder/local 12-3"),
         (Key::meta("epoch"), "meta epoch"),
         (Key::position("docker"), "position docker"),
         (Key::receipt("abc"), "receipt abc"),
         (Key::row("incidents", b"i-1"), "row incidents i-1"),
         (Key::row("incidents", &[0, 255]), "row incidents 0x00ff"),
         (Key::state("responder", "local"), "state responder/local"),
-        (
-            Key::timer("monitor", "local", "tick"),
-            "timer monitor/local tick",
-        ),
-        (
-            Key::timer_due(at(9), "monitor", "local", "tick"),
-            "timer due 9 monitor/local tick",
-        ),
+        (Key::timer("monitor", "local", "tick"), "timer monitor/local tick"),
+        (Key::timer_due(at(9), "monitor", "local", "tick"), "timer due 9 monitor/local tick"),
         (Key::receipt_expiry(at(9), "abc"), "receipt expiry 9 abc"),
         (Key::meta("epoch").chunk(2), "part 2 of meta epoch"),
         (Key::from_bytes([b's', b'x']), "bytes 7378"),

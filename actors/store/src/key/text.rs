@@ -30,12 +30,7 @@ fn describe(bytes: &[u8]) -> Option<String> {
         prefix::STATE => format!("state {}", parts.actor()?),
         prefix::TIMER => format!("timer {} {}", parts.actor()?, parts.text()?),
         prefix::TIMER_DUE => {
-            format!(
-                "timer due {} {} {}",
-                parts.time()?,
-                parts.actor()?,
-                parts.text()?
-            )
+            format!("timer due {} {} {}", parts.time()?, parts.actor()?, parts.text()?)
         }
         prefix::RECEIPT_EXPIRY => format!("receipt expiry {} {}", parts.time()?, parts.text()?),
         prefix::CHUNK => {

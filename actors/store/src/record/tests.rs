@@ -18,14 +18,7 @@ fn reason(key: &Key, bytes: &[u8]) -> String {
 fn a_record_opens_at_its_key() {
     let bytes = seal(&key(), Tag::State, 258, b"payload");
     let record = open(&key(), &bytes).unwrap();
-    assert_eq!(
-        record,
-        Record {
-            tag: Tag::State,
-            version: 258,
-            payload: b"payload"
-        }
-    );
+    assert_eq!(record, Record { tag: Tag::State, version: 258, payload: b"payload" });
 }
 
 #[test]
@@ -40,11 +33,7 @@ fn a_flipped_bit_anywhere_is_found() {
     for bit in 0..bytes.len() * 8 {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(
-            reason(&key(), &damaged),
-            "its checksum does not match",
-            "bit {bit}"
-        );
+        assert_eq!(reason(&key(), &damaged), "its checksum does not match", "bit {bit}");
     }
 }
 
@@ -59,18 +48,12 @@ fn a_record_cut_short_is_found() {
 #[test]
 fn a_record_copied_to_another_key_is_corrupt() {
     let bytes = seal(&key(), Tag::State, 1, b"payload");
-    assert_eq!(
-        reason(&Key::state("responder", "other"), &bytes),
-        "its checksum does not match"
-    );
+    assert_eq!(reason(&Key::state("responder", "other"), &bytes), "its checksum does not match");
 }
 
 #[test]
 fn a_record_of_a_later_format_or_tag_says_so() {
-    for (head, text) in [
-        ([2, 1, 0, 1], "its format 2"),
-        ([1, 11, 0, 1], "its type tag 11"),
-    ] {
+    for (head, text) in [([2, 1, 0, 1], "its format 2"), ([1, 11, 0, 1], "its type tag 11")] {
         let mut bytes = head.to_vec();
         bytes.extend_from_slice(&checksum(&key(), head, b"").to_be_bytes());
         assert!(reason(&key(), &bytes).starts_with(text));
@@ -81,8 +64,5 @@ fn a_record_of_a_later_format_or_tag_says_so() {
 fn every_tag_has_its_number() {
     let tags: Vec<Tag> = (0..=u8::MAX).filter_map(Tag::from_u8).collect();
     assert_eq!(tags.len(), 10);
-    assert!(
-        tags.iter()
-            .all(|tag| Tag::from_u8(*tag as u8) == Some(*tag))
-    );
+    assert!(tags.iter().all(|tag| Tag::from_u8(*tag as u8) == Some(*tag)));
 }

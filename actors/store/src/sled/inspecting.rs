@@ -38,10 +38,7 @@ impl Live {
 
     /// Lists parts whose value is gone.
     fn stray_parts(&self) -> impl Iterator<Item = StoreError> {
-        let stray = self
-            .split
-            .keys()
-            .filter(|key| !matches!(self.db.contains_key(key), Ok(true)));
+        let stray = self.split.keys().filter(|key| !matches!(self.db.contains_key(key), Ok(true)));
         stray.map(|key| StoreError::Corrupted {
             key: key.to_string(),
             reason: "it has parts but no beginning".to_owned(),

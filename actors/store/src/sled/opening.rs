@@ -34,11 +34,7 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError>
     files::sync_dir(&blobs)?;
     files::sync_dir(dir)?;
     let split = parts::find_split(&db)?;
-    Ok(Live {
-        db,
-        split,
-        file: EngineFile(file),
-    })
+    Ok(Live { db, split, file: EngineFile(file) })
 }
 
 /// Opens the engine; if it fails, removes half-written snapshots and tries once more.
@@ -60,9 +56,7 @@ fn open_engine(dir: &Path, options: SledOptions) -> Result<::sled::Db, StoreErro
         tracing::warn!(path = %path.display(), "removing an unfinished snapshot of the store");
         files::remove(path)?;
     }
-    config
-        .open()
-        .map_err(engine("open the store without its unfinished snapshots"))
+    config.open().map_err(engine("open the store without its unfinished snapshots"))
 }
 
 fn unfinished_snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
@@ -83,9 +77,7 @@ fn unfinished_snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
     match fs::read_dir(blobs).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Err(StoreError::BlobFiles {
-            path: blobs.to_owned(),
-        }),
+        Ok(true) => Err(StoreError::BlobFiles { path: blobs.to_owned() }),
         Ok(false) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io(format!("list {}", blobs.display()))(error)),

@@ -64,16 +64,10 @@ impl Live {
         let mut value = first;
         let parts = self.split.get(key).copied().unwrap_or(0);
         for index in 1..=parts {
-            let part = self
-                .db
-                .get(key.chunk(index))
-                .map_err(engine("read a part of a row"))?;
+            let part = self.db.get(key.chunk(index)).map_err(engine("read a part of a row"))?;
             let Some(part) = part else {
                 let reason = format!("part {index} of {parts} is missing");
-                return Err(StoreError::Corrupted {
-                    key: key.to_string(),
-                    reason,
-                });
+                return Err(StoreError::Corrupted { key: key.to_string(), reason });
             };
             value.extend_from_slice(&part);
         }

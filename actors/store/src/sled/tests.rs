@@ -36,15 +36,7 @@ fn rows(store: &SledBackend) -> Rows {
 
 /// How many rows the engine holds for the parts of large values.
 fn engine_parts(store: &SledBackend) -> usize {
-    store
-        .live
-        .read()
-        .unwrap()
-        .as_ref()
-        .unwrap()
-        .db
-        .range(Key::chunks())
-        .count()
+    store.live.read().unwrap().as_ref().unwrap().db.range(Key::chunks()).count()
 }
 
 fn blobs(dir: &Path) -> usize {
@@ -69,10 +61,7 @@ fn a_closed_store_refuses_everything_and_opens_again() {
     store.commit(epoch, &put(row(1), vec![1])).unwrap();
     store.close().unwrap();
     store.close().unwrap();
-    assert!(matches!(
-        store.commit(epoch, &put(row(2), vec![])),
-        Err(StoreError::Closed)
-    ));
+    assert!(matches!(store.commit(epoch, &put(row(2), vec![])), Err(StoreError::Closed)));
     assert!(matches!(store.get(b"x"), Err(StoreError::Closed)));
     assert!(matches!(store.claim(), Err(StoreError::Closed)));
     assert_eq!(rows(&open(temp.path()).0), [(row(1), vec![1])]);
@@ -89,10 +78,7 @@ fn an_owner_that_was_replaced_cannot_commit() {
     drop(store);
 
     let store = SledBackend::open(temp.path(), SledOptions::default()).unwrap();
-    assert!(matches!(
-        store.commit(held, &put(row(1), vec![1])),
-        Err(StoreError::Fenced { .. })
-    ));
+    assert!(matches!(store.commit(held, &put(row(1), vec![1])), Err(StoreError::Fenced { .. })));
     assert!(store.claim().unwrap() > current);
 }
 
@@ -120,18 +106,13 @@ fn a_large_value_survives_and_leaves_no_parts_when_it_goes() {
         (0, vec![(row(1), vec![1]), (row(2), vec![2])])
     );
 
-    store
-        .commit(epoch, &put(row(1), large(PART_BYTES * 2, 3)))
-        .unwrap();
+    store.commit(epoch, &put(row(1), large(PART_BYTES * 2, 3))).unwrap();
     drop(store);
     let (store, epoch) = open(temp.path());
     let mut batch = Batch::new();
     batch.delete(row(1));
     store.commit(epoch, &batch).unwrap();
-    assert_eq!(
-        (engine_parts(&store), rows(&store)),
-        (0, vec![(row(2), vec![2])])
-    );
+    assert_eq!((engine_parts(&store), rows(&store)), (0, vec![(row(2), vec![2])]));
 }
 
 #[test]
@@ -150,12 +131,7 @@ fn values_of_a_megabyte_leave_the_unsynced_directory_empty() {
     assert_eq!(blobs(temp.path()), 0);
     let found = rows(&store);
     assert_eq!(found.len(), 24);
-    assert!(
-        found
-            .iter()
-            .zip(0..)
-            .all(|((_, value), n)| *value == large(1_000_000, n + 2))
-    );
+    assert!(found.iter().zip(0..).all(|((_, value), n)| *value == large(1_000_000, n + 2)));
 }
 
 #[test]
@@ -222,10 +198,7 @@ fn a_commit_that_left_the_log_fails_for_ever() {
     let error = store.commit(epoch, &put(row(1), vec![1])).unwrap_err();
     assert!(matches!(error, StoreError::BlobFiles { .. }), "{error}");
     fs::remove_file(temp.path().join("blobs/17")).unwrap();
-    assert!(matches!(
-        store.commit(epoch, &put(row(1), vec![1])),
-        Err(StoreError::Poisoned)
-    ));
+    assert!(matches!(store.commit(epoch, &put(row(1), vec![1])), Err(StoreError::Poisoned)));
 }
 
 #[test]
@@ -237,12 +210,7 @@ fn a_store_that_lost_synced_commits_is_not_opened_until_its_witness_is_removed()
     fs::remove_file(temp.path().join("db")).unwrap();
     let reopen = || SledBackend::open(temp.path(), SledOptions::default());
     let error = reopen().unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("ends at commit 0 though commit 2 was synced"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("ends at commit 0 though commit 2 was synced"), "{error}");
     fs::write(temp.path().join("witness"), b"no number").unwrap();
     assert!(matches!(reopen(), Err(StoreError::Corrupted { .. })));
     fs::remove_file(temp.path().join("witness")).unwrap();
@@ -255,21 +223,12 @@ fn a_failed_sync_poisons_the_store_for_ever() {
     let (store, epoch) = open(temp.path());
     // Syncing a descriptor of this device fails, as syncing a broken disk does.
     let device = EngineFile(File::open("/dev/null").unwrap());
-    let file = std::mem::replace(
-        &mut store.live.write().unwrap().as_mut().unwrap().file,
-        device,
-    );
+    let file = std::mem::replace(&mut store.live.write().unwrap().as_mut().unwrap().file, device);
     let error = store.commit(epoch, &put(row(1), vec![1])).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
     store.live.write().unwrap().as_mut().unwrap().file = file;
-    assert!(matches!(
-        store.commit(epoch, &put(row(2), vec![])),
-        Err(StoreError::Poisoned)
-    ));
-    assert!(matches!(
-        store.get(row(1).as_ref()),
-        Err(StoreError::Poisoned)
-    ));
+    assert!(matches!(store.commit(epoch, &put(row(2), vec![])), Err(StoreError::Poisoned)));
+    assert!(matches!(store.get(row(1).as_ref()), Err(StoreError::Poisoned)));
     assert!(matches!(store.claim(), Err(StoreError::Poisoned)));
     assert!(matches!(store.settle(), Err(StoreError::Poisoned)));
     assert!(matches!(store.close(), Err(StoreError::Poisoned)));
@@ -285,9 +244,7 @@ fn scans_go_both_ways_up_to_a_limit_and_never_show_parts() {
     }
     store.commit(epoch, &batch).unwrap();
     let numbers = |rows: Rows| -> Vec<u8> {
-        rows.iter()
-            .map(|(key, _)| key.parse_row().unwrap().1[0])
-            .collect()
+        rows.iter().map(|(key, _)| key.parse_row().unwrap().1[0]).collect()
     };
     let (start, end) = (row(2), row(5));
     assert_eq!(numbers(store.scan(&start..&end, 9).unwrap()), [2, 3, 4]);
@@ -313,10 +270,7 @@ fn reads_see_whole_batches_only() {
         let reader = scope.spawn(|| {
             loop {
                 let seen = rows(&store);
-                assert!(
-                    seen.iter().all(|(_, value)| *value == seen[0].1),
-                    "half a batch was seen"
-                );
+                assert!(seen.iter().all(|(_, value)| *value == seen[0].1), "half a batch was seen");
                 if seen[0].1[0] == 60 {
                     break;
                 }

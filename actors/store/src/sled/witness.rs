@@ -42,11 +42,7 @@ impl Witness {
             .write(true)
             .open(&path)
             .map_err(StoreError::io(format!("open {}", path.display())))?;
-        Ok(Witness {
-            file,
-            commits,
-            recorded,
-        })
+        Ok(Witness { file, commits, recorded })
     }
 
     /// The row that the next batch carries.
@@ -59,11 +55,7 @@ impl Witness {
     /// Counts a commit that is durable.
     pub(super) fn count(&mut self) -> Result<(), StoreError> {
         self.commits += 1;
-        if self.commits - self.recorded < COMMITS_PER_RECORD {
-            Ok(())
-        } else {
-            self.record()
-        }
+        if self.commits - self.recorded < COMMITS_PER_RECORD { Ok(()) } else { self.record() }
     }
 
     /// Makes the count durable.
@@ -119,8 +111,5 @@ fn decode(bytes: &[u8]) -> Result<u64, StoreError> {
 }
 
 fn corrupted(reason: String) -> StoreError {
-    StoreError::Corrupted {
-        key: "log".to_owned(),
-        reason,
-    }
+    StoreError::Corrupted { key: "log".to_owned(), reason }
 }

@@ -25,10 +25,7 @@ impl SmallDisk {
             .arg(dir.path())
             .status()
             .expect("mount must be installed");
-        assert!(
-            status.success(),
-            "this test mounts a tmpfs and has to run as root: {status}"
-        );
+        assert!(status.success(), "this test mounts a tmpfs and has to run as root: {status}");
         SmallDisk { dir }
     }
 
@@ -41,10 +38,7 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let status = Command::new("umount").arg(self.dir.path()).status();
         if !std::thread::panicking() {
-            assert!(
-                status.unwrap().success(),
-                "the test's file system must unmount"
-            );
+            assert!(status.unwrap().success(), "the test's file system must unmount");
         }
     }
 }
@@ -56,9 +50,7 @@ fn key(number: u32) -> Key {
 fn put(number: u32) -> Batch {
     let mut batch = Batch::new();
     // Not compressible, and no two alike.
-    let value = (0..50_000u32)
-        .map(|n| (n.wrapping_mul(0x9e37_79b9) ^ number) as u8)
-        .collect();
+    let value = (0..50_000u32).map(|n| (n.wrapping_mul(0x9e37_79b9) ^ number) as u8).collect();
     batch.put(key(number), value);
     batch
 }
@@ -122,17 +114,11 @@ fn work_that_frees_space_commits_on_a_full_disk_once_the_reserve_is_given_up() {
 fn a_data_directory_opens_on_a_full_disk_by_giving_up_its_reserve() {
     let disk = SmallDisk::mount(48);
     let data = DataDir::open(&disk.data()).unwrap();
-    assert_eq!(
-        SpaceGuard::new(data.path(), 8 * MIB).check().unwrap(),
-        Room::Ample
-    );
+    assert_eq!(SpaceGuard::new(data.path(), 8 * MIB).check().unwrap(), Room::Ample);
     drop(data);
     foreign_file(disk.dir.path());
     let data = DataDir::open(&disk.data()).unwrap();
     assert!(data.was_unclean());
     assert!(!data.ballast_path().exists());
-    assert_eq!(
-        SpaceGuard::new(data.path(), 8 * MIB).check().unwrap(),
-        Room::Full
-    );
+    assert_eq!(SpaceGuard::new(data.path(), 8 * MIB).check().unwrap(), Room::Full);
 }

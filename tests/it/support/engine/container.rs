@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::super::wait::eventually;
 use super::{Docker, LABEL, image};
-use crate::support::wait::eventually;
 
 /// What to start; a builder.
 #[derive(Clone, Debug)]
@@ -32,19 +32,12 @@ impl ContainerSpec {
     /// A container that runs `sh -c script`; its name is made unique by the engine's run id.
     pub(crate) fn new(name: &str, script: &str) -> ContainerSpec {
         let options = Vec::new();
-        ContainerSpec {
-            name: name.to_owned(),
-            script: script.to_owned(),
-            options,
-        }
+        ContainerSpec { name: name.to_owned(), script: script.to_owned(), options }
     }
 
     /// A container that does nothing for ever and ends at once when it is told to.
     pub(crate) fn idle(name: &str) -> ContainerSpec {
-        ContainerSpec::new(
-            name,
-            "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done",
-        )
+        ContainerSpec::new(name, "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done")
     }
 
     /// Any other option of `docker run`, as one word (`--env=A=1`).
@@ -69,8 +62,7 @@ impl ContainerSpec {
 
     /// Limits memory, and swap with it, so that going over it is an OOM kill.
     pub(crate) fn memory_mib(self, mebibytes: u32) -> ContainerSpec {
-        self.option(format!("--memory={mebibytes}m"))
-            .option(format!("--memory-swap={mebibytes}m"))
+        self.option(format!("--memory={mebibytes}m")).option(format!("--memory-swap={mebibytes}m"))
     }
 
     pub(crate) fn cpus(self, cpus: f32) -> ContainerSpec {
@@ -79,15 +71,9 @@ impl ContainerSpec {
 
     pub(crate) fn health(self, health: Health<'_>) -> ContainerSpec {
         self.option(format!("--health-cmd={}", health.command))
-            .option(format!(
-                "--health-interval={}ms",
-                health.interval.as_millis()
-            ))
+            .option(format!("--health-interval={}ms", health.interval.as_millis()))
             .option(format!("--health-retries={}", health.retries))
-            .option(format!(
-                "--health-start-period={}ms",
-                health.start_period.as_millis()
-            ))
+            .option(format!("--health-start-period={}ms", health.start_period.as_millis()))
             .option("--health-timeout=5s")
     }
 }
@@ -106,14 +92,8 @@ impl Container {
         let label = format!("--label={LABEL}={run}");
         let unique = format!("--name={name}");
         // Without a short grace every stop of a script that ignores SIGTERM takes ten seconds.
-        let mut arguments = vec![
-            "run",
-            "--detach",
-            "--network=none",
-            "--stop-timeout=1",
-            &label,
-            &unique,
-        ];
+        let mut arguments =
+            vec!["run", "--detach", "--network=none", "--stop-timeout=1", &label, &unique];
         arguments.extend(spec.options.iter().map(String::as_str));
         arguments.extend([image::NAME, "/bin/sh", "-c", &spec.script]);
         let id = docker.call(&arguments);
@@ -149,9 +129,7 @@ impl Container {
 
     /// How often the engine's own restart policy has restarted it.
     pub(crate) fn restart_count(&self) -> u64 {
-        self.inspect()["RestartCount"]
-            .as_u64()
-            .expect("RestartCount is a number")
+        self.inspect()["RestartCount"].as_u64().expect("RestartCount is a number")
     }
 
     /// Its output so far.
@@ -175,8 +153,7 @@ impl Container {
 
     /// Runs a shell script in it and returns what it printed; panics when the script fails.
     pub(crate) fn exec(&self, script: &str) -> String {
-        self.docker
-            .call(&["exec", &self.id, "/bin/sh", "-c", script])
+        self.docker.call(&["exec", &self.id, "/bin/sh", "-c", script])
     }
 
     /// Waits until `State` of `docker inspect` satisfies `wanted`, and returns it.
@@ -189,19 +166,12 @@ impl Container {
         let awaited = format!("container {} to be {awaited}", self.name);
         eventually(&awaited, within, async || {
             let state = self.inspect()["State"].take();
-            if wanted(&state) {
-                Ok(state)
-            } else {
-                Err(state)
-            }
+            if wanted(&state) { Ok(state) } else { Err(state) }
         })
         .await
     }
 }
 
 fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .expect("the engine answers with text here")
-        .to_owned()
+    value.as_str().expect("the engine answers with text here").to_owned()
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::super::process;
+use super::super::wait::eventually;
 use super::Docker;
-use crate::support::process;
-use crate::support::wait::eventually;
 
 /// Starting takes well under a second on an idle machine.
 const START: Duration = Duration::from_secs(60);
@@ -28,20 +28,14 @@ impl Daemon {
     }
 
     pub(super) async fn start(directory: &Path, docker: &Docker) -> Daemon {
-        let mut daemon = Daemon {
-            directory: directory.to_owned(),
-            child: None,
-        };
+        let mut daemon = Daemon { directory: directory.to_owned(), child: None };
         daemon.resume(docker).await;
         daemon
     }
 
     pub(super) async fn resume(&mut self, docker: &Docker) {
         assert!(self.child.is_none(), "the engine is running already");
-        let child = self
-            .command()
-            .spawn()
-            .expect("dockerd is installed by tests/run");
+        let child = self.command().spawn().expect("dockerd is installed by tests/run");
         let child = self.child.insert(child);
         let log = self.directory.join("log");
         eventually("an engine of the test's own to answer", START, async || {
@@ -49,13 +43,8 @@ impl Daemon {
                 return Ok(());
             }
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let ended = child
-                .try_wait()
-                .expect("a child can be asked for its state");
-            assert!(
-                ended.is_none(),
-                "dockerd ended at once; is this root? Its log: {text}"
-            );
+            let ended = child.try_wait().expect("a child can be asked for its state");
+            assert!(ended.is_none(), "dockerd ended at once; is this root? Its log: {text}");
             Err(text)
         })
         .await;
@@ -89,10 +78,7 @@ impl Daemon {
 
     fn command(&self) -> Command {
         let directory = &self.directory;
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(directory.join("log"));
+        let log = File::options().append(true).create(true).open(directory.join("log"));
         let log = log.expect("the engine's log can be opened");
         let mut command = Command::new("dockerd");
         command
@@ -123,11 +109,7 @@ impl Daemon {
             }
         }
         let tasks = "exec/containerd/daemon/io.containerd.runtime.v2.task/moby";
-        for task in fs::read_dir(self.directory.join(tasks))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for task in fs::read_dir(self.directory.join(tasks)).into_iter().flatten().flatten() {
             let pid = fs::read_to_string(task.path().join("init.pid")).unwrap_or_default();
             if let Ok(pid) = pid.trim().parse() {
                 process::signal(pid, "KILL");
@@ -149,10 +131,7 @@ impl Drop for Daemon {
 /// Unmounts everything below the path prefix `below`, innermost first.
 fn unmount(below: &str) {
     let mounts = fs::read_to_string("/proc/mounts").expect("/proc is mounted");
-    let mut points: Vec<&str> = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .collect();
+    let mut points: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
     points.retain(|point| point.starts_with(below));
     points.sort_unstable();
     for point in points.into_iter().rev() {

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::super::process;
 use super::Docker;
-use crate::support::process;
 
 /// The image's name; two tests that import it at once leave the later one under this name.
 pub(super) const NAME: &str = "perennial-test-busybox:1";
@@ -30,20 +30,11 @@ pub(super) fn provide(docker: &Docker) {
         .spawn()
         .expect("tar runs");
     let archive = tar.stdout.take().expect("the output of tar is piped");
-    let output = docker
-        .command(&["import", "-", NAME])
-        .stdin(archive)
-        .output();
+    let output = docker.command(&["import", "-", NAME]).stdin(archive).output();
     let output = output.expect("the docker client runs");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "the test image was not imported: {errors}"
-    );
-    assert!(
-        tar.wait().expect("tar ends").success(),
-        "tar could not read the test image"
-    );
+    assert!(output.status.success(), "the test image was not imported: {errors}");
+    assert!(tar.wait().expect("tar ends").success(), "tar could not read the test image");
 }
 
 fn lay_out(root: &Path) {

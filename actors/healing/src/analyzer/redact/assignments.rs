@@ -23,18 +23,10 @@ const STRONG: &[&str] = &[
 /// Parts that say so in an assignment, and are ordinary words in a sentence.
 const WEAK: &[&str] = &["pass", "token", "key", "auth", "signature", "sig", "cookie"];
 /// Ends of parts written together, as in `PGPASSWORD` and `authtoken`.
-const ENDINGS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "apikey",
-    "credentials",
-];
+const ENDINGS: &[&str] = &["password", "passwd", "passphrase", "secret", "apikey", "credentials"];
 /// Values that are no secrets.
-const PLAIN: &[&str] = &[
-    "true", "false", "null", "none", "nil", "yes", "no", "on", "off", "0", "1",
-];
+const PLAIN: &[&str] =
+    &["true", "false", "null", "none", "nil", "yes", "no", "on", "off", "0", "1"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Smell {
@@ -50,9 +42,7 @@ pub(super) fn mask(text: &str) -> String {
         let start = rest.find(in_name).unwrap_or(rest.len());
         let (before, from_name) = rest.split_at(start);
         out.push_str(before);
-        let end = from_name
-            .find(|letter| !in_name(letter))
-            .unwrap_or(from_name.len());
+        let end = from_name.find(|letter| !in_name(letter)).unwrap_or(from_name.len());
         let (name, after) = from_name.split_at(end);
         out.push_str(name);
         rest = after;
@@ -72,19 +62,13 @@ fn in_name(letter: char) -> bool {
 
 /// Whether only blanks and list marks come before it, as in a dumped configuration file.
 fn opens_line(before: &str) -> bool {
-    before
-        .chars()
-        .all(|letter| letter.is_whitespace() || matches!(letter, '"' | '\''))
+    before.chars().all(|letter| letter.is_whitespace() || matches!(letter, '"' | '\''))
 }
 
 fn smell(name: &str) -> Option<Smell> {
     let parts = parts(name);
     let any = |list: &[&str]| parts.iter().any(|part| list.contains(&part.as_str()));
-    let ending = || {
-        parts
-            .iter()
-            .any(|part| ENDINGS.iter().any(|end| part.ends_with(end)))
-    };
+    let ending = || parts.iter().any(|part| ENDINGS.iter().any(|end| part.ends_with(end)));
     let token = || parts.iter().any(|part| part.ends_with("token"));
     // A compound such as `api_key` is a name of something; `key` alone may be a word.
     let compound = parts.len() > 1 && !name.ends_with(['-', '.']);
@@ -152,10 +136,7 @@ fn blanks(text: &str) -> usize {
 fn plain_value(after: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let from = from + blanks(after.get(from..)?);
     let value = after.get(from..)?;
-    if value
-        .trim_start_matches(['\\', '"', '\''])
-        .starts_with(MASK)
-    {
+    if value.trim_start_matches(['\\', '"', '\'']).starts_with(MASK) {
         return None;
     }
     let opening = value.len() - value.trim_start_matches(['\\', '"', '\'']).len();

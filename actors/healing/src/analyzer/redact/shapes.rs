@@ -105,8 +105,7 @@ fn in_token(letter: char) -> bool {
 
 fn is_token(word: &str) -> bool {
     let issued = TOKENS.iter().any(|(start, more)| {
-        word.strip_prefix(start)
-            .is_some_and(|rest| rest.len() >= *more && looks_random(rest))
+        word.strip_prefix(start).is_some_and(|rest| rest.len() >= *more && looks_random(rest))
     });
     let signed = word.starts_with("eyJ") && word.len() >= 20 && word.split('.').count() >= 3;
     issued || signed
@@ -128,9 +127,7 @@ pub(super) fn mask_schemes(text: &str) -> String {
     let mut rest = text;
     let mut follows_scheme = false;
     while !rest.is_empty() {
-        let end = rest
-            .find(|letter| !in_credential(letter))
-            .unwrap_or(rest.len());
+        let end = rest.find(|letter| !in_credential(letter)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let secret = follows_scheme && word.len() >= 8 && (looks_random(word) || word.len() >= 32);
         out.push_str(if secret { MASK } else { word });
@@ -138,9 +135,7 @@ pub(super) fn mask_schemes(text: &str) -> String {
         let (between, tail) = after.split_at(next);
         out.push_str(between);
         follows_scheme = between.trim().is_empty()
-            && SCHEMES
-                .iter()
-                .any(|scheme| word.eq_ignore_ascii_case(scheme));
+            && SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
         rest = tail;
     }
     out

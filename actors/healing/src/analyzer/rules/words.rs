@@ -9,11 +9,7 @@ pub(super) fn symptoms(case: &Case<'_>) -> String {
     if case.symptoms.is_empty() {
         return gone(case);
     }
-    let texts: Vec<&str> = case
-        .symptoms
-        .iter()
-        .map(|symptom| symptom.text.as_str())
-        .collect();
+    let texts: Vec<&str> = case.symptoms.iter().map(|symptom| symptom.text.as_str()).collect();
     texts.join("; ")
 }
 
@@ -32,10 +28,7 @@ fn gone(case: &Case<'_>) -> String {
 pub(super) fn ended(case: &Case<'_>) -> String {
     match case.facts.exit_code {
         Some(code) => {
-            format!(
-                "it ended with exit code {code}: {}",
-                meaning(code, case.facts.oom_killed).text
-            )
+            format!("it ended with exit code {code}: {}", meaning(code, case.facts.oom_killed).text)
         }
         None => format!("it ended; {}", symptoms(case)),
     }
@@ -89,20 +82,16 @@ pub(super) fn out_of_memory_advice(case: &Case<'_>) -> String {
 
 pub(super) fn raise_limit(case: &Case<'_>) -> String {
     match case.facts.memory_limit {
-        Some(limit) => format!(
-            "raise its memory limit (now {}) or lower what it needs",
-            mebibytes(limit)
-        ),
+        Some(limit) => {
+            format!("raise its memory limit (now {}) or lower what it needs", mebibytes(limit))
+        }
         None => "give it a memory limit of its own, or the host more memory".to_owned(),
     }
 }
 
 pub(super) fn crash_loop(case: &Case<'_>) -> String {
     let restarts = case.facts.restarts_in_window.max(1);
-    format!(
-        "a crash loop: {restarts} restarts within the window; {}",
-        ended(case)
-    )
+    format!("a crash loop: {restarts} restarts within the window; {}", ended(case))
 }
 
 pub(super) fn stop_restarting(case: &Case<'_>) -> String {
@@ -146,20 +135,13 @@ pub(super) fn watch(_: &Case<'_>) -> String {
 }
 
 pub(super) fn look_at_check(case: &Case<'_>) -> String {
-    let hint = if case.resources().next().is_some() {
-        ", and its load"
-    } else {
-        ""
-    };
+    let hint = if case.resources().next().is_some() { ", and its load" } else { "" };
     format!("look at the check's interval, timeout and retries, at what it depends on{hint}")
 }
 
 pub(super) fn give_cpu(case: &Case<'_>) -> String {
     let kind = SymptomKind::HighCpu.as_str();
-    let cpus = case
-        .facts
-        .cpus
-        .map_or_else(String::new, |cpus| format!(" (now {cpus:.1})"));
+    let cpus = case.facts.cpus.map_or_else(String::new, |cpus| format!(" (now {cpus:.1})"));
     format!("if this load is wanted, give it more CPUs{cpus} or raise its {kind} threshold")
 }
 

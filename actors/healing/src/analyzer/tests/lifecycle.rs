@@ -6,39 +6,18 @@ use super::*;
 fn a_first_report_opens_an_incident_at_once_and_takes_evidence_before_any_action() {
     let mut play = play();
     let opened = reports(&mut play, &exited(1), &[NonZeroExit]);
-    let [
-        Entry::Opened {
-            severity, symptoms, ..
-        },
-    ] = &entries(&opened)[..]
-    else {
-        panic!()
-    };
+    let [Entry::Opened { severity, symptoms, .. }] = &entries(&opened)[..] else { panic!() };
     assert_eq!((*severity, symptoms.len()), (Severity::Critical, 1));
     assert_eq!(captures(&opened), 1);
     assert!(opened.sent::<Responder>().is_empty());
     let incident = incident_of(&play);
-    assert!(
-        incident.0.starts_with("inc-") && incident.0.len() == 14,
-        "{incident}"
-    );
-    let delay = opened
-        .observations()
-        .iter()
-        .find(|o| o.metric == DETECTION_DELAY)
-        .unwrap();
+    assert!(incident.0.starts_with("inc-") && incident.0.len() == 14, "{incident}");
+    let delay = opened.observations().iter().find(|o| o.metric == DETECTION_DELAY).unwrap();
     assert!((delay.value - 0.1).abs() < 1e-9);
-    let count = opened
-        .observations()
-        .iter()
-        .find(|o| o.metric == INCIDENTS)
-        .unwrap();
+    let count = opened.observations().iter().find(|o| o.metric == INCIDENTS).unwrap();
     let labels: BTreeMap<_, _> = count.labels.iter().cloned().collect();
     assert_eq!(labels.get("severity").map(String::as_str), Some("critical"));
-    assert_eq!(
-        labels.get("symptom").map(String::as_str),
-        Some("non_zero_exit")
-    );
+    assert_eq!(labels.get("symptom").map(String::as_str), Some("non_zero_exit"));
 }
 
 #[test]
@@ -47,21 +26,14 @@ fn evidence_is_recorded_before_the_diagnosis_and_the_request_carries_what_fences
     reports(&mut play, &exited(1), &[NonZeroExit]);
     let diagnosed = evidence_comes(&mut play);
     let entries = entries(&diagnosed);
-    assert!(
-        matches!(entries[..], [Entry::Evidence(_), Entry::Diagnosed(_)]),
-        "{entries:?}"
-    );
+    assert!(matches!(entries[..], [Entry::Evidence(_), Entry::Diagnosed(_)]), "{entries:?}");
     let request = requests(&diagnosed).remove(0);
     assert_eq!(request.incident, incident_of(&play));
     assert_eq!(request.facts.started_at, "run 1");
     assert_eq!(request.deadline, play.now() + Duration::from_secs(60));
     assert_eq!(request.signature, "exit=1 oom=false symptoms=non_zero_exit");
     assert_eq!(request.symptoms, [NonZeroExit]);
-    let rule = diagnosed
-        .observations()
-        .iter()
-        .find(|o| o.metric == DIAGNOSES)
-        .unwrap();
+    let rule = diagnosed.observations().iter().find(|o| o.metric == DIAGNOSES).unwrap();
     assert_eq!(rule.labels, [("rule", "exit_code".to_owned())]);
 }
 
@@ -84,19 +56,9 @@ fn evidence_that_fails_or_does_not_come_delays_nothing_for_more_than_three_secon
     assert_eq!(late.now().since(asked), Duration::from_secs(3));
     assert_eq!(requests(&diagnosed).len(), 1);
 
-    let Phase::Capturing(key) = capture.phase else {
-        panic!()
-    };
-    let effect = CaptureEvidence {
-        incident: capture.id,
-        subject: capture.subject,
-    };
-    let finished = Finished {
-        effect,
-        key,
-        attempts: 2,
-        result: Ok(Evidence::default()),
-    };
+    let Phase::Capturing(key) = capture.phase else { panic!() };
+    let effect = CaptureEvidence { incident: capture.id, subject: capture.subject };
+    let finished = Finished { effect, key, attempts: 2, result: Ok(Evidence::default()) };
     let recorded = late.handle(AnalyzerMessage::Evidence(finished)).unwrap();
     assert!(matches!(entries(&recorded)[..], [Entry::Evidence(_)]));
     assert!(requests(&recorded).is_empty());
@@ -120,9 +82,7 @@ fn symptoms_gone_for_thirty_seconds_without_an_action_are_a_recovery() {
     reports(&mut play, &running(), &[MemoryLeak]);
     evidence_comes(&mut play);
     let cleared = reports(&mut play, &running(), &[]);
-    let [Entry::SymptomsChanged { raised, cleared }] = &entries(&cleared)[..] else {
-        panic!()
-    };
+    let [Entry::SymptomsChanged { raised, cleared }] = &entries(&cleared)[..] else { panic!() };
     assert_eq!((raised.len(), &cleared[..]), (0, &[MemoryLeak][..]));
     let before = play.now();
     let settled = play.fire_next_timer().unwrap();
@@ -191,11 +151,7 @@ fn an_action_held_by_a_gate_is_asked_for_again_when_the_gate_opens() {
     reports(&mut play, &running(), &[Unhealthy]);
     evidence_comes(&mut play);
     let opens = play.now() + Duration::from_secs(3600);
-    concludes(
-        &mut play,
-        Conclusion::Suppressed("cooldown".to_owned()),
-        Some(opens),
-    );
+    concludes(&mut play, Conclusion::Suppressed("cooldown".to_owned()), Some(opens));
     let again = play.fire_next_timer().unwrap();
     assert_eq!((play.now(), captures(&again)), (opens, 1));
     assert_eq!(requests(&evidence_comes(&mut play)).len(), 1);
@@ -221,17 +177,10 @@ fn an_action_held_by_a_gate_is_not_asked_for_once_the_symptom_is_gone() {
     reports(&mut play, &running(), &[Unhealthy]);
     evidence_comes(&mut play);
     let opens = play.now() + Duration::from_secs(20);
-    concludes(
-        &mut play,
-        Conclusion::Suppressed("blast radius".to_owned()),
-        Some(opens),
-    );
+    concludes(&mut play, Conclusion::Suppressed("blast radius".to_owned()), Some(opens));
     reports(&mut play, &running(), &[]);
     assert_eq!(captures(&play.fire_next_timer().unwrap()), 0);
-    assert!(matches!(
-        entries(&play.fire_next_timer().unwrap())[..],
-        [Entry::Recovered { .. }]
-    ));
+    assert!(matches!(entries(&play.fire_next_timer().unwrap())[..], [Entry::Recovered { .. }]));
 }
 
 #[test]
@@ -239,11 +188,7 @@ fn an_escalated_incident_stays_open_without_further_action_until_something_chang
     let mut play = play();
     reports(&mut play, &running(), &[Unhealthy]);
     evidence_comes(&mut play);
-    concludes(
-        &mut play,
-        Conclusion::Escalated("three times".to_owned()),
-        None,
-    );
+    concludes(&mut play, Conclusion::Escalated("three times".to_owned()), None);
     assert_eq!(play.timers(), []);
     play.advance(Duration::from_secs(3600));
     assert!(reports(&mut play, &running(), &[Unhealthy]).is_quiet());
@@ -259,10 +204,7 @@ fn new_symptoms_are_diagnosed_again_but_never_more_often_than_every_ten_seconds(
     evidence_comes(&mut play);
     let asked = play.now();
     play.advance(Duration::from_secs(1));
-    assert_eq!(
-        captures(&reports(&mut play, &running(), &[MemoryLeak, HighCpu])),
-        0
-    );
+    assert_eq!(captures(&reports(&mut play, &running(), &[MemoryLeak, HighCpu])), 0);
     assert_eq!(captures(&play.fire_next_timer().unwrap()), 1);
     assert_eq!(play.now().since(asked), Duration::from_secs(10));
 }
@@ -274,9 +216,7 @@ fn a_container_stopped_by_its_operator_or_removed_ends_the_incident_and_the_ladd
     evidence_comes(&mut play);
     let reason = "an operator stopped it".to_owned();
     let at = play.now();
-    let gone = play
-        .handle(AnalyzerMessage::Withdrawn { at, reason })
-        .unwrap();
+    let gone = play.handle(AnalyzerMessage::Withdrawn { at, reason }).unwrap();
     assert!(matches!(entries(&gone)[..], [Entry::Withdrawn { .. }]));
     assert_eq!(withdrawals(&gone), 1);
     assert!(gone.stops() && play.state == Analyzer::default());
@@ -287,22 +227,11 @@ fn evidence_for_an_incident_that_is_over_is_ignored() {
     let mut play = play();
     reports(&mut play, &exited(1), &[NonZeroExit]);
     let open = play.state.incident.clone().unwrap();
-    let Phase::Capturing(key) = open.phase else {
-        panic!()
-    };
+    let Phase::Capturing(key) = open.phase else { panic!() };
     let (at, reason) = (play.now(), "removed".to_owned());
-    play.handle(AnalyzerMessage::Withdrawn { at, reason })
-        .unwrap();
-    let effect = CaptureEvidence {
-        incident: open.id,
-        subject: open.subject,
-    };
-    let finished = Finished {
-        effect,
-        key,
-        attempts: 1,
-        result: Ok(Evidence::default()),
-    };
+    play.handle(AnalyzerMessage::Withdrawn { at, reason }).unwrap();
+    let effect = CaptureEvidence { incident: open.id, subject: open.subject };
+    let finished = Finished { effect, key, attempts: 1, result: Ok(Evidence::default()) };
     let stray = play.handle(AnalyzerMessage::Evidence(finished)).unwrap();
     assert!(entries(&stray).is_empty() && requests(&stray).is_empty() && stray.stops());
 }
@@ -328,11 +257,7 @@ fn an_answer_about_another_incident_or_after_a_withdrawal_changes_nothing() {
     assert!(early.is_quiet());
     evidence_comes(&mut play);
     let incident = IncidentId("inc-other".to_owned());
-    let other = AnalyzerMessage::Concluded {
-        incident,
-        conclusion: Conclusion::Gone,
-        until: None,
-    };
+    let other = AnalyzerMessage::Concluded { incident, conclusion: Conclusion::Gone, until: None };
     assert!(play.handle(other).unwrap().is_quiet());
 }
 
@@ -343,11 +268,7 @@ fn the_state_stays_small_however_long_a_container_flaps() {
         play.advance(Duration::from_secs(11));
         reports(&mut play, &exited(round % 100), &[NonZeroExit, HighCpu]);
         let capturing = |play: &Analysis| {
-            let phase = play
-                .state
-                .incident
-                .as_ref()
-                .map(|incident| incident.phase.clone());
+            let phase = play.state.incident.as_ref().map(|incident| incident.phase.clone());
             matches!(phase, Some(Phase::Capturing(_)))
         };
         if capturing(&play) {

@@ -8,12 +8,7 @@ fn a_critical_resource_is_restarted() {
     for kind in [HighCpu, HighMemory, MemoryLeak] {
         let facts = running();
         let symptoms = [critical(kind)];
-        check(
-            &case(&facts, &symptoms, &history),
-            "critical_resource",
-            0.85,
-            Want::Restart,
-        );
+        check(&case(&facts, &symptoms, &history), "critical_resource", 0.85, Want::Restart);
     }
 }
 
@@ -23,30 +18,15 @@ fn an_unhealthy_service_is_restarted_exactly_at_the_threshold() {
     let history = History::default();
     let (facts, symptoms) = (running(), [critical(Unhealthy)]);
     let above = diagnose(&case(&facts, &symptoms, &history), 0.71);
-    assert!(
-        matches!(above.verdict, Verdict::InsufficientEvidence(_)),
-        "{above:?}"
-    );
+    assert!(matches!(above.verdict, Verdict::InsufficientEvidence(_)), "{above:?}");
     assert_eq!(above.rule, "unhealthy");
 }
 
 #[test]
 fn a_flapping_health_check_is_a_cause_of_its_own() {
-    check_simple(
-        &running(),
-        &[FlappingHealth],
-        "flapping_health",
-        0.60,
-        Want::NoSafeAction,
-    );
+    check_simple(&running(), &[FlappingHealth], "flapping_health", 0.60, Want::NoSafeAction);
     let both = [FlappingHealth, Unhealthy];
-    check_simple(
-        &running(),
-        &both,
-        "flapping_health",
-        0.60,
-        Want::NoSafeAction,
-    );
+    check_simple(&running(), &both, "flapping_health", 0.60, Want::NoSafeAction);
 }
 
 #[test]
@@ -54,50 +34,26 @@ fn sustained_cpu_is_restarted_above_ninety_percent_unless_it_falls() {
     let history = one_before(HighCpu);
     let table = [
         (0.95, Trend::Stable, "sustained_cpu", 0.75, Want::Restart),
-        (
-            0.95,
-            Trend::Increasing,
-            "sustained_cpu",
-            0.75,
-            Want::Restart,
-        ),
-        (
-            0.95,
-            Trend::Decreasing,
-            "steady_cpu",
-            0.65,
-            Want::NoSafeAction,
-        ),
+        (0.95, Trend::Increasing, "sustained_cpu", 0.75, Want::Restart),
+        (0.95, Trend::Decreasing, "steady_cpu", 0.65, Want::NoSafeAction),
         (0.95, Trend::Unknown, "undecided", 0.50, Want::NotEnough),
         (0.87, Trend::Stable, "steady_cpu", 0.65, Want::NoSafeAction),
         (0.90, Trend::Stable, "steady_cpu", 0.65, Want::NoSafeAction),
     ];
     for (cpu, cpu_trend, rule, confidence, want) in table {
-        let facts = Facts {
-            cpu: Some(cpu),
-            ..running()
-        };
+        let facts = Facts { cpu: Some(cpu), ..running() };
         let symptoms = [symptom(HighCpu)];
-        let case = Case {
-            cpu_trend,
-            ..case(&facts, &symptoms, &history)
-        };
+        let case = Case { cpu_trend, ..case(&facts, &symptoms, &history) };
         check(&case, rule, confidence, want);
     }
 }
 
 #[test]
 fn one_busy_moment_without_a_cpu_symptom_restarts_nothing() {
-    let facts = Facts {
-        cpu: Some(0.99),
-        ..running()
-    };
+    let facts = Facts { cpu: Some(0.99), ..running() };
     let symptoms = [symptom(FlappingHealth)];
     let history = History::default();
-    let case = Case {
-        cpu_trend: Trend::Stable,
-        ..case(&facts, &symptoms, &history)
-    };
+    let case = Case { cpu_trend: Trend::Stable, ..case(&facts, &symptoms, &history) };
     check(&case, "flapping_health", 0.60, Want::NoSafeAction);
 }
 
@@ -109,20 +65,10 @@ fn check_memory(
     confidence: f64,
     want: Want,
 ) {
-    let facts = Facts {
-        memory: Some(memory),
-        ..running()
-    };
-    let symptoms = [Symptom {
-        actual: memory,
-        threshold: 0.80,
-        ..symptom(kind)
-    }];
+    let facts = Facts { memory: Some(memory), ..running() };
+    let symptoms = [Symptom { actual: memory, threshold: 0.80, ..symptom(kind) }];
     let history = History::default();
-    let case = Case {
-        memory_trend,
-        ..case(&facts, &symptoms, &history)
-    };
+    let case = Case { memory_trend, ..case(&facts, &symptoms, &history) };
     check(&case, rule, confidence, want);
 }
 
@@ -149,60 +95,22 @@ fn steady_high_memory_is_known_and_not_a_false_alarm() {
 
 #[test]
 fn memory_without_a_limit_cannot_be_judged() {
-    let facts = Facts {
-        memory_limit: None,
-        ..running()
-    };
-    check_simple(
-        &facts,
-        &[MemoryLeak],
-        "no_memory_limit",
-        0.50,
-        Want::NotEnough,
-    );
+    let facts = Facts { memory_limit: None, ..running() };
+    check_simple(&facts, &[MemoryLeak], "no_memory_limit", 0.50, Want::NotEnough);
 }
 
 #[test]
 fn one_mild_sign_without_history_is_a_false_alarm() {
-    let facts = Facts {
-        cpu: Some(0.70),
-        ..running()
-    };
+    let facts = Facts { cpu: Some(0.70), ..running() };
     let none = History::default();
     let symptoms = [symptom(HighCpu)];
-    check(
-        &case(&facts, &symptoms, &none),
-        "transient",
-        0.65,
-        Want::FalseAlarm,
-    );
-    let over = Case {
-        gone: &[HighCpu],
-        ..case(&facts, &[], &none)
-    };
+    check(&case(&facts, &symptoms, &none), "transient", 0.65, Want::FalseAlarm);
+    let over = Case { gone: &[HighCpu], ..case(&facts, &[], &none) };
     check(&over, "transient", 0.65, Want::FalseAlarm);
-    let mild = [Symptom {
-        severity: Severity::Info,
-        ..symptom(MemoryLeak)
-    }];
-    check(
-        &case(&facts, &mild, &none),
-        "transient",
-        0.65,
-        Want::FalseAlarm,
-    );
+    let mild = [Symptom { severity: Severity::Info, ..symptom(MemoryLeak) }];
+    check(&case(&facts, &mild, &none), "transient", 0.65, Want::FalseAlarm);
     let before = one_before(HighCpu);
-    check(
-        &case(&facts, &symptoms, &before),
-        "undecided",
-        0.50,
-        Want::NotEnough,
-    );
+    check(&case(&facts, &symptoms, &before), "undecided", 0.50, Want::NotEnough);
     let two = [symptom(HighCpu), symptom(HighMemory)];
-    check(
-        &case(&facts, &two, &none),
-        "undecided",
-        0.50,
-        Want::NotEnough,
-    );
+    check(&case(&facts, &two, &none), "undecided", 0.50, Want::NotEnough);
 }
