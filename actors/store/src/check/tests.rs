@@ -14,7 +14,8 @@ fn tampered(tamper: impl FnOnce(&::sled::Db)) -> (tempfile::TempDir, Report) {
     batch.put(large(), seal(&large(), Tag::Row, 1, &[7; 200_000]));
     store.commit(epoch, &batch).unwrap();
     store.close().unwrap();
-    let config = ::sled::Config::default().path(dir.store_dir()).segment_size(4 * 1024 * 1024);
+    let config =
+        ::sled::Config::default().path(dir.store_dir()).segment_size(crate::sled::SEGMENT_BYTES);
     let db = config.open().unwrap();
     tamper(&db);
     db.flush().unwrap();
@@ -109,7 +110,7 @@ fn lost_parts_and_stray_parts_are_reported() {
         db.remove(key(b'z')).unwrap();
     });
     assert_eq!(keys(&report), ["row t large", "row t kz"]);
-    assert_eq!(report.corrupted[0].1, "part 2 of 6 is missing");
+    assert_eq!(report.corrupted[0].1, "part 2 of 12 is missing");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::{StoreError, files};
 ///
 /// A page over a quarter of it would leave the log. The engine keeps a buffer of this size and reads one
 /// per thread while opening, so the largest (16 MiB) costs 8 MB more of resident memory when idle and 30
-/// MB more after opening, measured; 4 MiB is the least whose quarter holds a page of the largest rows.
-const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// MB more after opening than 4 MiB, measured; 2 MiB is the least whose quarter holds a page of the largest rows.
+pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most rows a page has: 16, 3 of a neighbour merged into it, and the one that makes it split.
 const ROWS_PER_PAGE: usize = 20;
