@@ -89,6 +89,19 @@ enum Command {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Take an incident on: people are no longer reminded of it
+    Acknowledge {
+        /// Its id, such as inc-12
+        id: String,
+        /// Who takes it on
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// What they have to say
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// Show what was done to containers, and whether the record of it is intact
     Actions {
         /// At most so many, the newest

@@ -95,12 +95,17 @@ impl Client {
         Self { authority: address.to_string(), token }
     }
 
-    /// The JSON answer to a request that must succeed; null for an answer without a body.
+    /// The JSON answer to a request, with or without a JSON body, that must succeed; null for an answer without a body.
     ///
     /// # Errors
     /// There is no answer, or one that is not a success or not JSON.
-    pub async fn call(&self, method: Method, path: &str) -> Result<Value, ClientError> {
-        let (status, body) = self.send(method, path).await?;
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let (status, body) = self.send(method, path, body).await?;
         if !status.is_success() {
             return Err(ClientError::Refused { status, detail: detail(&body) });
         }
@@ -118,21 +123,31 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unreachable`].
     pub async fn text(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
-        let (status, body) = self.send(Method::GET, path).await?;
+        let (status, body) = self.send(Method::GET, path, None).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    async fn send(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let unreachable =
             |reason: String| ClientError::Unreachable { address: self.authority.clone(), reason };
-        match timeout(PATIENCE, self.exchange(method, path)).await {
+        match timeout(PATIENCE, self.exchange(method, path, body)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut request = Request::builder()
@@ -143,7 +158,8 @@ impl Client {
         if self.token.is_set() {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.token.expose()));
         }
-        let request = request.body(Body::empty())?;
+        let request =
+            request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?;
         let answer = async move {
             let answer = sender.send_request(request).await?;
             let status = answer.status();

@@ -20,5 +20,15 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
         LogFormat::Auto if !terminal => lines.json().try_init(),
         LogFormat::Auto | LogFormat::Text => lines.with_ansi(terminal).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("the log could not be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("the log could not be started: {error}"))?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic is caught and dealt with where it happens; here it only becomes a line of the log, like
+/// everything else. Its text is not logged twice, but this line has the place.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let text = panic.payload_as_str().unwrap_or("no message");
+    tracing::error!(place, text, "a panic");
 }

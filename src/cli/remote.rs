@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Command, DeadLetters, NodeArgs, print, show};
 use crate::client::{Client, ClientError};
@@ -47,6 +47,16 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
             let query = query(&[("status", status), ("severity", severity), ("limit", limit)]);
             wait_for(get(node, format!("/v1/incidents{query}"), show::incidents))
         }
+        Command::Acknowledge { id, by, note, node } => {
+            let path = format!("/v1/incidents/{}/acknowledge", escaped(&id));
+            let body = json!({ "by": by, "note": note });
+            wait_for(change(
+                node,
+                (Method::POST, Some(body)),
+                path,
+                format!("{by} has taken {id} on"),
+            ))
+        }
         Command::Actions { limit, node } => {
             let query = query(&[("limit", limit.map(|limit| limit.to_string()))]);
             wait_for(get(node, format!("/v1/actions{query}"), show::actions))
@@ -70,10 +80,10 @@ fn dead_letters(action: DeadLetters) -> Result<(), Failure> {
         DeadLetters::Show { id, node } => wait_for(get(node, path(&id), show::dead_letter)),
         DeadLetters::Redrive { id, node } => {
             let path = format!("{}/redrive", path(&id));
-            wait_for(change(node, Method::POST, path, format!("{id} was sent again")))
+            wait_for(change(node, (Method::POST, None), path, format!("{id} was sent again")))
         }
         DeadLetters::Discard { id, node } => {
-            wait_for(change(node, Method::DELETE, path(&id), format!("{id} was discarded")))
+            wait_for(change(node, (Method::DELETE, None), path(&id), format!("{id} was discarded")))
         }
     }
 }
@@ -86,12 +96,17 @@ fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
-    let answer = client(&node)?.call(Method::GET, &path).await?;
+    let answer = client(&node)?.call(Method::GET, &path, None).await?;
     if node.json { print(&format!("{answer:#}")) } else { print(&show(&answer)) }
 }
 
-async fn change(node: NodeArgs, method: Method, path: String, done: String) -> Result<(), Failure> {
-    client(&node)?.call(method, &path).await?;
+async fn change(
+    node: NodeArgs,
+    (method, body): (Method, Option<Value>),
+    path: String,
+    done: String,
+) -> Result<(), Failure> {
+    client(&node)?.call(method, &path, body.as_ref()).await?;
     if node.json { print("{}") } else { print(&done) }
 }
 
@@ -100,7 +115,7 @@ async fn health(live: bool, node: NodeArgs) -> Result<(), Failure> {
     let (status, text) = client(&node)?.text(path).await?;
     if node.json {
         let lines: Vec<&str> = text.lines().collect();
-        print(&format!("{:#}", serde_json::json!({ "ok": status.is_success(), "lines": lines })))?;
+        print(&format!("{:#}", json!({ "ok": status.is_success(), "lines": lines })))?;
     } else {
         print(&text)?;
     }

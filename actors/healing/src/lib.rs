@@ -9,3 +9,6 @@ pub mod metrics;
 pub mod model;
 pub mod monitor;
 pub mod responder;
+
+#[cfg(test)]
+mod tests;

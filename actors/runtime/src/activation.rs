@@ -1,18 +1,18 @@
 //! The live half of a durable actor: a ractor actor whose mailbox carries wake-ups only.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, Tag, decode, encode, open, seal};
+use perennial_store::{Backend, Key, StoreError, decode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::apply;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
+use crate::ended::Ended;
 use crate::inbox::{Next, Work};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
@@ -28,21 +28,6 @@ pub(crate) enum Wake {
     /// Leave memory, if nothing waits.
     Passivate,
 }
-
-/// A failure that ends the live actor; its supervisor decides.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) reason: String,
-    pub(crate) escalate: bool,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for Ended {}
 
 /// What the actor holds once it has read its rows.
 pub(crate) struct Loaded<A> {
@@ -135,8 +120,13 @@ impl<A: Durable> Activation<A> {
     fn offer_due(&self, loaded: &Loaded<A>) {
         let now = self.core.now();
         let mut state = self.slot.lock();
-        for (name, timer) in loaded.timers.iter().filter(|(_, timer)| timer.due <= now) {
-            state.inbox.offer_timer(name.clone(), timer.due);
+        for (name, timer) in &loaded.timers {
+            if timer.due <= now {
+                state.inbox.offer_timer(name.clone(), timer.due);
+            } else {
+                // It may have been due already, before the clock was set back.
+                self.core.timers.arm(timer.due, self.slot.address.clone(), name.clone());
+            }
         }
     }
 
@@ -144,7 +134,7 @@ impl<A: Durable> Activation<A> {
     fn unreadable(&self, error: StoreError) -> Ended {
         let reason = error.to_string();
         self.core.unreadable(error);
-        Ended { reason, escalate: true }
+        Ended::escalated(reason)
     }
 
     fn read(&self, generation: u64) -> Result<Result<Loaded<A>, Ended>, StoreError> {
@@ -162,7 +152,7 @@ impl<A: Durable> Activation<A> {
                 };
                 match state {
                     Ok(state) => (state, bytes),
-                    Err(failure) => return Ok(Err(failed(failure.reason()))),
+                    Err(failure) => return Ok(Err(Ended::illegible(failure.reason()))),
                 }
             }
         };
@@ -176,7 +166,9 @@ impl<A: Durable> Activation<A> {
             if self.core.is_stopping() {
                 return Ok(());
             }
-            let Some(works) = self.next_works(myself).await? else { return Ok(()) };
+            let Some(works) = self.next_works(myself, loaded.generation).await? else {
+                return Ok(());
+            };
             match self.slice(loaded, works).await? {
                 Pace::Again => {}
                 Pace::Later(at) => {
@@ -195,13 +187,20 @@ impl<A: Durable> Activation<A> {
     }
 
     /// What to handle next, read from the store if need be. None when there is nothing now.
-    async fn next_works(&self, myself: &ActorRef<Wake>) -> Result<Option<Vec<Work>>, Ended> {
+    async fn next_works(
+        &self,
+        myself: &ActorRef<Wake>,
+        generation: u64,
+    ) -> Result<Option<Vec<Work>>, Ended> {
         let core = &self.core;
         loop {
             let careful = core.careful.load(Ordering::Relaxed);
             let limit = if careful { 1 } else { core.limits.slice };
             let next = {
                 let mut state = self.slot.lock();
+                if state.generation != generation {
+                    return Err(superseded());
+                }
                 if let Some(at) = state.not_before.take_if(|at| *at > Instant::now()) {
                     let wait = at.saturating_duration_since(Instant::now());
                     drop(myself.send_after(wait, || Wake::Run));
@@ -217,7 +216,9 @@ impl<A: Durable> Activation<A> {
             match next {
                 Next::Run(works) => return Ok(Some(works)),
                 Next::Empty => return Ok(None),
-                Next::Load { from, position } => self.load_window(from, position).await?,
+                Next::Load { from, position } => {
+                    self.load_window(from, position, generation).await?;
+                }
             }
         }
     }
@@ -226,6 +227,7 @@ impl<A: Durable> Activation<A> {
         &self,
         from: perennial_store::MessageId,
         position: u64,
+        generation: u64,
     ) -> Result<(), Ended> {
         let own = self.slot.lock().last_position;
         if !self.core.committer.wait_for(position.max(own)).await {
@@ -236,6 +238,9 @@ impl<A: Durable> Activation<A> {
         let limit = self.core.limits.window;
         // The slot stays locked from here on: nothing is delivered between the scan and its use.
         let mut state = self.slot.lock();
+        if state.generation != generation {
+            return Err(superseded());
+        }
         // Read before the scan: what commits in between may be missing from it.
         let committed = self.core.committer.committed();
         let rows = self.core.backend.scan(&range.start..&range.end, limit);
@@ -330,11 +335,18 @@ impl<A: Durable> Activation<A> {
         }
     }
 
-    fn run_slice(&self, loaded: &mut Loaded<A>, envelopes: Vec<Envelope>) -> Result<Pace, Ended> {
+    fn run_slice(
+        &self,
+        loaded: &mut Loaded<A>,
+        mut envelopes: Vec<Envelope>,
+    ) -> Result<Pace, Ended> {
         let committed = self.core.committer.committed();
         loaded.pending.retain(|(position, _)| *position > committed);
         let exhausted = |envelope: &Envelope| envelope.attempts >= self.core.limits.attempts;
-        let outcome = if envelopes.first().is_some_and(exhausted) {
+        let spent = envelopes.iter().position(exhausted);
+        // One further back is not run either: the slice ends before it.
+        let later = envelopes.split_off(spent.filter(|at| *at > 0).unwrap_or(envelopes.len()));
+        let mut outcome = if spent == Some(0) {
             give_up_first(envelopes)
         } else {
             let rows =
@@ -348,16 +360,20 @@ impl<A: Durable> Activation<A> {
             };
             host.run(&mut loaded.state, envelopes)
         };
+        outcome.rest.extend(later);
         self.conclude(loaded, outcome)
     }
 
-    fn conclude(&self, loaded: &mut Loaded<A>, outcome: Outcome) -> Result<Pace, Ended> {
+    fn conclude(&self, loaded: &mut Loaded<A>, mut outcome: Outcome) -> Result<Pace, Ended> {
         let turns = outcome.applied.len() as u64;
         let stops = outcome.applied.last().is_some_and(|turn| turn.ops.stop);
-        let rest = outcome.rest.into_iter().map(Work::Message).collect();
-        let committed = apply::slice(self, loaded, outcome.applied, outcome.failed)
+        let rest = std::mem::take(&mut outcome.rest).into_iter().map(Work::Message).collect();
+        let committed = apply::slice(self, loaded, outcome)
             .map_err(|error| failed(&format!("a slice cannot be stored: {error}")))?;
         let mut state = self.slot.lock();
+        if state.generation != loaded.generation {
+            return Err(superseded());
+        }
         state.turns += turns;
         state.inbox.put_back(rest);
         let Some(retry) = committed else {
@@ -369,8 +385,8 @@ impl<A: Durable> Activation<A> {
         state.inbox.put_back(vec![Work::Message(retry.envelope)]);
         drop(state);
         match retry.failure {
-            Failure::Restart(_) => Err(Ended { reason, escalate: false }),
-            Failure::Escalate(_) => Err(Ended { reason, escalate: true }),
+            Failure::Restart(_) => Err(Ended::failed(reason)),
+            Failure::Escalate(_) => Err(Ended::escalated(reason)),
             Failure::Retry(_) | Failure::Reject(_) => {
                 let limits = &self.core.limits;
                 let jitter = self.core.jitter();
@@ -391,7 +407,12 @@ impl<A: Durable> Activation<A> {
 }
 
 fn failed(reason: &str) -> Ended {
-    Ended { reason: reason.to_owned(), escalate: false }
+    Ended::failed(reason)
+}
+
+/// The inbox is another activation's now: nothing is taken out of it or put back into it.
+fn superseded() -> Ended {
+    failed("another activation took over")
 }
 
 /// A message that used up its attempts, in a process that died of it, is not run again.
@@ -400,7 +421,7 @@ fn give_up_first(envelopes: Vec<Envelope>) -> Outcome {
     let failed = rest.next().map(|envelope| {
         (envelope, Failure::Reject("the process ended each time it was handled".to_owned()))
     });
-    Outcome { applied: Vec::new(), failed, rest: rest.collect() }
+    Outcome { applied: Vec::new(), failed, rest: rest.collect(), sealed: None }
 }
 
 pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
@@ -413,7 +434,7 @@ pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
         version: timer.version,
         payload: timer.payload.clone(),
     };
-    Envelope::new(Origin::Timer { name, due: timer.due }, message)
+    Envelope::new(Origin::Timer { name, due: timer.due, id: timer.id }, message)
 }
 
 fn read_timers(
@@ -429,11 +450,6 @@ fn read_timers(
         }
     }
     Ok(timers)
-}
-
-/// Encodes a state as it is stored.
-pub(crate) fn seal_state<A: Durable>(key: &Key, state: &A) -> Result<Vec<u8>, Failure> {
-    Ok(seal(key, Tag::State, A::VERSION, &encode(state)?))
 }
 
 /// Rows of the store with those of uncommitted units over them.

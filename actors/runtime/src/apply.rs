@@ -2,15 +2,15 @@
 
 use perennial_store::{CodecError, Key, Tag, Timestamp};
 
-use crate::activation::{Activation, Loaded, seal_state};
+use crate::activation::{Activation, Loaded};
 use crate::address::Address;
 use crate::core::{Answer, Sender};
-use crate::draft::Draft;
+use crate::draft::{Draft, clipped};
 use crate::durable::{Durable, Failure};
 use crate::error::AskError;
 use crate::message::{DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
 use crate::receipts;
-use crate::slice::Applied;
+use crate::slice::{Applied, Outcome};
 use crate::table::Overlay;
 use crate::turn::{Ops, TimerOp};
 
@@ -28,22 +28,21 @@ pub(crate) struct Again {
 pub(crate) fn slice<A: Durable>(
     actor: &Activation<A>,
     loaded: &mut Loaded<A>,
-    applied: Vec<Applied>,
-    failed: Option<(Envelope, Failure)>,
+    outcome: Outcome,
 ) -> Result<Option<Again>, Failure> {
     let core = &actor.core;
     let mut work =
         Work { actor, loaded, draft: Draft::new(core), rows: Overlay::new(), armed: Vec::new() };
     let mut stops = false;
-    for Applied { envelope, ops } in applied {
+    for Applied { envelope, ops } in outcome.applied {
         stops |= ops.stop;
         work.turn(envelope, ops)?;
     }
-    let again = match failed {
+    let again = match outcome.failed {
         Some((envelope, failure)) => work.failure(envelope, failure)?,
         None => None,
     };
-    work.state(stops)?;
+    work.state(stops, outcome.sealed)?;
     work.publish()?;
     Ok(again)
 }
@@ -92,7 +91,7 @@ impl<A: Durable> Work<'_, A> {
     fn consume(&mut self, envelope: &Envelope) -> Result<(), CodecError> {
         let address = self.address().clone();
         self.draft.consume(&address, envelope);
-        let Origin::Timer { name, due } = &envelope.origin else { return Ok(()) };
+        let Origin::Timer { name, due, .. } = &envelope.origin else { return Ok(()) };
         let Some(timer) = self.loaded.timers.get(name).filter(|timer| timer.due == *due) else {
             return Ok(());
         };
@@ -168,7 +167,7 @@ impl<A: Durable> Work<'_, A> {
         Ok(None)
     }
 
-    fn state(&mut self, stops: bool) -> Result<(), Failure> {
+    fn state(&mut self, stops: bool, sealed: Option<Vec<u8>>) -> Result<(), Failure> {
         let address = self.address().clone();
         let key = Key::state(address.kind(), address.key());
         if stops {
@@ -180,8 +179,7 @@ impl<A: Durable> Work<'_, A> {
             self.draft.batch.delete(key);
             return Ok(());
         }
-        let bytes = seal_state(&key, &self.loaded.state)?;
-        if bytes != self.loaded.stored {
+        if let Some(bytes) = sealed.filter(|bytes| *bytes != self.loaded.stored) {
             self.draft.batch.put(key, bytes.clone());
             self.loaded.stored = bytes;
         }
@@ -218,7 +216,7 @@ pub(crate) fn note_attempt(
     envelope: &mut Envelope,
     error: &str,
 ) -> Result<(), CodecError> {
-    let attempts = StoredAttempts { count: envelope.attempts + 1, last_error: error.to_owned() };
+    let attempts = StoredAttempts { count: envelope.attempts + 1, last_error: clipped(error) };
     let key = envelope.origin.attempt_key(to);
     let bytes = seal_envelope(&key, Tag::Attempt, &attempts)?;
     draft.batch.put(key, bytes);

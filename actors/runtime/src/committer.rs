@@ -6,12 +6,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use perennial_store::{Backend, Batch, Epoch, StoreError};
 use tokio::sync::watch;
 
+use crate::slice::text;
 use crate::stats::CommitStats;
 
 /// Called once the unit's fate is known: whether it is durable.
@@ -81,7 +83,7 @@ impl Committer {
         });
         let thread_shared = shared.clone();
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            if let Err(error) = thread_shared.run(backend.as_ref(), epoch, &stats) {
+            if let Err(error) = thread_shared.run_caught(backend.as_ref(), epoch, &stats) {
                 failed(error);
             }
         })?;
@@ -147,6 +149,24 @@ impl Committer {
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A panic on this thread, of the store or of what observes commits, is a failed commit: those
+    /// who wait are told, and the node ends instead of waiting for a thread that is gone.
+    fn run_caught(
+        &self,
+        backend: &dyn Backend,
+        epoch: Epoch,
+        stats: &CommitStats,
+    ) -> Result<(), StoreError> {
+        let run = AssertUnwindSafe(|| self.run(backend, epoch, stats));
+        catch_unwind(run).unwrap_or_else(|panic| {
+            self.fail(Vec::new());
+            Err(StoreError::Backend {
+                attempted: "commit and tell who waits".to_owned(),
+                message: format!("panicked: {}", text(&*panic)),
+            })
+        })
     }
 
     fn run(

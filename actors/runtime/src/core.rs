@@ -19,8 +19,7 @@ use crate::error::{AskError, RuntimeError};
 use crate::inflight::Inflight;
 use crate::kind::KindEntry;
 use crate::limits::Limits;
-use crate::message::Envelope;
-use crate::performer::Pool;
+use crate::pool::Pool;
 use crate::random::{Random, stable_hash};
 use crate::receipts::Receipts;
 use crate::slot::{Phase, Slot, SlotState, Slots};
@@ -63,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
     pub(crate) restarts: crate::limiter::Limiter,
+    /// Held from reading a dead letter until its removal is durable, so that it is redriven once.
+    pub(crate) letters: Arc<tokio::sync::Mutex<()>>,
     asks: Mutex<HashMap<MessageId, Vec<oneshot::Sender<Answer>>>>,
     next_unit: AtomicU64,
     numbers: AtomicU64,
@@ -117,6 +118,7 @@ impl Core {
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: watch::Sender::new(false),
             failure: parts.failure,
+            letters: Arc::default(),
             asks: Mutex::default(),
             numbers: AtomicU64::new(seed),
         })
@@ -155,8 +157,8 @@ impl Core {
         });
     }
 
-    /// Commits `draft` and delivers its messages: at once, or when durable while careful. Nobody
-    /// waits for the disk here. Returns the commit position; none when the node has failed, or when
+    /// Commits `draft` and delivers its messages: at once, or to be read once they are durable while
+    /// careful; in the order of their commits either way. Nobody waits for the disk here. Returns the commit position; none when the node has failed, or when
     /// `sender` is no longer the actor's live activation, and then nothing happened.
     pub(crate) fn publish(
         self: &Arc<Self>,
@@ -166,7 +168,7 @@ impl Core {
         let careful = self.careful.load(Ordering::Relaxed);
         let mut wakes: Vec<Arc<Slot>> = Vec::new();
         let mut crowded = false;
-        let (unit, deliveries) = draft.into_unit(self, careful);
+        let (unit, deliveries) = draft.into_unit(self);
         let position = self.committer.push(unit, |position| {
             if sender.is_some_and(|sender| !sender.claim(position)) {
                 return false;
@@ -174,7 +176,11 @@ impl Core {
             for (to, envelope) in deliveries {
                 let depth = self.slots.with(&to, |slot, state| {
                     let Limits { window, window_bytes, .. } = self.limits;
-                    state.inbox.offer(envelope, position, (window, window_bytes));
+                    if careful {
+                        state.inbox.offer_durable(&envelope, position);
+                    } else {
+                        state.inbox.offer(envelope, position, (window, window_bytes));
+                    }
                     if needs_wake(state) {
                         wakes.push(slot.clone());
                     }
@@ -191,20 +197,6 @@ impl Core {
             sender.slot.pause(CROWDED_PAUSE);
         }
         position
-    }
-
-    /// Delivers messages that are durable already.
-    pub(crate) fn deliver_committed(self: &Arc<Self>, deliveries: Vec<(Address, Envelope)>) {
-        for (to, envelope) in deliveries {
-            let slot = self.slots.with(&to, |slot, state| {
-                let accepted_at = envelope.message.accepted_at;
-                state.inbox.note_spilled(envelope.origin.id(), 0, accepted_at);
-                needs_wake(state).then(|| slot.clone())
-            });
-            if let Some(slot) = slot {
-                self.wake(&slot);
-            }
-        }
     }
 
     /// Has the slot's actor look at its inbox, starting it if it is not active.
@@ -245,6 +237,18 @@ impl Core {
             // Whoever asked may have stopped waiting.
             let _gone = waiter.send(answer.clone());
         }
+    }
+
+    /// Lets go all who still wait for an answer: there will be none from this run of the node.
+    pub(crate) fn end_asks(&self) {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Resolves when the node has failed.
+    pub(crate) async fn until_failed(&self) {
+        let mut failure = self.failure.subscribe();
+        // The sender lives as long as `self`, so this cannot end without a failure.
+        let _failed = failure.wait_for(Option::is_some).await;
     }
 
     pub(crate) fn forget_ask(&self, id: MessageId) {

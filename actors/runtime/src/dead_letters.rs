@@ -62,9 +62,9 @@ impl DeadLetters {
     /// As for [`DeadLetters::list`].
     pub fn show(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
         let key = Key::dead_letter(id);
-        let Some(bytes) = self.core.backend.get(key.as_ref())? else { return Ok(None) };
+        let bytes = self.core.backend.get(key.as_ref())?;
         self.core.backend.settle()?;
-        letter(&key, &bytes)
+        bytes.map_or(Ok(None), |bytes| letter(&key, &bytes))
     }
 
     /// Sends a letter's content again, with its attempts forgotten, and deletes the letter: in one
@@ -73,19 +73,20 @@ impl DeadLetters {
     /// # Errors
     /// Nothing was done, or with [`SendError::Unknown`] all of it may have been.
     pub async fn redrive(&self, id: MessageId) -> Result<bool, SendError> {
+        let held = self.core.letters.clone().lock_owned().await;
         let Some(stored) = self.read(id)? else { return Ok(false) };
         let mut draft = Draft::new(&self.core);
         draft.batch.delete(Key::dead_letter(id));
         let redriven = match stored.content {
-            DeadContent::Message(message) => draft.resend(stored.to, message).map(drop),
+            DeadContent::Message(message) => draft.resend(&self.core, stored.to, message),
             DeadContent::Effect(mut effect) => {
                 effect.attempts = 0;
                 effect.policy.expires = None;
-                draft.put_effect(&self.core, effect)
+                draft.put_effect(&self.core, effect, true)
             }
         };
         redriven.map_err(|error| SendError::Refused(error.to_string()))?;
-        self.commit(draft).await
+        self.commit(draft, held).await
     }
 
     /// Deletes a letter. False when there is no such letter.
@@ -93,12 +94,13 @@ impl DeadLetters {
     /// # Errors
     /// As for [`DeadLetters::redrive`].
     pub async fn discard(&self, id: MessageId) -> Result<bool, SendError> {
+        let held = self.core.letters.clone().lock_owned().await;
         if self.read(id)?.is_none() {
             return Ok(false);
         }
         let mut draft = Draft::new(&self.core);
         draft.batch.delete(Key::dead_letter(id));
-        self.commit(draft).await
+        self.commit(draft, held).await
     }
 
     fn read(&self, id: MessageId) -> Result<Option<StoredDeadLetter>, SendError> {
@@ -112,9 +114,11 @@ impl DeadLetters {
         read.map_err(|error| SendError::Refused(error.to_string()))
     }
 
-    async fn commit(&self, mut draft: Draft) -> Result<bool, SendError> {
+    /// `held` is let go when the fate of the letter is known, also when the caller has gone.
+    async fn commit(&self, mut draft: Draft, held: Held) -> Result<bool, SendError> {
         let (sender, receiver) = oneshot::channel();
         draft.then(move |durable| {
+            drop(held);
             // The caller may have stopped waiting.
             let _gone = sender.send(durable);
         });
@@ -122,6 +126,8 @@ impl DeadLetters {
         if receiver.await.unwrap_or(false) { Ok(true) } else { Err(SendError::Unknown) }
     }
 }
+
+type Held = tokio::sync::OwnedMutexGuard<()>;
 
 fn letter(key: &Key, bytes: &[u8]) -> Result<Option<DeadLetter>, StoreError> {
     let Some(id) = key.parse_dead_letter() else { return Ok(None) };

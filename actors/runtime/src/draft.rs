@@ -13,7 +13,7 @@ use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
 };
-use crate::performer::Job;
+use crate::pool::Job;
 use crate::turn::{EffectOp, Observation, Outgoing, TimerOp, TraceId};
 
 #[derive(Debug)]
@@ -100,6 +100,9 @@ impl Draft {
         if !core.kinds.contains_key(outgoing.to.kind()) {
             let reason = format!("no actor of kind {} is registered", outgoing.to.kind());
             self.bury(&outgoing.to, DeadContent::Message(message), (&reason, 0, ""))?;
+            if asked {
+                self.answer(id, Err(AskError::Rejected(reason)));
+            }
             return Ok(id);
         }
         self.put_message(outgoing.to, id, message)?;
@@ -122,14 +125,18 @@ impl Draft {
     /// Puts a message back into its inbox under a new id.
     pub(crate) fn resend(
         &mut self,
+        core: &Core,
         to: Address,
         mut message: StoredMessage,
-    ) -> Result<MessageId, CodecError> {
+    ) -> Result<(), CodecError> {
         let id = self.next_id();
         message.expires = None;
         message.asked = false;
-        self.put_message(to, id, message)?;
-        Ok(id)
+        if !core.kinds.contains_key(to.kind()) {
+            let reason = format!("no actor of kind {} is registered", to.kind());
+            return self.bury(&to, DeadContent::Message(message), (&reason, 0, ""));
+        }
+        self.put_message(to, id, message)
     }
 
     /// Deletes the message from where it waited.
@@ -162,7 +169,8 @@ impl Draft {
                 Ok(None)
             }
             TimerOp::Set { due, period, payload } => {
-                let timer = StoredTimer { due, period, trace, version, payload };
+                let id = self.next_id();
+                let timer = StoredTimer { id, due, period, trace, version, payload };
                 let due_key = Key::timer_due(due, owner.kind(), owner.key(), name);
                 let index = seal(&due_key, Tag::Timer, 0, &[]);
                 self.batch.put(due_key, index);
@@ -194,14 +202,16 @@ impl Draft {
             version: op.version,
             payload: op.payload,
         };
-        self.put_effect(core, effect)
+        self.put_effect(core, effect, false)
     }
 
-    /// Records an effect again under a new id: a redrive.
+    /// Records an effect; one that may have been started before, as a redriven one, is reconciled
+    /// first.
     pub(crate) fn put_effect(
         &mut self,
         core: &Core,
         effect: StoredEffect,
+        reconcile: bool,
     ) -> Result<(), CodecError> {
         let id = self.next_id();
         if !core.pools.contains_key(effect.name.as_str()) {
@@ -212,7 +222,7 @@ impl Draft {
         let key = Key::effect(id);
         let bytes = seal_envelope(&key, Tag::Effect, &effect)?;
         self.batch.put_fresh(key, bytes);
-        self.jobs.push(Job { id, effect, reconcile: false });
+        self.jobs.push(Job { id, effect, reconcile });
         Ok(())
     }
 
@@ -231,9 +241,9 @@ impl Draft {
         let letter = StoredDeadLetter {
             to: to.clone(),
             effect,
-            reason: reason.to_owned(),
+            reason: clipped(reason),
             attempts,
-            last_error: last_error.to_owned(),
+            last_error: clipped(last_error),
             at: self.now,
             content,
         };
@@ -249,30 +259,29 @@ impl Draft {
         self.answers.push((id, answer));
     }
 
-    /// Splits into what is committed and what is delivered at once; with `held` the messages are
-    /// delivered when they are durable.
-    pub(crate) fn into_unit(
-        self,
-        core: &Arc<Core>,
-        held: bool,
-    ) -> (Unit, Vec<(Address, Envelope)>) {
-        let (held, at_once) =
-            if held { (self.sends, Vec::new()) } else { (Vec::new(), self.sends) };
+    /// Splits into what is committed and what is delivered.
+    pub(crate) fn into_unit(self, core: &Arc<Core>) -> (Unit, Vec<(Address, Envelope)>) {
         let mut after = self.after.0;
         let released = Released {
             turns: self.turns,
             jobs: self.jobs,
             answers: self.answers,
             observations: self.observations,
-            held,
         };
         if !released.is_empty() {
             let core = core.clone();
             after.push(Box::new(move |durable| released.release(&core, durable)));
         }
-        (Unit { batch: self.batch, after }, at_once)
+        (Unit { batch: self.batch, after }, self.sends)
     }
 }
+
+/// What is kept of an error: a failure may say anything at any length, and a row is bounded.
+pub(crate) fn clipped(error: &str) -> String {
+    error.chars().take(ERROR_CHARS).collect()
+}
+
+const ERROR_CHARS: usize = 4096;
 
 /// What a unit holds back until it is durable.
 struct Released {
@@ -280,7 +289,6 @@ struct Released {
     jobs: Vec<Job>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
-    held: Vec<(Address, Envelope)>,
 }
 
 impl Released {
@@ -289,7 +297,6 @@ impl Released {
             && self.jobs.is_empty()
             && self.answers.is_empty()
             && self.observations.is_empty()
-            && self.held.is_empty()
     }
 
     fn release(self, core: &Arc<Core>, durable: bool) {
@@ -307,6 +314,5 @@ impl Released {
             }
         }
         self.answers.iter().for_each(|(id, answer)| core.answer(*id, answer));
-        core.deliver_committed(self.held);
     }
 }

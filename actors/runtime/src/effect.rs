@@ -44,7 +44,7 @@ pub struct EffectPolicy {
     pub backoff_base: Duration,
     /// The longest wait between attempts.
     pub backoff_cap: Duration,
-    /// No attempt starts after this instant; the effect then goes to the dead letters.
+    /// No attempt starts at this instant or later; the owner is then told that it expired.
     pub expires: Option<Timestamp>,
     /// Whether a final failure is also kept as a dead letter that a person can redrive.
     pub keep_failures: bool,

@@ -8,11 +8,12 @@ use futures::future::BoxFuture;
 use perennial_store::{CodecError, Key, MessageId, Tag, Timestamp, seal};
 use tokio::sync::{oneshot, watch};
 
-use crate::address::Address;
+use crate::address::{Address, without_zeros};
 use crate::core::{Answer, Core, Intake};
 use crate::draft::Draft;
 use crate::error::{AskError, SendError};
 use crate::ingress::{Door, Emission};
+use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::receipts::{self, Claim, StoredReceipt};
 use crate::turn::{Outgoing, TraceId};
 
@@ -52,8 +53,12 @@ impl Core {
         if self.is_stopping() {
             return Err(SendError::Stopping);
         }
-        if bytes > self.limits.message_bytes {
-            let limit = self.limits.message_bytes;
+        let limit = self.limits.message_bytes.min(MAX_PAYLOAD_BYTES);
+        if to.key().len() > MAX_KEY_BYTES {
+            let why = format!("a key is over the limit of {MAX_KEY_BYTES} bytes");
+            return Err(SendError::Refused(why));
+        }
+        if bytes > limit {
             return Err(SendError::Refused(format!("{bytes} bytes are over the limit of {limit}")));
         }
         if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
@@ -72,7 +77,7 @@ impl Core {
         token: Option<String>,
     ) -> Result<Accepted, SendError> {
         self.check_intake(&outgoing.to, outgoing.payload.len())?;
-        let Some(token) = token else {
+        let Some(token) = usable(token)? else {
             return self.accept_new(outgoing, None, None).await.map(Accepted::New);
         };
         match self.claim(&token).await? {
@@ -190,6 +195,16 @@ impl Core {
 
 const SENSOR_WAIT: Duration = Duration::from_millis(50);
 
+/// A token as it can be part of a key; an empty one is none.
+fn usable(token: Option<String>) -> Result<Option<String>, SendError> {
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+    if token.len() > MAX_KEY_BYTES {
+        let why = format!("a message id is over the limit of {MAX_KEY_BYTES} bytes");
+        return Err(SendError::Refused(why));
+    }
+    Ok(Some(without_zeros(token)))
+}
+
 type HeldToken = Option<(String, Option<watch::Sender<()>>, Arc<Core>)>;
 
 /// Lets those go on who wait for the fate of the same token.
@@ -226,6 +241,7 @@ impl Core {
         token: Option<String>,
     ) -> Result<Vec<u8>, AskError> {
         self.check_intake(&outgoing.to, outgoing.payload.len())?;
+        let token = usable(token)?;
         let id = match &token {
             None => return self.ask_new(outgoing, None, None).await,
             Some(token) => match self.claim(token).await? {
@@ -291,7 +307,11 @@ impl Waiting {
 
     async fn answer(mut self) -> Answer {
         match self.answer.take() {
-            Some(answer) => answer.await.unwrap_or(Err(AskError::Send(SendError::Unknown))),
+            Some(answer) => tokio::select! {
+                biased;
+                answer = answer => answer.unwrap_or(Err(AskError::Send(SendError::Unknown))),
+                () = self.core.until_failed() => Err(AskError::Send(SendError::Unknown)),
+            },
             None => Err(AskError::Send(SendError::Unknown)),
         }
     }

@@ -38,7 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
         }
         if receipts_swept.elapsed() >= SWEEP_RECEIPTS {
             receipts_swept = Instant::now();
-            if let Err(error) = sweep_receipts(&core) {
+            if let Err(error) = sweep_receipts(&core).await {
                 return core.unreadable(error);
             }
         }
@@ -69,11 +69,18 @@ fn watch_space(core: &Core, space: &SpaceGuard) {
     }
 }
 
-fn sweep_receipts(core: &Arc<Core>) -> Result<(), StoreError> {
+/// Deletes all receipts past their time, a page in each commit.
+async fn sweep_receipts(core: &Arc<Core>) -> Result<(), StoreError> {
+    while sweep_page(core)? == PAGE && core.committer.barrier().await {}
+    Ok(())
+}
+
+fn sweep_page(core: &Arc<Core>) -> Result<usize, StoreError> {
     let expired = Key::receipts_expired_until(core.now());
     let rows = core.backend.scan(&expired.start..&expired.end, PAGE)?;
-    if rows.is_empty() {
-        return Ok(());
+    let count = rows.len();
+    if count == 0 {
+        return Ok(0);
     }
     let mut draft = Draft::new(core);
     for (key, _) in rows {
@@ -83,5 +90,5 @@ fn sweep_receipts(core: &Arc<Core>) -> Result<(), StoreError> {
         draft.batch.delete(key);
     }
     core.publish(draft, None);
-    Ok(())
+    Ok(count)
 }

@@ -68,8 +68,14 @@ impl Inbox {
         }
     }
 
+    /// Takes in a message that must not be handled before its row is durable.
+    pub(crate) fn offer_durable(&mut self, envelope: &Envelope, position: u64) {
+        self.position = self.position.max(position);
+        self.note_spilled(envelope.origin.id(), position, envelope.message.accepted_at);
+    }
+
     /// Notes a message that is to be read from the store.
-    pub(crate) fn note_spilled(&mut self, id: MessageId, position: u64, accepted_at: Timestamp) {
+    fn note_spilled(&mut self, id: MessageId, position: u64, accepted_at: Timestamp) {
         let spill = self.spill.get_or_insert(Spill {
             from: id,
             position,
@@ -111,7 +117,7 @@ impl Inbox {
             match work {
                 Work::Timer { name, due } => self.put_timer_back(name, due),
                 Work::Message(envelope) => match envelope.origin {
-                    Origin::Timer { name, due } => self.put_timer_back(name, due),
+                    Origin::Timer { name, due, .. } => self.put_timer_back(name, due),
                     Origin::Inbox(_) => {
                         self.bytes += envelope.bytes();
                         self.ready.push_front(envelope);
@@ -150,13 +156,13 @@ impl Inbox {
     }
 
     /// Takes in what a scan of at most `limit` rows found, when everything up to `committed` was in
-    /// the store. Takes nothing when more has spilled since: the scan may have missed it.
+    /// the store. When more has spilled since, the scan may have missed it, also in between: the next
+    /// one begins at the same place, and finds only what was not consumed.
     pub(crate) fn load(&mut self, found: Vec<Envelope>, limit: usize, committed: u64) {
         let Some(spill) = &mut self.spill else { return };
         if spill.position > committed {
-            return;
-        }
-        if found.len() < limit {
+            spill.count = spill.count.saturating_sub(found.len()).max(1);
+        } else if found.len() < limit {
             self.spill = None;
         } else if let Some(last) = found.last() {
             let id = last.origin.id();

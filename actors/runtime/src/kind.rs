@@ -9,9 +9,10 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::time::Instant;
 
-use crate::activation::{Activation, Ended, Wake};
+use crate::activation::{Activation, Wake};
 use crate::core::Core;
 use crate::durable::Durable;
+use crate::ended::Ended;
 use crate::policy::{Exit, Intensity, Restart, Verdict, verdict};
 use crate::slot::{Phase, Slot};
 
@@ -83,8 +84,14 @@ impl KindEntry {
         supervisor.as_ref().is_some_and(|supervisor| supervisor.cast(message).is_ok())
     }
 
-    fn set(&self, supervisor: Option<ActorRef<KindMessage>>) {
-        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = supervisor;
+    fn set(&self, supervisor: ActorRef<KindMessage>) {
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(supervisor);
+    }
+
+    /// Its successor may be there already.
+    fn unset(&self, ended: &ActorRef<KindMessage>) {
+        let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        supervisor.take_if(|supervisor| supervisor.get_id() == ended.get_id());
     }
 }
 
@@ -107,7 +114,7 @@ impl Actor for KindSupervisor {
         myself: ActorRef<KindMessage>,
         (): (),
     ) -> Result<Children, ActorProcessingErr> {
-        self.entry.set(Some(myself.clone()));
+        self.entry.set(myself.clone());
         let core = self.core()?;
         for slot in core.slots.of_kind(self.entry.kind) {
             let mut state = slot.lock();
@@ -163,19 +170,17 @@ impl Actor for KindSupervisor {
 
     async fn post_stop(
         &self,
-        _myself: ActorRef<KindMessage>,
+        myself: ActorRef<KindMessage>,
         _children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        self.entry.set(None);
+        self.entry.unset(&myself);
         Ok(())
     }
 }
 
 impl KindSupervisor {
     fn core(&self) -> Result<Arc<Core>, Ended> {
-        self.core
-            .upgrade()
-            .ok_or_else(|| Ended { reason: "the runtime is gone".to_owned(), escalate: false })
+        self.core.upgrade().ok_or_else(|| Ended::failed("the runtime is gone"))
     }
 
     async fn start(
@@ -199,6 +204,8 @@ impl KindSupervisor {
     fn ended(&self, slot: &Arc<Slot>, cell: &ActorCell) -> Result<(), Ended> {
         let mut state = slot.lock();
         if matches!(&state.phase, Phase::Active(actor) if actor.get_id() == cell.get_id()) {
+            // It was not let go in order, so what it had taken out of the inbox is in the store only.
+            state.inbox.rebuild();
             state.phase = Phase::Passive;
             state.awake = false;
         }
@@ -215,11 +222,17 @@ impl KindSupervisor {
     ) -> Result<(), Ended> {
         let core = self.core()?;
         let escalate = error.downcast_ref::<Ended>().is_some_and(|ended| ended.escalate);
+        let illegible = error.downcast_ref::<Ended>().is_some_and(|ended| ended.illegible);
         let exit = if escalate { Exit::Escalated } else { Exit::Failed };
         let now = Instant::now();
         let mut state = slot.lock();
         state.awake = false;
         state.last_error = Some(error.to_string());
+        if illegible {
+            state.phase = Phase::GivenUp;
+            tracing::error!(actor = %slot.address, %error, "the state is not readable; its messages wait for a version that reads it");
+            return Ok(());
+        }
         let case = (Restart::Permanent, exit);
         match verdict(case, &self.intensity, &mut state.history, now, core.jitter()) {
             Verdict::Restart(after) => {
@@ -237,7 +250,7 @@ impl KindSupervisor {
                 state.phase = Phase::GivenUp;
                 drop(state);
                 let reason = format!("{} failed: {error}", slot.address);
-                Err(Ended { reason, escalate: false })
+                Err(Ended::failed(reason))
             }
         }
     }

@@ -23,7 +23,10 @@ mod dead_letters;
 mod draft;
 mod durable;
 mod effect;
+mod ended;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+mod frozen;
 mod gate;
 mod housekeeping;
 mod inbox;
@@ -37,6 +40,7 @@ mod performer;
 #[cfg(feature = "testing")]
 mod play;
 mod policy;
+mod pool;
 mod random;
 mod receipts;
 mod recovery;
@@ -62,6 +66,8 @@ pub use effect::{
     Reconciliation, Undone,
 };
 pub use error::{AskError, RuntimeError, SendError};
+#[cfg(feature = "testing")]
+pub use frozen::frozen;
 pub use gate::{Receipt, SendOptions};
 pub use limits::Limits;
 pub use perennial_store::{MessageId, StoreError, Timestamp};

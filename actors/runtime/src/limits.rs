@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+/// Largest payload of a message, timer, effect, reply or row, in bytes. Half of what the store takes in
+/// one row, so that the envelope around it, also that of a dead letter, always fits.
+pub(crate) const MAX_PAYLOAD_BYTES: usize = perennial_store::MAX_VALUE_BYTES / 2;
+
+/// Longest key of an actor or row, name of a timer, or message id, in bytes. They are parts of stored
+/// keys, which the store keeps whole in its pages.
+pub(crate) const MAX_KEY_BYTES: usize = 4096;
+
 /// Bounds and retry behaviour, the same for all actors of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

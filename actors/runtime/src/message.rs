@@ -30,6 +30,8 @@ pub(crate) struct StoredMessage {
 /// A timer: the message that fires is inside it, so firing writes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredTimer {
+    /// Names this setting of the timer: a later one with the same name and time is another.
+    pub(crate) id: MessageId,
     pub(crate) due: Timestamp,
     pub(crate) period: Option<Duration>,
     pub(crate) trace: TraceId,
@@ -108,7 +110,7 @@ pub(crate) enum Origin {
     /// A row of the inbox.
     Inbox(MessageId),
     /// A timer's row.
-    Timer { name: String, due: Timestamp },
+    Timer { name: String, due: Timestamp, id: MessageId },
 }
 
 impl Origin {
@@ -116,14 +118,13 @@ impl Origin {
     pub(crate) fn source(&self) -> String {
         match self {
             Self::Inbox(_) => String::new(),
-            Self::Timer { name, due } => format!("{name}@{due}"),
+            Self::Timer { name, due, .. } => format!("{name}@{due}"),
         }
     }
 
     pub(crate) fn id(&self) -> MessageId {
         match self {
-            Self::Inbox(id) => *id,
-            Self::Timer { .. } => MessageId::default(),
+            Self::Inbox(id) | Self::Timer { id, .. } => *id,
         }
     }
 
@@ -155,3 +156,6 @@ impl Envelope {
         self.message.payload.len() + 128
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,110 +1,30 @@
 //! Performs committed effects: lanes keep order, attempts are bounded, and nothing that may have
 //! happened is repeated before the world was asked.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use perennial_store::{Key, MessageId, Tag, Timestamp, decode, encode};
+use perennial_store::{Key, MessageId, Tag, decode, encode};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
 use crate::core::Core;
-use crate::draft::Draft;
+use crate::draft::{Draft, clipped};
 use crate::durable::Durable;
 use crate::effect::{
     Attempt, Effect, EffectError, Finished, IdempotencyKey, Performer, Reconciliation, Undone,
 };
+use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
 use crate::policy::backoff;
+use crate::pool::{Busy, Job, Pool};
 use crate::slice::text;
 use crate::turn::Outgoing;
-
-/// An effect to be performed.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) id: MessageId,
-    pub(crate) effect: StoredEffect,
-    /// It may have been started before: ask the world first.
-    pub(crate) reconcile: bool,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    /// Everything intended and not known to be done.
-    known: BTreeMap<MessageId, Job>,
-    fresh: VecDeque<MessageId>,
-    running: usize,
-    actor: Option<ActorRef<PoolMessage>>,
-}
-
-/// The effects of one type that are pending, and the pool that performs them.
-pub(crate) struct Pool {
-    pub(crate) name: &'static str,
-    driver: Box<dyn Driver>,
-    held: Mutex<Held>,
-}
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Pool").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Pool {
-    pub(crate) fn of<E: Effect, P: Performer<E>>(performer: P) -> Self {
-        let driver = DriverOf { performer: Arc::new(performer), effect: PhantomData::<fn() -> E> };
-        Self { name: E::NAME, driver: Box::new(driver), held: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes in an effect whose intent is durable.
-    pub(crate) fn submit(&self, job: Job) {
-        let mut held = self.lock();
-        held.fresh.push_back(job.id);
-        held.known.insert(job.id, job);
-        if let Some(actor) = &held.actor {
-            // A cast fails only when the pool is ending; its successor takes everything over.
-            let _ending = actor.cast(PoolMessage::Wake);
-        }
-    }
-
-    /// Pending effects, and when the oldest was intended.
-    pub(crate) fn depth(&self) -> (usize, Option<Timestamp>) {
-        let held = self.lock();
-        (held.known.len(), held.known.values().map(|job| job.effect.intended_at).min())
-    }
-
-    /// Whether an effect has been started and has not ended.
-    pub(crate) fn busy(&self) -> bool {
-        self.lock().running > 0
-    }
-
-    fn get(&self, id: MessageId) -> Option<Job> {
-        self.lock().known.get(&id).cloned()
-    }
-
-    fn forget(&self, id: MessageId) {
-        self.lock().known.remove(&id);
-    }
-
-    /// A pool that starts takes over all that its predecessor left: started or not is not known.
-    fn take_over(&self, actor: ActorRef<PoolMessage>, restarted: bool) {
-        let mut held = self.lock();
-        held.fresh = held.known.keys().copied().collect();
-        if restarted {
-            held.known.values_mut().for_each(|job| job.reconcile = true);
-        }
-        held.actor = Some(actor);
-    }
-}
 
 #[derive(Debug)]
 pub(crate) enum PoolMessage {
@@ -129,6 +49,7 @@ pub(crate) struct PoolState {
     /// Effects that wait for a worker.
     waiting: VecDeque<MessageId>,
     running: usize,
+    term: u64,
     /// Dropping it ends the workers.
     tasks: JoinSet<()>,
 }
@@ -143,9 +64,9 @@ impl Actor for PoolActor {
         myself: ActorRef<PoolMessage>,
         (): (),
     ) -> Result<PoolState, ActorProcessingErr> {
-        self.pool.take_over(myself.clone(), self.restarted);
+        let term = self.pool.take_over(myself.clone(), self.restarted);
         myself.cast(PoolMessage::Wake)?;
-        Ok(PoolState::default())
+        Ok(PoolState { term, ..PoolState::default() })
     }
 
     async fn handle(
@@ -156,8 +77,7 @@ impl Actor for PoolActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PoolMessage::Wake => {
-                let fresh = std::mem::take(&mut self.pool.lock().fresh);
-                fresh.into_iter().for_each(|id| self.enqueue(state, id));
+                self.pool.fresh(state.term).into_iter().for_each(|id| self.enqueue(state, id));
             }
             PoolMessage::Done(lane) => {
                 state.running -= 1;
@@ -194,12 +114,16 @@ impl PoolActor {
     fn start(&self, myself: &ActorRef<PoolMessage>, state: &mut PoolState, id: MessageId) {
         let (Some(core), Some(job)) = (self.core.upgrade(), self.pool.get(id)) else { return };
         state.running += 1;
-        let (myself, pool) = (myself.clone(), self.pool.clone());
+        let (myself, pool, term) = (myself.clone(), self.pool.clone(), state.term);
         state.tasks.spawn(async move {
             let lane = job.effect.lane.clone();
-            pool.lock().running += 1;
-            pool.driver.drive(core, job).await;
-            pool.lock().running -= 1;
+            let busy = Busy::of(&pool);
+            let drive = pool.driver.drive(core.clone(), pool.clone(), term, job.clone());
+            if let Err(panic) = AssertUnwindSafe(drive).catch_unwind().await {
+                let why = format!("panicked: {}", text(&*panic));
+                bury(&core, &pool, term, &job, ("its outcome cannot be told", &why));
+            }
+            drop(busy);
             // A cast fails only when the pool is ending.
             let _ending = myself.cast(PoolMessage::Done(lane));
         });
@@ -216,8 +140,19 @@ fn advance_lane(state: &mut PoolState, lane: &str) {
 }
 
 /// Brings one effect to its end, whatever its type.
-trait Driver: Send + Sync {
-    fn drive(&self, core: Arc<Core>, job: Job) -> BoxFuture<'static, ()>;
+pub(crate) trait Driver: Send + Sync {
+    fn drive(
+        &self,
+        core: Arc<Core>,
+        pool: Arc<Pool>,
+        term: u64,
+        job: Job,
+    ) -> BoxFuture<'static, ()>;
+}
+
+/// Drives effects of type `E` by `performer`.
+pub(crate) fn driver<E: Effect, P: Performer<E>>(performer: P) -> Box<dyn Driver> {
+    Box::new(DriverOf { performer: Arc::new(performer), effect: PhantomData::<fn() -> E> })
 }
 
 struct DriverOf<E, P> {
@@ -226,49 +161,51 @@ struct DriverOf<E, P> {
 }
 
 impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
-    fn drive(&self, core: Arc<Core>, job: Job) -> BoxFuture<'static, ()> {
+    fn drive(
+        &self,
+        core: Arc<Core>,
+        pool: Arc<Pool>,
+        term: u64,
+        job: Job,
+    ) -> BoxFuture<'static, ()> {
         let performer = self.performer.clone();
         Box::pin(async move {
             let effect: E = match decode(&job.effect.payload) {
                 Ok(effect) if job.effect.version == E::VERSION => effect,
                 Ok(_) => {
                     let why = format!("stored as version {}", job.effect.version);
-                    return bury(&core, &job, &why);
+                    return bury(&core, &pool, term, &job, ("undecodable", &why));
                 }
-                Err(error) => return bury(&core, &job, &error.to_string()),
+                Err(error) => {
+                    let why = error.to_string();
+                    return bury(&core, &pool, term, &job, ("undecodable", &why));
+                }
             };
-            let mut run = Run { core, performer, effect, job };
+            let mut run = Run { core, pool, term, performer, effect, job };
             let result = run.drive_on().await;
             run.complete(result);
         })
     }
 }
 
-/// An effect nobody can read goes to the dead letters; its owner cannot be told.
-fn bury(core: &Arc<Core>, job: &Job, why: &str) {
+/// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.
+fn bury(core: &Arc<Core>, pool: &Pool, term: u64, job: &Job, (reason, why): (&str, &str)) {
     let mut draft = Draft::new(core);
     draft.batch.delete(Key::effect(job.id));
     let content = DeadContent::Effect(job.effect.clone());
-    let buried = draft.bury(&job.effect.owner, content, ("undecodable", job.effect.attempts, why));
+    let buried = draft.bury(&job.effect.owner, content, (reason, job.effect.attempts, why));
     if let Err(error) = buried {
         tracing::error!(%error, effect = %job.effect.name, "an effect can be neither read nor buried");
         return;
     }
-    finish(core, draft, job.id, &job.effect.name);
-}
-
-fn finish(core: &Arc<Core>, mut draft: Draft, id: MessageId, name: &str) {
-    let pool = core.pools.get(name).cloned();
-    draft.then(move |durable| {
-        if durable && let Some(pool) = pool {
-            pool.forget(id);
-        }
-    });
-    core.publish(draft, None);
+    pool.write((term, job.id), true, core, draft);
 }
 
 struct Run<E: Effect, P> {
     core: Arc<Core>,
+    pool: Arc<Pool>,
+    /// The pool's actor it runs for.
+    term: u64,
     performer: Arc<P>,
     effect: E,
     job: Job,
@@ -285,24 +222,33 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
     async fn drive_on(&mut self) -> Result<E::Outcome, Undone> {
         let mut tries: u32 = 0;
         loop {
-            let stored = &self.job.effect;
-            if stored.policy.expires.is_some_and(|expires| self.core.now() >= expires) {
-                return Err(Undone::Expired(stored.last_error.clone()));
+            // What may have happened is asked about even when it is too late to do it.
+            if self.is_expired() && !self.job.reconcile {
+                return Err(Undone::Expired(self.job.effect.last_error.clone()));
             }
             let step = if self.job.reconcile { self.ask().await } else { self.attempt().await };
             match step {
                 Step::End(result) => return result,
+                Step::Again(_) if self.is_expired() && self.job.reconcile => {
+                    return Err(Undone::Unknown(self.job.effect.last_error.clone()));
+                }
                 Step::Again(at_least) => {
                     tries = tries.saturating_add(1);
-                    tokio::time::sleep(self.wait(tries).max(at_least)).await;
+                    tokio::time::sleep(self.wait(tries, at_least)).await;
                 }
             }
         }
     }
 
-    fn wait(&self, tries: u32) -> Duration {
+    fn is_expired(&self) -> bool {
+        let expires = self.job.effect.policy.expires;
+        expires.is_some_and(|expires| self.core.now() >= expires)
+    }
+
+    fn wait(&self, tries: u32, at_least: Duration) -> Duration {
         let policy = &self.job.effect.policy;
         let wait = backoff(policy.backoff_base, policy.backoff_cap, tries, self.core.jitter());
+        let wait = wait.max(at_least);
         match policy.expires {
             Some(expires) => wait.min(expires.since(self.core.now())),
             None => wait,
@@ -368,27 +314,33 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
                 self.job.reconcile = true;
                 Step::Again(Duration::ZERO)
             }
-            EffectError::Unknown(why) => match self.ask().await {
-                Step::End(result) => Step::End(result),
-                Step::Again(_) => Step::End(Err(Undone::Unknown(why))),
-            },
+            EffectError::Unknown(why) => {
+                self.job.reconcile = true;
+                match self.ask().await {
+                    Step::End(result) => Step::End(result),
+                    // The world could not be asked.
+                    Step::Again(_) if self.job.reconcile => Step::End(Err(Undone::Unknown(why))),
+                    Step::Again(_) => Step::End(Err(Undone::Failed(why))),
+                }
+            }
         }
     }
 
     /// Keeps what went wrong and how often, for people and for after a crash.
     fn note(&mut self, error: String) {
         tracing::debug!(effect = E::NAME, owner = %self.job.effect.owner, error, "an attempt failed");
-        self.job.effect.last_error = error;
+        self.job.effect.last_error = clipped(&error);
         let key = Key::effect(self.job.id);
         let mut draft = Draft::new(&self.core);
         if let Ok(bytes) = seal_envelope(&key, Tag::Effect, &self.job.effect) {
             draft.batch.put(key, bytes);
-            self.core.publish(draft, None);
+            self.pool.write((self.term, self.job.id), false, &self.core, draft);
         }
     }
 
     /// Deletes the intent and tells the owner, in one commit.
     fn complete(self, result: Result<E::Outcome, Undone>) {
+        let result = storable(result);
         let stored = self.job.effect;
         let undone = result.as_ref().err().map(ToString::to_string);
         let mut draft = Draft::new(&self.core);
@@ -411,7 +363,27 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
             tracing::error!(%error, effect = E::NAME, "the outcome of an effect cannot be stored");
             return;
         }
-        finish(&self.core, draft, self.job.id, E::NAME);
+        self.pool.write((self.term, self.job.id), true, &self.core, draft);
+    }
+}
+
+/// The message that tells the owner holds the effect as well.
+const MAX_OUTCOME_BYTES: usize = MAX_PAYLOAD_BYTES / 2;
+
+/// An outcome too large for a message: the owner is told that, instead of nothing.
+fn storable<O: serde::Serialize>(result: Result<O, Undone>) -> Result<O, Undone> {
+    let result = result.map_err(|undone| match undone {
+        Undone::Failed(why) => Undone::Failed(clipped(&why)),
+        Undone::Expired(why) => Undone::Expired(clipped(&why)),
+        Undone::Unknown(why) => Undone::Unknown(clipped(&why)),
+    })?;
+    match encode(&result) {
+        Ok(bytes) if bytes.len() <= MAX_OUTCOME_BYTES => Ok(result),
+        Ok(bytes) => Err(Undone::Unknown(format!(
+            "it was done, and its outcome of {} bytes is over the limit of {MAX_OUTCOME_BYTES}",
+            bytes.len()
+        ))),
+        Err(error) => Err(Undone::Unknown(format!("it was done, and its outcome: {error}"))),
     }
 }
 

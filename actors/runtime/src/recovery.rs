@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::message::{DeadContent, StoredMessage, open_envelope};
-use crate::performer::Job;
+use crate::pool::Job;
 
 /// Waiting messages that are counted at the start, over all actors; the rest count when they are read.
 const COUNTED: usize = 50_000;

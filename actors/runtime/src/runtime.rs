@@ -294,6 +294,8 @@ impl Runtime {
         // Both end by themselves; a panic of theirs was reported when it happened.
         let _ended = ends.root.await;
         for task in ends.tasks {
+            // It may wait for a commit that a full disk holds up.
+            task.abort();
             let _ended = task.await;
         }
         self.core.committer.close();
@@ -301,8 +303,14 @@ impl Runtime {
         if !matches!(joined, Ok(Ok(()))) {
             return Err(not_started("the orderly end of the committer", &"it panicked"));
         }
+        self.core.end_asks();
         self.core.backend.close()?;
-        Ok(())
+        match self.core.failure.borrow().as_deref() {
+            Some(RuntimeError::Store(error)) => {
+                Err(not_started("an orderly end: the store had failed before it", error))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn let_effects_end(&self) {

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::activation::Ended;
 use crate::core::Core;
+use crate::ended::Ended;
 use crate::ingress::SensorLink;
 use crate::sensor::{Sensor, SensorContext};
 
@@ -50,6 +50,10 @@ impl<S: Sensor> Actor for SensorActor<S> {
         (): (),
     ) -> Result<Running, ActorProcessingErr> {
         let core = self.core.upgrade().ok_or_else(|| ended("the runtime is gone"))?;
+        // An emission of an earlier run may be on its way to the disk, and its position with it.
+        if !core.committer.barrier().await {
+            return Err(ended("the store failed").into());
+        }
         let position = read_position::<S>(&core)?;
         let (pulse_sender, pulse) = watch::channel(Instant::now());
         let stopping = core.stopping.subscribe();
@@ -104,7 +108,7 @@ fn check_every(sensor: &impl Sensor) -> Duration {
 }
 
 fn ended(reason: &str) -> Ended {
-    Ended { reason: reason.to_owned(), escalate: false }
+    Ended::failed(reason)
 }
 
 fn read_position<S: Sensor>(core: &Core) -> Result<S::Position, StoreError> {

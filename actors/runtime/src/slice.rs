@@ -4,11 +4,11 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use perennial_store::{Key, StoreError, Timestamp, decode};
+use perennial_store::{Key, MAX_VALUE_BYTES, StoreError, Tag, Timestamp, decode, encode, seal};
 
 use crate::address::Address;
 use crate::durable::{Durable, Failure};
-use crate::message::Envelope;
+use crate::message::{Envelope, Origin};
 use crate::table::{Overlay, RowView, scan_merged};
 use crate::turn::{Occasion, Ops, Turn};
 
@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: Option<(Envelope, Failure)>,
     /// What was not reached.
     pub(crate) rest: Vec<Envelope>,
+    /// The state as it is to be stored; none when no turn was applied.
+    pub(crate) sealed: Option<Vec<u8>>,
 }
 
 /// Rows as earlier turns of the slice left them.
@@ -66,6 +68,9 @@ impl<A: Durable> Host<'_, A> {
         let mut envelopes = envelopes.into_iter();
         let mut failed = None;
         for envelope in envelopes.by_ref() {
+            if is_changed(&applied, &envelope) {
+                continue;
+            }
             match self.turn(state, &overlay, &envelope) {
                 Ok(ops) => {
                     overlay
@@ -79,16 +84,60 @@ impl<A: Durable> Host<'_, A> {
                 Err(failure) => {
                     // The failed turn may have changed the state half-way. Turns are pure, so running
                     // the earlier ones again on the copy gives the state as before it.
-                    *state = self.again(before, &applied);
+                    *state = self.again(&before, &applied);
                     failed = Some((envelope, failure));
                     break;
                 }
             }
         }
-        Outcome { applied, failed, rest: envelopes.collect() }
+        let mut outcome = Outcome { applied, failed, rest: envelopes.collect(), sealed: None };
+        self.seal(&before, state, &mut outcome);
+        outcome
     }
 
-    fn again(&self, mut state: A, applied: &[Applied]) -> A {
+    /// Encodes the state. One that cannot be stored fails the turn that made it so: the turns before
+    /// it stay applied, those after it were not reached.
+    fn seal(&self, before: &A, state: &mut A, outcome: &mut Outcome) {
+        if outcome.applied.is_empty() {
+            return;
+        }
+        let why = match self.sealed(state) {
+            Ok(sealed) => return outcome.sealed = Some(sealed),
+            // It is deleted, not stored.
+            Err(_) if outcome.applied.last().is_some_and(|turn| turn.ops.stop) => return,
+            Err(why) => why,
+        };
+        let fits =
+            |count: &usize| self.sealed(&self.again(before, &outcome.applied[..*count])).is_ok();
+        let kept = (0..outcome.applied.len()).rev().find(fits).unwrap_or_default();
+        *state = self.again(before, &outcome.applied[..kept]);
+        let mut undone = outcome.applied.split_off(kept).into_iter().map(|turn| turn.envelope);
+        let culprit = undone.next();
+        let mut rest: Vec<Envelope> = undone.collect();
+        rest.extend(outcome.failed.take().map(|(envelope, _)| envelope));
+        rest.append(&mut outcome.rest);
+        outcome.rest = rest;
+        outcome.failed = culprit.map(|envelope| (envelope, Failure::Reject(why)));
+        if kept > 0 {
+            outcome.sealed = self.sealed(state).ok();
+        }
+    }
+
+    fn sealed(&self, state: &A) -> Result<Vec<u8>, String> {
+        let key = Key::state(self.address.kind(), self.address.key());
+        let encoded = encode(state).map_err(|error| format!("the state: {error}"))?;
+        let sealed = seal(&key, Tag::State, A::VERSION, &encoded);
+        let bytes = sealed.len();
+        if bytes > MAX_VALUE_BYTES {
+            return Err(format!(
+                "the state would be {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
+            ));
+        }
+        Ok(sealed)
+    }
+
+    fn again(&self, before: &A, applied: &[Applied]) -> A {
+        let mut state = before.clone();
         let mut overlay = Overlay::new();
         for turn in applied {
             // It succeeded with the same inputs a moment ago. Were it impure and failed now, its
@@ -105,11 +154,6 @@ impl<A: Durable> Host<'_, A> {
         if message.expires.is_some_and(|expires| expires < self.now) {
             return Err(Failure::Reject("expired".to_owned()));
         }
-        let body: A::Message = if message.version == A::VERSION {
-            decode(&message.payload).map_err(|error| Failure::Reject(error.to_string()))?
-        } else {
-            A::migrate_message(message.version, &message.payload)?
-        };
         let occasion = Occasion {
             address: self.address.clone(),
             id: envelope.origin.id(),
@@ -120,9 +164,23 @@ impl<A: Durable> Host<'_, A> {
         };
         let view = SliceView { base: self.rows, overlay };
         let turn = Turn::new(&occasion, self.settings, &view);
-        catch_unwind(AssertUnwindSafe(|| turn.run(state, body)))
+        let run = || {
+            let body: A::Message = if message.version == A::VERSION {
+                decode(&message.payload).map_err(|error| Failure::Reject(error.to_string()))?
+            } else {
+                A::migrate_message(message.version, &message.payload)?
+            };
+            turn.run(state, body)
+        };
+        catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Failure::Retry(format!("panicked: {}", text(&*panic)))))
     }
+}
+
+/// Whether it is a timer that an earlier turn of the slice cancelled or set anew.
+fn is_changed(applied: &[Applied], envelope: &Envelope) -> bool {
+    let Origin::Timer { name, .. } = &envelope.origin else { return false };
+    applied.iter().any(|turn| turn.ops.timers.contains_key(name))
 }
 
 /// What a panic said.

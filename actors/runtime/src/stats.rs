@@ -106,10 +106,14 @@ impl Collector for Gauges {
         let (mut actors, mut depth, mut age) = (Vec::new(), Vec::new(), Vec::new());
         for kind in core.kinds.keys() {
             let slots = core.slots.of_kind(kind);
-            let states: Vec<_> = slots.iter().map(|slot| slot.lock()).collect();
-            let active = states.iter().filter(|state| state.phase.as_str() == "active").count();
-            let waiting: usize = states.iter().map(|state| state.inbox.depth()).sum();
-            let oldest = states.iter().filter_map(|state| state.inbox.oldest()).min();
+            let (mut active, mut waiting, mut oldest) = (0usize, 0usize, None);
+            // One lock at a time: two scrapes that held many could lock each other up.
+            for slot in &slots {
+                let state = slot.lock();
+                active += usize::from(state.phase.as_str() == "active");
+                waiting += state.inbox.depth();
+                oldest = [oldest, state.inbox.oldest()].into_iter().flatten().min();
+            }
             actors.push((label("kind", kind), active as f64));
             depth.push((label("kind", kind), waiting as f64));
             age.push((label("kind", kind), oldest.map_or(0.0, |at| seconds_since(&core, at))));

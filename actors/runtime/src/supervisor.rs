@@ -10,8 +10,8 @@ use perennial_store::Timestamp;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::time::Instant;
 
-use crate::activation::Ended;
 use crate::core::Core;
+use crate::ended::Ended;
 use crate::policy::{Exit, History, Intensity, Restart, Strategy, Verdict, verdict};
 
 /// How long a child may take to stop before it is killed. Everything it did is committed or undone,
@@ -201,7 +201,7 @@ impl SupervisorActor {
             Err(error) => {
                 let reason = format!("{} could not be started: {error}", child.node.name);
                 child.node.set("failed", self.now(), Some(reason.clone()));
-                Err(Ended { reason, escalate: false })
+                Err(Ended::failed(reason))
             }
         }
     }
@@ -231,7 +231,7 @@ impl SupervisorActor {
             Verdict::Escalate => {
                 let reason = format!("{}: {reason}", child.node.name);
                 tracing::error!(supervisor = %self.plan.node.name, reason, "supervision escalates");
-                Err(Ended { reason, escalate: false })
+                Err(Ended::failed(reason))
             }
             Verdict::Restart(after) => {
                 let after = after + core.restarts.wait(now);

@@ -30,6 +30,12 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
         self.name
     }
 
+    /// The schema version of its rows.
+    #[must_use]
+    pub const fn version(&self) -> u16 {
+        self.version
+    }
+
     pub(crate) fn key(&self, row: &(impl RowKey + ?Sized)) -> Key {
         Key::row(self.name, &row.to_row_key())
     }

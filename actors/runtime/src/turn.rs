@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::address::Address;
 use crate::durable::{Durable, Failure};
 use crate::effect::{Effect, EffectPolicy, IdempotencyKey};
+use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::random::{Random, stable_hash};
 use crate::table::{Overlay, RowKey, RowView, Table, scan_merged};
 
@@ -125,7 +126,7 @@ impl<'a, A: Durable> Turn<'a, A> {
         }
     }
 
-    /// When the turn began. The same when the message is handled again within the process.
+    /// When the slice of turns began that this one is part of. Later when the message is tried again.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.occasion.now
@@ -185,6 +186,8 @@ impl<'a, A: Durable> Turn<'a, A> {
         expires: Option<Timestamp>,
     ) {
         let Some(payload) = self.encode(message, "a message") else { return };
+        let key = key.into();
+        self.check_key(&key, "a receiver's key");
         let to = Address::new(B::KIND.as_str(), key);
         self.ops.sends.push(Outgoing { to, version: B::VERSION, payload, expires });
     }
@@ -213,6 +216,7 @@ impl<'a, A: Durable> Turn<'a, A> {
         message: &A::Message,
     ) {
         let Some(payload) = self.encode(message, "a timer") else { return };
+        self.check_key(name, "a timer's name");
         let name = crate::address::without_zeros(name.to_owned());
         self.ops.timers.insert(name, TimerOp::Set { due, period, payload });
     }
@@ -262,7 +266,11 @@ impl<'a, A: Durable> Turn<'a, A> {
         row: &R,
     ) {
         let key = table.key(key);
+        self.check_key(&key, "a row's key");
         match table.seal(&key, row) {
+            Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => {
+                self.fail(too_large(&format!("a row of {}", table.name()), bytes.len()));
+            }
             Ok(bytes) => {
                 self.ops.rows.insert(key, Some(bytes));
             }
@@ -333,6 +341,10 @@ impl<'a, A: Durable> Turn<'a, A> {
 
     fn encode<T: Serialize>(&mut self, value: &T, what: &str) -> Option<Vec<u8>> {
         match encode(value) {
+            Ok(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => {
+                self.fail(too_large(what, bytes.len()));
+                None
+            }
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.fail(format!("{what} cannot be encoded: {error}"));
@@ -341,10 +353,21 @@ impl<'a, A: Durable> Turn<'a, A> {
         }
     }
 
+    fn check_key(&mut self, key: &(impl AsRef<[u8]> + ?Sized), what: &str) {
+        let bytes = key.as_ref().len();
+        if bytes > MAX_KEY_BYTES {
+            self.fail(format!("{what} has {bytes} bytes, over the limit of {MAX_KEY_BYTES}"));
+        }
+    }
+
     /// What cannot be stored fails the turn at its end, so that recording stays infallible.
     fn fail(&mut self, reason: String) {
         self.broken.get_or_insert(Failure::Reject(reason));
     }
+}
+
+fn too_large(what: &str, bytes: usize) -> String {
+    format!("{what} has {bytes} bytes, over the limit of {MAX_PAYLOAD_BYTES}")
 }
 
 /// Reads nothing: for turns that run away from any store.

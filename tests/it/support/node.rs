@@ -51,7 +51,9 @@ impl NodeBuilder {
         fs::write(directory.path().join("perennial.toml"), &self.toml)
             .expect("the configuration can be written");
         let environment = self.environment;
-        let http = reqwest::Client::builder().no_proxy().timeout(START).build();
+        // A connection the node closed while the test blocked its thread would fail the next request.
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(START);
+        let http = http.build();
         let http = http.expect("an HTTP client can be built");
         let address = String::new();
         let mut node = Node { directory, environment, http, address, starts: 0, child: None };

@@ -14,12 +14,12 @@ use crate::metrics::NOTIFICATIONS;
 use crate::model::{IncidentId, Severity};
 
 /// Critical notices that not every channel has taken yet; the key is the notice's id.
-const WAITING: Table<Waiting> = Table::new("alert-waiting", 1);
+pub(super) const WAITING: Table<Waiting> = Table::new("alert-waiting", 1);
 /// Incidents that one notice tells of; more become further notices.
 const ITEMS_PER_NOTICE: usize = 20;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Waiting {
+pub(super) struct Waiting {
     notice: Notice,
     channels: Vec<String>,
 }

@@ -347,4 +347,5 @@ fn without_channels_everything_is_kept_and_nothing_is_told() {
     assert_eq!(journal(&play, "inc-1").len(), 1);
 }
 
+mod frozen;
 mod retention;

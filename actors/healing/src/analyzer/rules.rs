@@ -328,6 +328,12 @@ impl Case<'_> {
     fn out_of_memory(&self) -> bool {
         self.has(SymptomKind::OomKilled)
             || (self.has(SymptomKind::NonZeroExit) && self.facts.oom_killed)
+            || self.back_from_out_of_memory()
+    }
+
+    /// It was killed for memory, and the engine had it running again before it could be looked at.
+    fn back_from_out_of_memory(&self) -> bool {
+        self.symptoms.is_empty() && self.gone.contains(&SymptomKind::OomKilled)
     }
 
     fn oom_repeats(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::model::{
     ContainerId, Facts, Health, RestartPolicy, Status, Subject, Symptom, SymptomKind,
 };
 
+mod frozen;
 mod lifecycle;
 mod scenarios;
 

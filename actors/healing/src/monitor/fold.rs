@@ -69,6 +69,8 @@ impl Monitor {
 
     /// A start of a run that is known already, from an inspection that overtook it, says nothing new.
     fn fold_start(&mut self, at: Timestamp, asked: bool) {
+        // Events come in order: whatever the kernel did before was done to an earlier run.
+        self.oom_at = None;
         if !self.ended {
             return;
         }
@@ -84,7 +86,6 @@ impl Monitor {
     fn begin_run(&mut self) {
         self.ended = false;
         self.ended_before_us = false;
-        self.oom_at = None;
         self.usage = Usage::default();
         self.facts.oom_killed = false;
         (self.facts.cpu, self.facts.memory, self.facts.memory_bytes) = (None, None, None);
@@ -107,7 +108,9 @@ impl Monitor {
         self.end_confirmed_at = Timestamp::EPOCH;
         self.facts.status = Status::Exited;
         self.facts.exit_code = Some(code);
-        self.facts.oom_killed = self.oom_at.is_some_and(|oom| at.since(oom) <= OOM_TO_END);
+        // The inspection that came with the kernel's event may show the next run already.
+        let oom = if past { self.oom_at } else { self.oom_in_this_run() };
+        self.facts.oom_killed = oom.is_some_and(|oom| at.since(oom) <= OOM_TO_END);
         if repaired && turn.now().since(at) <= STILL_NEWS {
             self.judge(at, turn)?;
         }
@@ -117,8 +120,15 @@ impl Monitor {
         Ok(())
     }
 
+    /// When the kernel last killed a process of the run in `facts` for memory.
+    pub(super) fn oom_in_this_run(&self) -> Option<Timestamp> {
+        let run = engine_time(&self.facts.started_at).unwrap_or(Timestamp::EPOCH);
+        self.oom_at.filter(|oom| *oom >= run)
+    }
+
+    /// Only a check that passed before has changed its mind: one that fails in each run anew has not.
     fn fold_health(&mut self, at: Timestamp, health: Health) {
-        if health == Health::Unhealthy && self.facts.health != Health::Unhealthy {
+        if health == Health::Unhealthy && self.facts.health == Health::Healthy {
             self.flips.add(at, 1);
         }
         self.facts.health = health;

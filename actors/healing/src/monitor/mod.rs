@@ -52,9 +52,9 @@ pub struct Monitor {
     starts: Moments,
     /// Restarts by the engine's own counter, for when events were lost.
     counted: Moments,
-    /// Turns of the health check to unhealthy.
+    /// Turns of the health check from healthy to unhealthy.
     flips: Moments,
-    /// When the kernel last killed a process of this run for memory.
+    /// When the kernel last killed a process of it for memory, in this run or the one before.
     oom_at: Option<Timestamp>,
     usage: Usage,
     symptoms: Vec<Symptom>,

@@ -99,7 +99,7 @@ impl Monitor {
             config,
             flips: self.flips.count(),
             oom_survived: self
-                .oom_at
+                .oom_in_this_run()
                 .is_some_and(|at| at + OOM_SETTLES <= now && at + config.restart_window > now),
             now,
         };
@@ -246,7 +246,7 @@ impl Monitor {
         let flaps = (config.flapping_limit as usize)
             .checked_sub(1)
             .and_then(|calm| self.flips.falls_to(calm, config.flapping_window));
-        let oom = self.oom_at.filter(|_| self.runs());
+        let oom = self.oom_in_this_run().filter(|_| self.runs());
         let candidates = [
             Some(self.deploying_until),
             settles.filter(|_| !self.withdrawn),

@@ -131,5 +131,6 @@ fn silent(turn: &Recorded) -> bool {
 }
 
 mod ends;
+mod frozen;
 mod standing;
 mod windows;

@@ -1,6 +1,7 @@
 //! What the Responder decides, turn by turn.
 
 mod acting;
+mod frozen;
 mod holding;
 mod ordering;
 mod verifying;

@@ -8,6 +8,8 @@ mod acceptance;
 mod backpressure;
 mod dead_letters;
 mod effects;
+mod hostile;
+mod limits;
 mod model;
 mod order;
 mod ownership;

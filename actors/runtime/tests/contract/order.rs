@@ -1,5 +1,10 @@
 //! Promise 5: first in, first out for each sender and receiver, across restarts.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
+
 use crate::world::{Node, Told};
 
 #[tokio::test]
@@ -40,4 +45,30 @@ async fn messages_from_one_actor_to_another_stay_in_order_over_a_spilled_window(
     }
     let total = (1..=300).sum::<i64>();
     node.until("b", |account| account.balance == total).await;
+}
+
+#[tokio::test]
+async fn messages_stay_in_order_when_careful_running_ends() {
+    let clock = crate::world::clock();
+    let slow = FaultPlan::none();
+    let slow = (1..200)
+        .fold(slow, |plan, n| plan.at(Call::Commit, n, Fault::Slow(Duration::from_millis(5))));
+    let backend = FaultyBackend::new(MemoryBackend::new(), slow);
+    let mut options = crate::world::options(Arc::new(backend), &clock);
+    options.unclean_ends = 1;
+    options.limits.careful = Duration::from_millis(100);
+    let node = crate::world::start(options, clock, crate::world::Outside::default()).await;
+    let notes: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let tolds: Vec<Told> = notes.iter().map(|note| Told::Note(note.clone())).collect();
+    for chunk in tolds.chunks(10) {
+        // Begun in order, and many of them on their way to the disk at any time.
+        for told in chunk {
+            let sent = node.runtime.clone();
+            let told = told.clone();
+            tokio::spawn(async move { sent.send::<crate::world::Account>("a", &told).await });
+        }
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    let state = node.until("a", |account| account.told.len() == 300).await;
+    assert_eq!(state.told, notes);
 }

@@ -88,3 +88,28 @@ async fn a_stopped_actor_begins_anew_without_its_timers() {
     let state = node.state("a").await;
     assert_eq!((state.balance, state.told.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_timer_cancelled_by_another_that_fell_due_with_it_does_not_fire() {
+    let (node, backend) = Node::on_memory().await;
+    let (name, cancels) = ("first".to_owned(), "second".to_owned());
+    node.tell("a", Told::RemindToCancel { name, after_ms: 1000, cancels }).await;
+    node.tell("a", remind("second", 2000, "never")).await;
+    node.tell("a", remind("third", 3000, "third")).await;
+    node.state("a").await;
+    node.runtime.shutdown().await.unwrap();
+    node.clock.advance(Duration::from_secs(60));
+    let node = node.again(&backend).await;
+    let state = node.until("a", |account| !account.told.is_empty()).await;
+    assert_eq!(state.told, ["third"]);
+}
+
+#[tokio::test]
+async fn a_timer_set_again_for_the_same_time_is_another_one() {
+    let (node, _) = Node::on_memory().await;
+    node.tell("a", Told::DeedAgain(3)).await;
+    node.until("a", |account| account.outcomes.len() == 3).await;
+    let done = node.outside.done.lock().await.clone();
+    let keys: std::collections::BTreeSet<_> = done.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), 3, "each deed has a key of its own: {done:?}");
+}

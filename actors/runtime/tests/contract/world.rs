@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use perennial_runtime::{
-    Attempt, Durable, Effect, EffectError, EffectPolicy, Failure, Finished, Kind, ManualClock,
-    Options, Performer, Reconciliation, Runtime, Supervisor, Table, Timestamp, Turn, Undone,
+    AskError, Attempt, Durable, Effect, EffectError, EffectPolicy, Failure, Finished, Kind,
+    ManualClock, Options, Performer, Reconciliation, Runtime, SendError, Supervisor, Table,
+    Timestamp, Turn, Undone,
 };
 use perennial_store::{Backend, MemoryBackend};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,18 @@ pub(crate) enum Told {
     Perform(Deed),
     Done(Finished<Deed>),
     Put(String, String),
+    /// Makes the state this large.
+    Grow(usize),
+    /// Makes a row this large.
+    PutLarge(usize),
+    /// Cancels a timer when this one fires.
+    RemindToCancel {
+        name: String,
+        after_ms: u64,
+        cancels: String,
+    },
+    /// Performs a deed each time a timer set for a time gone by fires, this often.
+    DeedAgain(u32),
     Rows,
     SendToNobody,
     Stop,
@@ -115,6 +128,17 @@ impl Durable for Account {
             Told::Put(key, value) => {
                 let before = turn.get(&NOTES, &key)?.unwrap_or_default();
                 turn.put(&NOTES, &key, &(before + &value));
+            }
+            Told::Grow(bytes) => self.told = vec!["x".repeat(bytes)],
+            Told::PutLarge(bytes) => turn.put(&NOTES, "large", &"x".repeat(bytes)),
+            Told::RemindToCancel { name, after_ms, cancels } => {
+                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
+            }
+            Told::DeedAgain(left) => {
+                turn.perform(&Deed::named(&left.to_string()));
+                if left > 1 {
+                    turn.send_at(Timestamp::from_micros(1), "again", &Told::DeedAgain(left - 1));
+                }
             }
             Told::Rows => {
                 let rows = turn.scan(&NOTES, &[], 100)?;
@@ -208,6 +232,8 @@ pub(crate) enum Behaviour {
     /// Never answers and does nothing.
     Hangs,
     Panics,
+    /// Does it and answers with this many bytes.
+    AnswersAtLength(usize),
 }
 
 impl Outside {
@@ -236,6 +262,10 @@ impl Performer<Deed> for Outside {
             Behaviour::Fails(left) => {
                 self.behave(Behaviour::Fails(left - 1));
                 Err(EffectError::transient("not yet"))
+            }
+            Behaviour::AnswersAtLength(bytes) => {
+                self.done.lock().await.push(done);
+                Ok("x".repeat(bytes))
             }
             Behaviour::FailsForGood => Err(EffectError::permanent("never")),
             Behaviour::DoesAndHangs => {
@@ -318,7 +348,15 @@ impl Node {
     }
 
     pub(crate) async fn state(&self, key: &str) -> Account {
-        self.runtime.ask::<Account, Account>(key, &Told::State, PATIENCE).await.unwrap()
+        loop {
+            match self.runtime.ask::<Account, Account>(key, &Told::State, PATIENCE).await {
+                // The mailbox is full for the moment.
+                Err(AskError::Send(SendError::Overloaded(_))) => {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                answer => return answer.unwrap(),
+            }
+        }
     }
 
     /// Waits until the account is as wished.

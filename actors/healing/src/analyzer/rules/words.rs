@@ -67,7 +67,12 @@ pub(super) fn out_of_memory(case: &Case<'_>) -> String {
         Some(limit) => format!("its limit of {}", mebibytes(limit)),
         None => "the host's memory (it has no limit of its own)".to_owned(),
     };
-    let peak = match (case.memory_peak, case.facts.memory_bytes) {
+    // Of a run that is over nothing can be measured any more; the engine's figures are the next one's.
+    let (peak, last) = match case.back_from_out_of_memory() {
+        true => (None, None),
+        false => (case.memory_peak, case.facts.memory_bytes),
+    };
+    let peak = match (peak, last) {
         (Some(peak), _) => format!("peak {}", mebibytes(peak)),
         (None, Some(bytes)) => format!("last measured {}, peak not known", mebibytes(bytes)),
         // The kernel kills when the limit is reached, so the peak was the limit.

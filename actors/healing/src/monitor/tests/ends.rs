@@ -188,6 +188,32 @@ fn an_oom_kill_is_a_cause_of_its_own() {
 }
 
 #[test]
+fn an_oom_kill_is_one_although_the_next_run_was_inspected_already() {
+    let mut scene = Scene::new(RestartPolicy::Always);
+    scene.look();
+    scene.wait(60);
+    let (killed_at, died_at) = (scene.play.now(), scene.play.now() + Duration::from_millis(50));
+    scene.wait(1);
+    scene.begin_run();
+    scene.seen.at = scene.play.now();
+    // The engine keeps its flag until the next end.
+    scene.seen.facts.oom_killed = true;
+    for (at, kind) in [(killed_at, EventKind::Oom), (died_at, EventKind::Die(137))] {
+        let event = ContainerEvent { at, kind };
+        let seen = Some(scene.seen.clone());
+        let turn = scene.play.handle(MonitorMessage::Event(event, seen)).unwrap();
+        if at == died_at {
+            assert_eq!(raised(&turn), [SymptomKind::OomKilled]);
+            assert_eq!(cleared(&turn), [SymptomKind::OomKilled]);
+        }
+    }
+    scene.event(EventKind::Start);
+    scene.wait(10);
+    assert!(silent(&scene.look()), "the new run has survived nothing");
+    assert_eq!(raised(&scene.die(1)), [SymptomKind::NonZeroExit], "nor ended for memory");
+}
+
+#[test]
 fn an_oom_kill_that_the_main_process_survives_is_a_warning() {
     let mut scene = Scene::new(RestartPolicy::Always);
     scene.look();

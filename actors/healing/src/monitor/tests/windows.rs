@@ -62,6 +62,23 @@ fn a_check_that_turns_unhealthy_three_times_flaps_until_the_window_is_calm() {
 }
 
 #[test]
+fn a_check_that_fails_in_each_run_anew_does_not_flap() {
+    let mut scene = Scene::new(RestartPolicy::Always);
+    scene.look();
+    for _ in 1..=5 {
+        scene.wait(10);
+        scene.seen.facts.health = Health::Starting;
+        scene.start();
+        scene.wait(10);
+        scene.seen.facts.health = Health::Unhealthy;
+        let turn = scene.event(EventKind::HealthStatus("unhealthy".into()));
+        assert!(!raised(&turn).contains(&SymptomKind::FlappingHealth));
+        scene.event(EventKind::Kill(15));
+        scene.die(143);
+    }
+}
+
+#[test]
 fn high_cpu_and_memory_are_told_once_and_end_with_the_run() {
     let mut scene = Scene::new(RestartPolicy::Always);
     scene.look();

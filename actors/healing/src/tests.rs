@@ -1,0 +1,4 @@
+//! Samples that the tests of all agents share, and the stored format of what all agents share.
+
+mod frozen;
+pub(crate) mod samples;
