@@ -7,8 +7,10 @@
 
 #![cfg(test)]
 
+mod acting;
 mod cli;
 mod config;
+mod detection;
 mod http;
 mod support;
 mod tidy;

@@ -163,11 +163,8 @@ fn an_oom_kill_names_limit_and_peak_and_is_restarted_once() {
 #[test]
 fn an_oom_kill_that_the_engine_has_repaired_already_is_still_named() {
     let (facts, history) = (running(), History::default());
-    let back = Case {
-        gone: &[OomKilled],
-        memory_peak: Some(4 << 20),
-        ..case(&facts, &[], &history)
-    };
+    let back =
+        Case { gone: &[OomKilled], memory_peak: Some(4 << 20), ..case(&facts, &[], &history) };
     check(&back, "oom_survived", 0.90, Want::NoSafeAction);
     let cause = diagnose(&back, THRESHOLD).cause;
     assert!(cause.contains("256 MiB") && cause.contains("peak: all of it"), "{cause}");
