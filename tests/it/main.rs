@@ -13,4 +13,6 @@ mod config;
 mod detection;
 mod http;
 mod support;
+mod survival;
+mod telling;
 mod tidy;
