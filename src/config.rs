@@ -4,7 +4,6 @@ mod environment;
 mod error;
 mod load;
 mod runtime;
-mod secret;
 mod secret_files;
 
 use std::net::SocketAddr;
@@ -19,7 +18,7 @@ pub use environment::PREFIX;
 pub use error::{ConfigError, Problem};
 pub use load::Sources;
 pub use runtime::Runtime;
-pub use secret::{REDACTED, Secret};
+pub use perennial_healing::alert::{REDACTED, Secret};
 
 /// The node's configuration; a section for each of its parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

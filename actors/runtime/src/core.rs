@@ -297,3 +297,23 @@ fn needs_wake(state: &SlotState) -> bool {
         Phase::Starting | Phase::GivenUp => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_latest_activation_may_commit() {
+        let slots = Slots::default();
+        let address = Address::new("account", "a");
+        let slot = slots.with(&address, |slot, state| {
+            state.generation = 2;
+            slot.clone()
+        });
+        let claim = |generation, position| Sender { slot: &slot, generation }.claim(position);
+        assert!(!claim(1, 7), "superseded");
+        assert_eq!(slot.lock().last_position, 0);
+        assert!(claim(2, 8));
+        assert_eq!(slot.lock().last_position, 8);
+    }
+}

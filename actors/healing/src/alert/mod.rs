@@ -31,7 +31,7 @@ pub use grouping::{Collected, Gap, Groups, News, UNGROUPED, group_of};
 pub use life::{INCIDENTS, Incident, IncidentStatus, JOURNAL, JournalEntry};
 pub use message::*;
 pub use notice::{Field, Item, Notice};
-pub use secret::Secret;
+pub use secret::{REDACTED, Secret};
 
 use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};

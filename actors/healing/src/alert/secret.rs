@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-const REDACTED: &str = "[redacted]";
+/// What stands in for a secret wherever one would be printed.
+pub const REDACTED: &str = "[redacted]";
 
 /// A secret text. Its `Debug` and serialized forms say only whether it is set.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -24,8 +25,9 @@ impl Secret {
         !self.0.is_empty()
     }
 
-    /// The text itself, for the edge that needs it.
-    pub(super) fn expose(&self) -> &str {
+    /// The text itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.0
     }
 
