@@ -46,7 +46,7 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
 }
 
 /// New messages are refused while room is low; what frees space still commits.
-fn watch_space(core: &Core, space: &SpaceGuard) {
+pub(crate) fn watch_space(core: &Core, space: &SpaceGuard) {
     let intake = match space.check() {
         Ok(Room::Ample) => Intake::Open,
         Ok(Room::Low | Room::Full) => Intake::NoSpace,

@@ -152,6 +152,10 @@ impl Runtime {
         space: Option<SpaceGuard>,
         committer: std::thread::JoinHandle<()>,
     ) -> Result<Self, RuntimeError> {
+        if let Some(space) = &space {
+            // Before anything is taken in.
+            housekeeping::watch_space(&core, space);
+        }
         let plan = Arc::new(tree.plan(&core));
         let node = plan.node.clone();
         let actor = SupervisorActor { core: Arc::downgrade(&core), plan };

@@ -202,7 +202,13 @@ async fn the_smtp_server_takes_mail_over_starttls_only() {
 
 #[tokio::test]
 async fn a_node_starts_dies_and_starts_again() {
-    let mut node = Node::builder().toml("").env("RUST_BACKTRACE", "1").start().await;
+    let engine = Engine::connect();
+    let watched = format!(
+        "[docker]\nhost = \"{}\"\n[monitor]\ninclude = [\"{}\"]",
+        engine.host(),
+        engine.names()
+    );
+    let mut node = Node::builder().toml(&watched).env("RUST_BACKTRACE", "1").start().await;
     assert_eq!(node.get("/livez").await.0, 200);
     assert!(node.get_json("/v1/tree").await.is_object());
     assert_eq!(node.post("/no/such/path", &json!({})).await.0, 404);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use perennial_runtime::{Attempt, EffectError, Performer};
+use perennial_runtime::{Attempt, EffectError, Performer, Timestamp};
 
 use crate::alert::breaker::Breaker;
 use crate::alert::deliver::Deliver;
@@ -71,7 +71,15 @@ impl fmt::Debug for Channels {
 
 struct Channel {
     sink: Sink,
-    breaker: Mutex<Breaker>,
+    state: Mutex<State>,
+}
+
+/// How a channel has answered lately.
+#[derive(Debug, Default)]
+struct State {
+    breaker: Breaker,
+    /// What was wrong at the last failure: told for those that wait, too.
+    last_error: String,
 }
 
 enum Sink {
@@ -94,15 +102,38 @@ impl Channels {
                 WEBHOOK => Sink::Webhook(Webhook::new(config)?),
                 _ => continue,
             };
-            channels.insert(route.channel, Channel { sink, breaker: Mutex::default() });
+            channels.insert(route.channel, Channel { sink, state: Mutex::default() });
         }
         Ok(Self(channels))
     }
 }
 
 impl Channel {
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an attempt through, unless the channel is spared for a while.
+    fn enter(&self, name: &str, now: Timestamp) -> Result<(), EffectError> {
+        let mut state = self.state();
+        state.breaker.enter(now).map_err(|wait| EffectError::Transient {
+            message: format!("{name} is down, the next attempt waits: {}", state.last_error),
+            retry_after: Some(wait),
+        })
+    }
+
+    /// Notes how an attempt ended.
+    fn note(&self, result: &Result<String, EffectError>, now: Timestamp) {
+        let mut state = self.state();
+        match result {
+            Err(EffectError::Transient { message, .. }) => {
+                state.breaker.failed(now);
+                state.last_error.clone_from(message);
+            }
+            Ok(_) | Err(EffectError::Permanent(_) | EffectError::Unknown(_)) => {
+                state.breaker.succeeded();
+            }
+        }
     }
 
     async fn send(&self, notice: &Notice, attempt: &Attempt) -> Result<String, EffectError> {
@@ -123,23 +154,13 @@ impl Performer<Deliver> for Channels {
                  redrive this from the dead letters"
             )));
         };
-        channel.breaker().enter(attempt.now).map_err(|wait| EffectError::Transient {
-            message: format!("{name} is down; the next attempt waits"),
-            retry_after: Some(wait),
-        })?;
+        channel.enter(name, attempt.now)?;
         let began = tokio::time::Instant::now();
         let sending = tokio::time::timeout(PATIENCE, channel.send(&effect.notice, attempt));
         let result = sending.await.unwrap_or_else(|_| {
             Err(EffectError::transient(format!("no answer within {} s", PATIENCE.as_secs())))
         });
-        match &result {
-            Err(EffectError::Transient { .. }) => {
-                channel.breaker().failed(attempt.now + began.elapsed());
-            }
-            Ok(_) | Err(EffectError::Permanent(_) | EffectError::Unknown(_)) => {
-                channel.breaker().succeeded();
-            }
-        }
+        channel.note(&result, attempt.now + began.elapsed());
         result
     }
 }

@@ -10,7 +10,7 @@ use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::world::{Account, Deed, Node, Outside, Told, clock, options, start};
+use crate::world::{Account, Deed, Node, Outside, Told, clock, options, try_start};
 
 /// One message a client sends, under a token of its own, until it is accepted.
 #[derive(Clone, Debug)]
@@ -52,9 +52,22 @@ fn told(number: usize, step: &Step) -> (String, Told) {
     }
 }
 
-/// Runs the steps on a node whose store crashes at its `crashes`-th commits, one after the other, each
-/// on a node started anew on what the last one left.
-async fn play(steps: &[Step], crashes: &[(u64, bool)]) -> Result<(), String> {
+/// Where a store crashes: at which of its calls, and for a commit, whether it was applied before.
+#[derive(Clone, Copy, Debug)]
+struct Crash {
+    call: Call,
+    at: u64,
+    applied: bool,
+}
+
+fn crash() -> impl Strategy<Value = Crash> {
+    let call = prop_oneof![3 => Just(Call::Commit), 1 => Just(Call::Get), 1 => Just(Call::Scan)];
+    (call, 1..20u64, any::<bool>()).prop_map(|(call, at, applied)| Crash { call, at, applied })
+}
+
+/// Runs the steps on nodes whose stores crash, one after the other, each node started anew on what the
+/// last one left.
+async fn play(steps: &[Step], crashes: &[Crash]) -> Result<(), String> {
     let image = MemoryBackend::new();
     let (clock, outside) = (clock(), Outside::default());
     let mut crashes = crashes.iter();
@@ -78,22 +91,30 @@ async fn play(steps: &[Step], crashes: &[(u64, bool)]) -> Result<(), String> {
 
 async fn open(
     image: &MemoryBackend,
-    crash: Option<&(u64, bool)>,
+    crash: Option<&Crash>,
     clock: &perennial_runtime::ManualClock,
     outside: &Outside,
 ) -> Node {
-    let plan = crash.map_or_else(FaultPlan::none, |(at, applied)| {
-        let fault = if *applied { Fault::CrashAfter } else { Fault::CrashBefore };
-        FaultPlan::none().at(Call::Commit, *at, fault)
+    let plan = crash.map_or_else(FaultPlan::none, |crash| {
+        let fault = if crash.applied { Fault::CrashAfter } else { Fault::CrashBefore };
+        FaultPlan::none().at(crash.call, crash.at, fault)
     });
-    let backend = FaultyBackend::new(image.clone(), plan);
-    start(options(Arc::new(backend), clock), clock.clone(), outside.clone()).await
+    for plan in [plan, FaultPlan::none()] {
+        let backend = Arc::new(FaultyBackend::new(image.clone(), plan));
+        let (clock, settings) = (clock.clone(), Arc::default());
+        let started = try_start(options(backend, &clock), clock, outside.clone(), settings).await;
+        // A store may crash while the node starts, too.
+        if let Ok(node) = started {
+            return node;
+        }
+    }
+    panic!("a node does not start on a store without faults");
 }
 
 async fn reopen(
     node: Node,
     image: &MemoryBackend,
-    crash: Option<&(u64, bool)>,
+    crash: Option<&Crash>,
     clock: &perennial_runtime::ManualClock,
     outside: &Outside,
 ) -> Node {
@@ -157,10 +178,7 @@ fn whatever_crashes_nothing_accepted_is_lost_or_done_twice() {
         max_shrink_iters: 50,
         ..Config::default()
     };
-    let strategy = (
-        prop::collection::vec(step(), 1..30),
-        prop::collection::vec((1..20u64, any::<bool>()), 0..6),
-    );
+    let strategy = (prop::collection::vec(step(), 1..30), prop::collection::vec(crash(), 0..6));
     TestRunner::new(config)
         .run(&strategy, |(steps, crashes)| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -174,7 +192,7 @@ fn whatever_crashes_nothing_accepted_is_lost_or_done_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_at_each_single_commit_of_a_scenario_is_survived() {
+async fn a_crash_at_each_single_call_of_a_scenario_is_survived() {
     let steps = [
         Step::Transfer { from: 0, over: 1, to: 2, amount: 10 },
         Step::Deed(1),
@@ -183,11 +201,14 @@ async fn a_crash_at_each_single_commit_of_a_scenario_is_survived() {
         Step::Transfer { from: 3, over: 3, to: 4, amount: 7 },
         Step::Deed(4),
     ];
-    for at in 1..25 {
-        for applied in [false, true] {
-            play(&steps, &[(at, applied), (1, applied)]).await.unwrap_or_else(|error| {
-                panic!("crash at commit {at}, applied: {applied}: {error}")
-            });
+    let kinds =
+        [(Call::Commit, false), (Call::Commit, true), (Call::Get, false), (Call::Scan, false)];
+    for (call, applied) in kinds {
+        for at in 1..25 {
+            let crash = Crash { call, at, applied };
+            let again = Crash { at: 1, ..crash };
+            let played = play(&steps, &[crash, again]).await;
+            played.unwrap_or_else(|error| panic!("{crash:?}: {error}"));
         }
     }
 }

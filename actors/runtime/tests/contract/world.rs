@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use perennial_runtime::{
     AskError, Attempt, Durable, Effect, EffectError, EffectPolicy, Failure, Finished, Kind,
-    ManualClock, Options, Performer, Reconciliation, Runtime, SendError, Supervisor, Table,
-    Timestamp, Turn, Undone,
+    ManualClock, Options, Performer, Reconciliation, Runtime, RuntimeError, SendError, Supervisor,
+    Table, Timestamp, Turn, Undone,
 };
 use perennial_store::{Backend, MemoryBackend};
 use serde::{Deserialize, Serialize};
@@ -322,11 +322,21 @@ pub(crate) async fn start_with(
     outside: Outside,
     settings: Arc<Settings>,
 ) -> Node {
+    try_start(options, clock, outside, settings).await.unwrap()
+}
+
+/// The same on a store that may fail while the node starts.
+pub(crate) async fn try_start(
+    options: Options,
+    clock: ManualClock,
+    outside: Outside,
+    settings: Arc<Settings>,
+) -> Result<Node, RuntimeError> {
     let tree = Supervisor::new("bank")
         .actors::<Account>(settings.clone())
         .performer::<Deed, _>(outside.clone());
-    let runtime = Runtime::start(options, tree).await.unwrap();
-    Node { runtime, outside, clock, settings }
+    let runtime = Runtime::start(options, tree).await?;
+    Ok(Node { runtime, outside, clock, settings })
 }
 
 impl Node {
