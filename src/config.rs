@@ -17,8 +17,8 @@ use tracing_subscriber::EnvFilter;
 pub use environment::PREFIX;
 pub use error::{ConfigError, Problem};
 pub use load::Sources;
-pub use runtime::Runtime;
 pub use perennial_healing::alert::{REDACTED, Secret};
+pub use runtime::Runtime;
 
 /// The node's configuration; a section for each of its parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

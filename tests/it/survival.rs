@@ -29,7 +29,7 @@ fn node(engine: &Engine, sink: &Sink) -> NodeBuilder {
         .toml("relist_every = \"1s\"\nsettle_time = \"1h\"")
         .toml("[analyzer]\nstabilisation = \"2s\"")
         .toml("[responder]\nstabilisation = \"2s\"\nbackoff = \"3s\"")
-        .toml("budget_per_node = 100\nhealth_patience = \"20s\"")
+        .toml("budget_per_node = 100\nhealth_patience = \"20s\"\nrestarts = 1")
         .toml(&format!("[alert.webhook]\nurl = \"{}\"", sink.url("/hook")))
 }
 

@@ -7,7 +7,8 @@ use perennial_runtime::{Failure, Timestamp, Turn};
 
 use crate::model::{Facts, Health, Status};
 use crate::monitor::{
-    Config, ContainerEvent, EventKind, Inspection, Monitor, Sample, detect::Usage, watch,
+    Config, ContainerEvent, EventKind, Inspection, Monitor, Sample, detect::Usage, intent,
+    intent::LATE, watch,
 };
 
 /// An end within this time after the kernel killed a process for memory is put down to that.
@@ -17,6 +18,9 @@ const STILL_NEWS: Duration = Duration::from_secs(60);
 /// How long an end that was inspected waits for its event, which another sensor brings and which says
 /// whether somebody asked for it.
 const EVENT_COMES: Duration = Duration::from_secs(3);
+/// How long an end by a signal waits for an event that says that somebody sent it: a busy engine may
+/// tell of the end first. Kept short, because a kill by somebody else is told only after it.
+const WISH_COMES: Duration = Duration::from_millis(150);
 
 /// The engine's time, as a timestamp; none for its zero time, and for anything else.
 pub(crate) fn engine_time(text: &str) -> Option<Timestamp> {
@@ -52,26 +56,30 @@ impl Monitor {
         seen: Option<&Inspection>,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        if event.kind == EventKind::Start {
+            self.decide_end(turn)?;
+        }
         let asked = self.intent.stopped().is_some();
         self.intent.observe(event.at, &event.kind, self.stop_signal, self.facts.stop_timeout);
         match &event.kind {
-            EventKind::Start => self.fold_start(event.at, asked),
+            EventKind::Start => self.fold_start(event.at, asked, seen),
             EventKind::Die(code) => return self.fold_end(event.at, *code, seen, turn),
             EventKind::Oom => self.oom_at = Some(event.at),
             EventKind::HealthStatus(status) => self.fold_health(event.at, health(status)),
             EventKind::Rename(name) => {
                 self.subject.name = name.trim_start_matches('/').to_owned();
             }
+            EventKind::Kill(_) if self.ended => self.intent.explain_late(),
             EventKind::Create | EventKind::Kill(_) | EventKind::Stop | EventKind::Destroy => {}
         }
         Ok(())
     }
 
     /// A start of a run that is known already, from an inspection that overtook it, says nothing new.
-    fn fold_start(&mut self, at: Timestamp, asked: bool) {
+    fn fold_start(&mut self, at: Timestamp, asked: bool, seen: Option<&Inspection>) {
         // Events come in order: whatever the kernel did before was done to an earlier run.
         self.oom_at = None;
-        if !self.ended {
+        if !self.ended || self.knows_start(at, seen) {
             return;
         }
         if !asked {
@@ -83,8 +91,53 @@ impl Monitor {
         self.facts.health = if self.has_health_check { Health::Starting } else { Health::None };
     }
 
+    /// Whether the run that began at `at` is the known one, which has ended since. What was seen was
+    /// asked for after the start.
+    fn knows_start(&self, at: Timestamp, seen: Option<&Inspection>) -> bool {
+        let finished = engine_time(&self.facts.finished_at);
+        finished.is_some_and(|finished| at <= finished)
+            || seen.is_some_and(|seen| seen.facts.started_at == self.facts.started_at)
+    }
+
+    /// An event that may say that somebody wished for the end that is known already. The engine's
+    /// events are not always in the order of their times.
+    pub(super) fn is_late_wish(&self, event: &ContainerEvent) -> bool {
+        let wish = matches!(event.kind, EventKind::Kill(_) | EventKind::Stop);
+        let end = self.intent.unexplained().filter(|_| wish && self.ended);
+        end.is_some_and(|end| end.since(event.at) <= LATE)
+    }
+
+    /// When the end happened whose cause was waited for until now.
+    pub(super) fn take_awaited_end(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let over = self.ended && self.end_confirmed_at <= now;
+        if !over || self.end_confirmed_at == Timestamp::EPOCH {
+            return None;
+        }
+        self.end_confirmed_at = Timestamp::EPOCH;
+        self.intent.unexplained()
+    }
+
+    /// A new run decides about an end that still waits for its cause: nobody has asked for it.
+    fn decide_end(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        let waits = self.ended && self.end_confirmed_at > turn.now();
+        let Some(end) = self.intent.unexplained().filter(|_| waits) else { return Ok(()) };
+        self.end_confirmed_at = Timestamp::EPOCH;
+        self.judge(end, turn)
+    }
+
+    /// As for a start, when the run it began is seen before.
+    pub(super) fn decide_end_before(
+        &mut self,
+        seen: &Inspection,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let run = |facts: &Facts| engine_time(&facts.started_at);
+        if run(&seen.facts) > run(&self.facts) { self.decide_end(turn) } else { Ok(()) }
+    }
+
     fn begin_run(&mut self) {
         self.ended = false;
+        self.acting_until = Timestamp::EPOCH;
         self.ended_before_us = false;
         self.usage = Usage::default();
         self.facts.oom_killed = false;
@@ -105,12 +158,13 @@ impl Monitor {
         let repaired = past || seen.is_some_and(|seen| later_run(&seen.facts));
         let before = past.then(|| (self.facts.clone(), self.ended));
         self.ended = true;
-        self.end_confirmed_at = Timestamp::EPOCH;
         self.facts.status = Status::Exited;
         self.facts.exit_code = Some(code);
         // The inspection that came with the kernel's event may show the next run already.
         let oom = if past { self.oom_at } else { self.oom_in_this_run() };
         self.facts.oom_killed = oom.is_some_and(|oom| at.since(oom) <= OOM_TO_END);
+        let waits = !repaired && self.may_be_wished(code, seen);
+        self.end_confirmed_at = if waits { turn.now() + WISH_COMES } else { Timestamp::EPOCH };
         if repaired && turn.now().since(at) <= STILL_NEWS {
             self.judge(at, turn)?;
         }
@@ -118,6 +172,16 @@ impl Monitor {
             (self.facts, self.ended) = (facts, ended);
         }
         Ok(())
+    }
+
+    /// Whether somebody may have wished for this end without it being known yet. The engine does not
+    /// bring back what it was asked to stop.
+    fn may_be_wished(&self, code: i64, seen: Option<&Inspection>) -> bool {
+        let explained = self.intent.stopped().is_some() || self.facts.oom_killed;
+        let faulty = |facts: &Facts| facts.oom_killed || facts.status == Status::Restarting;
+        !explained
+            && !seen.is_some_and(|seen| faulty(&seen.facts))
+            && intent::may_be_wished(code, self.stop_signal)
     }
 
     /// When the kernel last killed a process of the run in `facts` for memory.

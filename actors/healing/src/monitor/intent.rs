@@ -11,6 +11,8 @@ use crate::monitor::EventKind;
 
 /// How long after a signal an end is still put down to it, beyond the container's own time to stop.
 const GRACE: Duration = Duration::from_secs(60);
+/// The engine may tell of an end before it tells of the signal or stop that caused it, so much at most.
+pub(crate) const LATE: Duration = Duration::from_secs(5);
 /// The engine's own time to stop, without another setting.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -19,6 +21,18 @@ const SIGQUIT: i32 = 3;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
+/// Whether `signal` ends a service by somebody's wish.
+fn ends(signal: i32, stop_signal: Option<i32>) -> bool {
+    [SIGINT, SIGQUIT, SIGKILL, SIGTERM].contains(&signal) || Some(signal) == stop_signal
+}
+
+/// Whether an exit code is that of a signal which ends a service: somebody may have wished for it.
+#[must_use]
+pub fn may_be_wished(code: i64, stop_signal: Option<i32>) -> bool {
+    let signal = i32::try_from(code.saturating_sub(128)).unwrap_or(0);
+    signal > 0 && ends(signal, stop_signal)
+}
+
 /// What is known of somebody's wish that the container be down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
@@ -26,6 +40,8 @@ pub struct Intent {
     asked: Option<Timestamp>,
     /// When it went down, or was found down, by that wish.
     stopped: Option<Timestamp>,
+    /// When it went down without a wish known then.
+    unexplained: Option<Timestamp>,
 }
 
 impl Intent {
@@ -33,6 +49,24 @@ impl Intent {
     #[must_use]
     pub fn stopped(&self) -> Option<Timestamp> {
         self.stopped
+    }
+
+    /// When it went down, if no wish explains that.
+    #[must_use]
+    pub fn unexplained(&self) -> Option<Timestamp> {
+        self.unexplained.filter(|_| self.stopped.is_none())
+    }
+
+    /// The wish for it to be down came to light after the end.
+    #[must_use]
+    pub fn came_late(&self) -> bool {
+        self.stopped.is_some() && self.stopped == self.unexplained
+    }
+
+    /// For a container that is down: puts its end down to a signal that was told of after it.
+    pub fn explain_late(&mut self) {
+        let end = self.unexplained.filter(|end| self.asked.is_some_and(|at| is_near(at, *end)));
+        self.stopped = self.stopped.or(end);
     }
 
     /// Folds an event. `stop_signal` and `stop_timeout` are the container's own settings.
@@ -45,18 +79,22 @@ impl Intent {
     ) {
         match event {
             EventKind::Kill(signal) => {
-                let ends = [SIGINT, SIGQUIT, SIGKILL, SIGTERM].contains(signal);
-                if ends || Some(*signal) == stop_signal {
+                if ends(*signal, stop_signal) {
                     self.asked = Some(at);
                 }
             }
             EventKind::Die(_) => {
                 if self.explains(at, stop_timeout) {
-                    self.stopped = Some(at);
+                    (self.stopped, self.unexplained) = (Some(at), None);
+                } else {
+                    self.unexplained = Some(at);
                 }
                 self.asked = None;
             }
-            EventKind::Stop => self.stopped = Some(self.stopped.unwrap_or(at)),
+            EventKind::Stop => {
+                let end = self.unexplained.filter(|end| is_near(at, *end));
+                self.stopped = self.stopped.or(end).or(Some(at));
+            }
             EventKind::Start => *self = Self::default(),
             EventKind::Create
             | EventKind::Oom
@@ -70,7 +108,7 @@ impl Intent {
     fn explains(&self, at: Timestamp, stop_timeout: Option<u32>) -> bool {
         let own = stop_timeout.map(|seconds| Duration::from_secs(seconds.into()));
         let patience = own.unwrap_or(STOP_TIMEOUT) + GRACE;
-        self.asked.is_some_and(|asked| at.since(asked) <= patience)
+        self.asked.is_some_and(|asked| at.since(asked) <= patience && asked.since(at) <= LATE)
     }
 
     /// Concludes from what the engine shows, for when events were lost or are still to come: an end
@@ -87,9 +125,13 @@ impl Intent {
         let ended = matches!(facts.status, Status::Exited | Status::Dead);
         let explained = ended && self.explains(at, facts.stop_timeout);
         if (left_down || explained) && self.stopped.is_none() {
-            self.stopped = Some(at);
+            (self.stopped, self.unexplained) = (Some(at), None);
         }
     }
+}
+
+fn is_near(wish: Timestamp, end: Timestamp) -> bool {
+    wish.since(end).max(end.since(wish)) <= LATE
 }
 
 #[cfg(test)]

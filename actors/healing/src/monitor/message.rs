@@ -27,6 +27,11 @@ pub enum MonitorMessage {
     },
     /// A timer of its own: look again.
     Tick,
+    /// The Responder is about to restart it: an end meanwhile is nobody's wish that it be down.
+    Acting {
+        /// When that is over, unless a new run begins before.
+        until: Timestamp,
+    },
 }
 
 /// An event of the engine's stream, as far as it matters here.

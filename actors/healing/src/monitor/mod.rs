@@ -41,13 +41,15 @@ pub struct Monitor {
     event_at: Timestamp,
     /// The end of the run in `facts` has been seen.
     ended: bool,
-    /// Its end was only inspected: until then the event that tells why may still come.
+    /// Until then the event that tells why it ended may still come.
     end_confirmed_at: Timestamp,
     /// A start was folded; the run it began has not been inspected yet.
     run_expected: bool,
     /// It had ended long before it was first seen: history, not a fault.
     ended_before_us: bool,
     intent: Intent,
+    /// Until when the Responder restarts it; the epoch if it does not.
+    acting_until: Timestamp,
     /// Runs begun that nobody asked the engine for.
     starts: Moments,
     /// Restarts by the engine's own counter, for when events were lost.
@@ -86,7 +88,9 @@ impl Durable for Monitor {
             MonitorMessage::Gone { at } if at < self.inspected_at => Ok(()),
             MonitorMessage::Gone { at } => self.on_gone(at, turn),
             MonitorMessage::Report { incident } => self.on_report(incident, turn),
-            MonitorMessage::Sampled(_) | MonitorMessage::Tick if self.is_unknown() => {
+            MonitorMessage::Sampled(_) | MonitorMessage::Tick | MonitorMessage::Acting { .. }
+                if self.is_unknown() =>
+            {
                 // A late message about a container that was removed must not bring it back.
                 turn.stop();
                 Ok(())
@@ -94,7 +98,12 @@ impl Durable for Monitor {
             MonitorMessage::Sampled(sample) => self.on_sampled(&sample, turn),
             MonitorMessage::Tick => {
                 self.wake = None;
-                self.judge(turn.now(), turn)
+                let cause = self.take_awaited_end(turn.now()).unwrap_or(turn.now());
+                self.judge(cause, turn)
+            }
+            MonitorMessage::Acting { until } => {
+                self.acting_until = until;
+                Ok(())
             }
         }
     }
@@ -126,11 +135,12 @@ impl Monitor {
             }
             None => {}
         }
-        if event.at >= self.event_at {
-            self.event_at = event.at;
+        if event.at >= self.event_at || self.is_late_wish(event) {
+            self.event_at = self.event_at.max(event.at);
             self.fold_event(event, inspection.as_ref(), turn)?;
         }
         if let Some(inspection) = &inspection {
+            self.decide_end_before(inspection, turn)?;
             self.fold_inspection(inspection, turn.now(), turn.settings());
         }
         self.judge(event.at, turn)
@@ -142,6 +152,7 @@ impl Monitor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
         self.identify(&inspection, turn.settings());
+        self.decide_end_before(&inspection, turn)?;
         self.fold_inspection(&inspection, turn.now(), turn.settings());
         self.judge(inspection.at, turn)
     }

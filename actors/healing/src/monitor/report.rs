@@ -58,7 +58,7 @@ impl Monitor {
         facts.stop_timeout = policy.stop_timeout.or(facts.stop_timeout);
         facts.one_shot =
             facts.restart_policy == RestartPolicy::No && !self.has_health_check && !policy.opted_in;
-        facts.stopped_by_operator = self.intent.stopped().is_some();
+        facts.stopped_by_operator = self.intent.stopped().is_some() && self.acting_until <= now;
         facts.deploying = self.deploying_until > now;
     }
 
@@ -67,9 +67,23 @@ impl Monitor {
         self.intent.stopped().filter(|_| !self.runs())
     }
 
-    /// A restart through the engine looks like a stop at first: nothing changes before it is sure.
+    /// When a stop that lasts is sure to be no restart.
+    fn stop_settles(&self, since: Timestamp, config: &Config) -> Timestamp {
+        self.acting_until.max(since + config.stop_settles)
+    }
+
+    /// A restart through the engine looks like a stop at first: nothing changes before it is sure. But
+    /// an end that was told as a crash before the wish for it was known is taken back at once.
     fn settle_stop(&mut self, since: Timestamp, turn: &mut Turn<'_, Self>) {
-        if self.withdrawn || turn.now() < since + turn.settings().stop_settles {
+        let late = self.intent.came_late() && self.has(SymptomKind::NonZeroExit);
+        if late && (self.symptoms.len() > 1 || self.acting_until > turn.now()) {
+            let mut rest = self.symptoms.clone();
+            rest.retain(|symptom| symptom.kind != SymptomKind::NonZeroExit);
+            self.tell_symptoms(rest, turn.now(), turn);
+            return;
+        }
+        let settled = turn.now() >= self.stop_settles(since, turn.settings());
+        if self.withdrawn || !(settled || late) {
             return;
         }
         self.withdrawn = true;
@@ -236,7 +250,7 @@ impl Monitor {
 
     /// When something may change with nothing happening but time.
     fn next_look(&self, config: &Config, now: Timestamp) -> Option<Timestamp> {
-        let settles = self.stop_that_lasts().map(|since| since + config.stop_settles);
+        let settles = self.stop_that_lasts().map(|since| self.stop_settles(since, config));
         let loops = self.has(SymptomKind::CrashLoop).then(|| {
             let limit = config.restart_limit as usize;
             let falls =

@@ -134,3 +134,4 @@ mod ends;
 mod frozen;
 mod standing;
 mod windows;
+mod wishes;

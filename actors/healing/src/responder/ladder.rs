@@ -149,6 +149,21 @@ pub fn judge(symptoms: &[SymptomKind], since: Timestamp, stopped: bool, now: &St
     }
 }
 
+/// Whether the Monitor has not heard yet of the run that an action began: it still shows `left`, the
+/// run that the action ended. What it says then is no verdict on the action.
+#[must_use]
+pub fn is_behind(left: Option<&str>, now: &Standing) -> bool {
+    match now.facts.status {
+        Status::Gone | Status::Removing => false,
+        Status::Created
+        | Status::Running
+        | Status::Paused
+        | Status::Restarting
+        | Status::Exited
+        | Status::Dead => left == Some(now.facts.started_at.as_str()),
+    }
+}
+
 fn not_running(facts: &Facts) -> String {
     match facts.exit_code {
         Some(code) => format!("it does not run: {:?}, exit code {code}", facts.status),

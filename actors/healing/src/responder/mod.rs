@@ -59,8 +59,12 @@ struct Remediation {
     phase: Phase,
     /// When the last action ended, or the last look showed that it had not helped.
     since: Timestamp,
-    /// The last look found a health check without a verdict.
+    /// The last look found a health check without a verdict, or a Monitor that is behind.
     undecided: bool,
+    /// The run that the last action ended by beginning another, as the engine dates its start.
+    left: Option<String>,
+    /// When a look first found that the Monitor still showed that run.
+    behind: Option<Timestamp>,
     /// It ends when the action that is under way has ended; why.
     withdrawn: Option<String>,
 }
@@ -102,7 +106,10 @@ impl Durable for Responder {
     ) -> Result<(), Failure> {
         match message {
             ResponderMessage::Remediate(request) => self.remediate(request, turn),
-            ResponderMessage::Finished(finished) => self.finished(finished, turn),
+            ResponderMessage::Finished(finished) => {
+                self.note_left(&finished);
+                self.finished(finished, turn);
+            }
             ResponderMessage::Standing(standing) => self.standing(&standing, turn),
             ResponderMessage::VerifyDue(incident) => self.verify_due(&incident, turn),
             ResponderMessage::RungDue(incident) => self.rung_due(&incident, turn),
@@ -134,6 +141,8 @@ impl Responder {
             phase: Phase::Asking,
             since: turn.now(),
             undecided: false,
+            left: None,
+            behind: None,
             withdrawn: None,
         };
         match first {

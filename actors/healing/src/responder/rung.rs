@@ -8,7 +8,7 @@ use perennial_runtime::{Finished, Timestamp, Turn, Undone};
 use crate::alert::Entry;
 use crate::metrics;
 use crate::model::{Action, ActionOutcome, Conclusion, Status, seconds};
-use crate::monitor::Standing;
+use crate::monitor::{Monitor, MonitorMessage, Standing};
 use crate::responder::audit::{Stage, outcome_text};
 use crate::responder::effect::EngineAction;
 use crate::responder::gates::{Case, Decision, Project, Ruling, rule};
@@ -19,6 +19,8 @@ use crate::responder::{Phase, Remediation, Responder};
 /// How long the engine may be out of reach after a later rung was decided. The first rung has the
 /// request's deadline.
 const RUNG_DEADLINE: Duration = Duration::from_secs(60);
+/// How long after its time to stop a restart's new run may show: until then its end is no operator's.
+const RESTART_SHOWS: Duration = Duration::from_secs(60);
 
 impl Responder {
     /// Decides about the rung, given how the container stands; `None` if that cannot be read.
@@ -112,6 +114,10 @@ impl Responder {
         let project = request.subject.project.as_deref();
         self.past.attempted(&request.subject.id, project, &request.incident, now);
         let effect = self.effect(&remediation, standing, turn);
+        if matches!(effect.action, Action::Restart) {
+            let patience = Duration::from_secs(effect.stop_timeout.into()) + RESTART_SHOWS;
+            tell_acting(&remediation, now + patience, turn);
+        }
         turn.perform(&effect);
         remediation.phase = Phase::Acting(now);
         self.keep(remediation);
@@ -194,6 +200,8 @@ impl Responder {
         self.count_repeats(&remediation, finished.attempts, turn);
         if ran {
             self.past.ran(remediation.container(), turn.now());
+        } else {
+            tell_acting(&remediation, turn.now(), turn);
         }
         let note = Note::of(Stage::Finished, outcome_text(&outcome)).outcome(&outcome);
         self.audit(&remediation, note, turn);
@@ -292,6 +300,12 @@ fn outcome_of(result: Result<ActionOutcome, Undone>) -> (bool, ActionOutcome) {
         Err(Undone::Failed(why) | Undone::Expired(why)) => (false, ActionOutcome::Failed(why)),
         Err(Undone::Unknown(why)) => (true, ActionOutcome::Unknown(why)),
     }
+}
+
+/// Tells the Monitor until when an end of the container is this restart's.
+fn tell_acting(remediation: &Remediation, until: Timestamp, turn: &mut Turn<'_, Responder>) {
+    let id = remediation.container().0.clone();
+    turn.send::<Monitor>(id, &MonitorMessage::Acting { until });
 }
 
 fn count_action(action: &Action, outcome: &ActionOutcome, turn: &mut Turn<'_, Responder>) {

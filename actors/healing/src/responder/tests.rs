@@ -111,8 +111,18 @@ impl Scene {
         self.tell(ResponderMessage::Finished(Finished { effect, key, attempts: 1, result }))
     }
 
+    /// The action was done, and the Monitor has heard of what it began.
     fn done(&mut self, effect: &EngineAction) -> Recorded {
+        if matches!(effect.action, Action::Restart | Action::Start) {
+            self.facts.started_at = self.engine_time();
+        }
         self.finish(effect, Ok(ActionOutcome::Done("restarted".to_owned())))
+    }
+
+    /// Now, as the engine writes it.
+    fn engine_time(&self) -> String {
+        let micros = i64::try_from(self.play.now().as_micros()).unwrap();
+        jiff::Timestamp::from_microsecond(micros).unwrap().to_string()
     }
 
     /// Asks, acts, and lets the window pass; returns what the look at its end recorded.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use perennial_runtime::{Timestamp, Turn};
+use perennial_runtime::{Finished, Timestamp, Turn};
 
 use crate::alert::Entry;
 use crate::analyzer::{Analyzer, AnalyzerMessage};
 use crate::metrics;
-use crate::model::{Action, Conclusion};
+use crate::model::{Action, ActionOutcome, Conclusion};
 use crate::monitor::Standing;
 use crate::responder::audit::Stage;
+use crate::responder::effect::EngineAction;
 use crate::responder::gates::human;
 use crate::responder::journal::{Note, record};
 use crate::responder::ladder::{self, Look, Step, judge};
@@ -17,6 +18,21 @@ use crate::responder::order::ending;
 use crate::responder::{Phase, Remediation, Responder, ResponderMessage, timer};
 
 impl Responder {
+    /// Keeps which run an action ended. After a crash of the node, a timer that came due meanwhile
+    /// can fire before the Monitor has heard of the run that the action began.
+    pub(super) fn note_left(&mut self, finished: &Finished<EngineAction>) {
+        let effect = &finished.effect;
+        let Some(remediation) = self.ongoing.get_mut(&effect.incident) else { return };
+        if !matches!(remediation.phase, Phase::Acting(_)) {
+            return;
+        }
+        let done =
+            matches!(finished.result, Ok(ActionOutcome::Done(_) | ActionOutcome::Reconciled(_)));
+        let begins = matches!(effect.action, Action::Restart | Action::Start);
+        remediation.left = (done && begins).then(|| effect.started_at.clone());
+        remediation.behind = None;
+    }
+
     /// Lets the stabilisation window pass, counted from the end of the action.
     pub(super) fn watch(&mut self, mut remediation: Remediation, turn: &mut Turn<'_, Self>) {
         let window = turn.settings().window(&remediation.request.symptoms);
@@ -54,19 +70,32 @@ impl Responder {
         };
         let (request, since) = (&remediation.request, remediation.since);
         let stopped = remediation.action == Action::Stop;
-        match judge(&request.symptoms, since, stopped, standing) {
+        let behind = ladder::is_behind(remediation.left.as_deref(), standing);
+        if behind {
+            remediation.behind.get_or_insert(turn.now());
+        }
+        // The node may have been down for longer than the patience: it counts from the first look.
+        let patient_from = remediation.behind.map_or(since, |first| first.max(since));
+        let look = match behind {
+            true => Look::Undecided,
+            false => judge(&request.symptoms, since, stopped, standing),
+        };
+        match look {
             Look::Well if remediation.undecided => {
                 remediation.undecided = false;
                 self.look_after(remediation, config.stabilisation, turn);
             }
             Look::Well => self.resolved(remediation, turn),
-            Look::Undecided if turn.now() < since + config.health_patience => {
+            Look::Undecided if turn.now() < patient_from + config.health_patience => {
                 remediation.undecided = true;
                 self.look_after(remediation, config.stabilisation, turn);
             }
             Look::Undecided => {
-                let waited = human(turn.now().since(since));
-                let why = format!("its health check gave no verdict for {waited}");
+                let waited = human(turn.now().since(patient_from));
+                let why = match behind {
+                    true => format!("the Monitor showed the run before the action for {waited}"),
+                    false => format!("its health check gave no verdict for {waited}"),
+                };
                 let looks = format!("{}; no verdict", request.signature);
                 self.failed(remediation, &why, &looks, turn);
             }

@@ -26,7 +26,8 @@ fn state() -> Monitor {
         "end_confirmed_at": second(3),
         "run_expected": true,
         "ended_before_us": true,
-        "intent": { "asked": second(5), "stopped": second(6) },
+        "intent": { "asked": second(5), "stopped": second(6), "unexplained": second(26) },
+        "acting_until": second(27),
         "starts": [second(7), second(8)],
         "counted": [second(9)],
         "flips": [second(10), second(11)],
@@ -99,7 +100,8 @@ fn messages() -> Vec<MonitorMessage> {
         MonitorMessage::Gone { .. } => Some(MonitorMessage::Sampled(sample())),
         MonitorMessage::Sampled(_) => Some(MonitorMessage::Report { incident: incident() }),
         MonitorMessage::Report { .. } => Some(MonitorMessage::Tick),
-        MonitorMessage::Tick => None,
+        MonitorMessage::Tick => Some(MonitorMessage::Acting { until: second(28) }),
+        MonitorMessage::Acting { .. } => None,
     };
     let event = ContainerEvent { at: second(22), kind: EventKind::Die(-1) };
     successors(Some(MonitorMessage::Event(event, Some(inspection()))), next).collect()

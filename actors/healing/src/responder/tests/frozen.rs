@@ -48,6 +48,8 @@ fn ongoing() -> Value {
             "phase": phase,
             "since": second(4),
             "undecided": true,
+            "left": "2023-11-14T22:13:20.5Z",
+            "behind": second(16),
             "withdrawn": "it was removed",
         })
     };

@@ -223,3 +223,68 @@ fn a_spent_budget_between_two_rungs_calls_a_person() {
     let why = escalated(&scene.next_rung());
     assert!(why.contains("no further action is allowed: budget"), "{why}");
 }
+
+/// A container that ended and was restarted, before the Monitor has heard of that.
+fn restarted_unheard(action: Action, outcome: ActionOutcome) -> Scene {
+    let mut scene = Scene::new(Config::default());
+    scene.facts.status = Status::Exited;
+    scene.facts.exit_code = Some(3);
+    let mut request = scene.request("inc-1");
+    request.action = action;
+    scene.asked = 1;
+    scene.tell(ResponderMessage::Remediate(request));
+    let effect = only(scene.standing("inc-1").effects::<EngineAction>());
+    scene.finish(&effect, Ok(outcome));
+    scene
+}
+
+#[test]
+fn a_monitor_that_still_shows_the_run_before_the_action_is_asked_again() {
+    for action in [Action::Restart, Action::Start] {
+        for outcome in [ActionOutcome::Done, ActionOutcome::Reconciled] {
+            let mut scene = restarted_unheard(action.clone(), outcome("it runs".to_owned()));
+            let began = scene.engine_time();
+            let looked = scene.verify();
+            let until = scene.play.now() + seconds(30);
+            assert_eq!(entries(&looked), [Entry::Verifying { until }]);
+            let heard = Facts { status: Status::Running, exit_code: None, ..scene.facts.clone() };
+            scene.facts = Facts { started_at: began, ..heard };
+            assert_eq!(conclusion(&scene.verify()), None);
+            assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+        }
+    }
+}
+
+#[test]
+fn symptoms_of_the_run_before_the_action_are_no_verdict_on_it() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.facts.started_at = effect.started_at;
+    assert!(matches!(entries(&scene.verify())[..], [Entry::Verifying { .. }]));
+}
+
+#[test]
+fn a_new_run_that_ended_too_is_not_taken_for_the_one_before_the_action() {
+    let mut scene = restarted_unheard(Action::Restart, ActionOutcome::Done(String::new()));
+    scene.facts.started_at = scene.engine_time();
+    assert!(matches!(entries(&scene.verify())[..], [Entry::NotResolved { .. }]));
+}
+
+#[test]
+fn a_monitor_that_never_hears_of_the_new_run_fails_after_the_patience_even_after_a_long_downtime() {
+    let mut scene = restarted_unheard(Action::Restart, ActionOutcome::Done(String::new()));
+    let down = seconds(3600);
+    scene.play.advance(down);
+    let mut looked = scene.verify();
+    let first = scene.play.now();
+    assert!(matches!(entries(&looked)[..], [Entry::Verifying { .. }]));
+    while matches!(entries(&looked)[..], [Entry::Verifying { .. }]) {
+        looked = scene.verify();
+    }
+    assert_eq!(scene.play.now(), first + seconds(300));
+    let reason = "the Monitor showed the run before the action for 5m".to_owned();
+    let next = Some(scene.play.now() + seconds(30));
+    assert_eq!(entries(&looked), [Entry::NotResolved { reason, next }]);
+}
