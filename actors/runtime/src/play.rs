@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::address::Address;
 use crate::durable::{Durable, Failure};
 use crate::effect::Effect;
-use crate::table::{RowKey, Table};
-use crate::turn::{Occasion, Ops, RowsInMemory, TimerOp, TraceId, Turn};
+use crate::table::{RowKey, RowView, Table};
+use crate::turn::{Occasion, Ops, TimerOp, TraceId, Turn};
 
 /// One actor, its settings, a clock that stands still and the rows it wrote so far.
 #[derive(Debug)]
@@ -196,5 +196,23 @@ impl Recorded {
     /// Whether the actor asked to end.
     pub fn stops(&self) -> bool {
         self.0.stop
+    }
+}
+
+/// Rows of an actor that runs away from any store.
+#[derive(Debug, Default)]
+struct RowsInMemory(BTreeMap<Key, Vec<u8>>);
+
+impl RowView for RowsInMemory {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        range: std::ops::Range<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        Ok(self.0.range(range).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 }

@@ -369,21 +369,3 @@ impl<'a, A: Durable> Turn<'a, A> {
 fn too_large(what: &str, bytes: usize) -> String {
     format!("{what} has {bytes} bytes, over the limit of {MAX_PAYLOAD_BYTES}")
 }
-
-/// Reads nothing: for turns that run away from any store.
-#[derive(Debug, Default)]
-pub(crate) struct RowsInMemory(pub(crate) BTreeMap<Key, Vec<u8>>);
-
-impl RowView for RowsInMemory {
-    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(
-        &self,
-        range: std::ops::Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        Ok(self.0.range(range).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
-    }
-}

@@ -142,7 +142,8 @@ async fn the_whole_way_from_a_crash_to_a_healed_service_needs_no_model() {
 #[tokio::test]
 async fn an_exit_code_other_than_zero_asks_for_a_restart_with_confidence_nine_tenths() {
     let world = World::start().await;
-    let failing = world.engine.run(ContainerSpec::new("failing", "exit 1").mode("auto"));
+    // Long enough for its first start to be read before the node starts it again.
+    let failing = world.engine.run(ContainerSpec::new("failing", "sleep 3; exit 1").mode("auto"));
     let before = failing.started_at();
     let finished = |incident: &Value| !steps(incident, "action_finished").is_empty();
     let incident = world.incident(&failing, "acted on", finished).await;

@@ -10,7 +10,8 @@ use crate::support::wait::eventually;
 
 #[tokio::test]
 async fn names_decide_who_is_watched_and_labels_decide_before_names() {
-    let engine = Engine::connect();
+    // An engine of its own: the labels would have the nodes of other tests watch these as well.
+    let engine = Engine::start_private().await;
     let prefix = engine.names().trim_end_matches('*').to_owned();
     let node = Node::builder()
         .toml(&format!("[docker]\nhost = \"{}\"", engine.host()))
