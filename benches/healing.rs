@@ -36,9 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() {
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     threads.block_on(async {
-        let engine = Engine::start_private().await;
-        faults(&engine).await;
-        watching(&engine).await;
+        faults(&Engine::start_private().await).await;
+        // Another one, whose memory of events is empty.
+        watching(&Engine::start_private().await).await;
     });
 }
 

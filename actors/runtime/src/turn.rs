@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use perennial_store::{Key, MessageId, StoreError, Timestamp, encode};
+use perennial_store::{MessageId, StoreError, Timestamp, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
