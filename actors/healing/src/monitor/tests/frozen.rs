@@ -5,7 +5,7 @@ use std::iter::successors;
 use perennial_runtime::frozen;
 use serde_json::json;
 
-use super::super::docker::{EventPosition, ListPosition};
+use super::super::docker::{EventPosition, ListPosition, SeenEvent};
 use super::*;
 use crate::tests::samples::{by_name, facts, incident, second, subject, symptom, texts};
 
@@ -136,8 +136,13 @@ fn the_format_of_the_rows_of_containers_is_frozen() {
 
 #[test]
 fn the_format_of_the_sensors_positions_is_frozen() {
-    let seen = texts(&["c0ffee die", "c0ffee start"]);
-    let events = EventPosition { nanos: 1_700_000_000_123_456_789, seen };
+    let nanos = 1_700_000_000_123_456_789;
+    let event = |nanos, action: &str| {
+        let (id, action) = ("c0ffee".to_owned(), action.to_owned());
+        SeenEvent { nanos, id, action }
+    };
+    let seen = vec![event(nanos - 1_000_000, "die"), event(nanos, "start")];
+    let events = EventPosition { nanos, floor: nanos - 250_000_000, seen };
     frozen("healing/docker-events", POSITION, &events);
     let containers = [("c0ffee", "shop"), ("decaf", "")];
     let own = |(id, project): (&str, &str)| (id.to_owned(), project.to_owned());
