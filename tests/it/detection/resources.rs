@@ -99,21 +99,6 @@ async fn a_cpu_spike_shorter_than_the_window_is_seen_and_is_no_fault() {
     world.assert_left_alone(&spiky).await;
 }
 
-/// B3.
-#[tokio::test]
-async fn a_container_without_a_limit_is_said_to_have_none_instead_of_a_meaningless_share() {
-    let world = World::start().await;
-    let fill = "dd if=/dev/zero of=/memory/all bs=1M count=48; exec sleep 3600";
-    let spec = ContainerSpec::new("unlimited", fill).option("--tmpfs=/memory:size=64m");
-    let unlimited = world.engine.run(spec);
-    let grown = |row: &Value| row["memory_bytes"].as_u64() > Some(48 << 20);
-    let row = world.row(&unlimited, "full", grown).await;
-    assert_eq!((&row["memory"], &row["memory_limit_bytes"]), (&Value::Null, &Value::Null));
-    assert_eq!(row["coverage_gaps"], serde_json::json!(["no_memory_limit", "no_health_check"]));
-    world.marker().await;
-    world.assert_left_alone(&unlimited).await;
-}
-
 /// B7.
 #[tokio::test]
 async fn cpu_and_memory_together_are_one_incident_with_one_action_told_once() {

@@ -4,6 +4,7 @@
 mod convert;
 mod events;
 mod fleet;
+mod host;
 mod position;
 mod relist;
 mod stats;

@@ -37,6 +37,8 @@ fn state() -> Monitor {
             "cpu_total_ns": 5_000_000_000_u64,
             "cpu": streak,
             "memory": { "since": null, "sum": 0.5, "samples": 1, "sure": false },
+            "pressure": streak,
+            "host": host(),
             "trend": [[second(14), 1 << 20], [second(15), 2 << 20]],
             "recent": [[0.5, 0.25], [0.75, 0.125]],
         },
@@ -62,6 +64,10 @@ fn inspection() -> Inspection {
     }
 }
 
+fn host() -> HostMemory {
+    HostMemory { total: 8 << 30, available: 1 << 30, stalled: Some(0.125), largest: true }
+}
+
 fn sample() -> Sample {
     Sample {
         at: second(21),
@@ -72,6 +78,7 @@ fn sample() -> Sample {
         host_cpus: 4,
         network_bytes: (1_000, 200_000),
         block_bytes: (300, 70_000),
+        host: Some(host()),
     }
 }
 
