@@ -42,7 +42,7 @@ impl App {
     fn checks(&self) -> Vec<Check> {
         let mut checks = self.runtime.readiness();
         let (ok, detail) = match self.engine.ready() {
-            Ok(()) => (true, String::new()),
+            Ok(()) => (true, self.engine.blind().unwrap_or_default()),
             Err(why) => (false, why),
         };
         checks.push(Check { name: "docker".to_owned(), ok, detail });

@@ -3,6 +3,7 @@
 
 mod ends;
 mod health;
+mod host;
 mod intent;
 mod resources;
 mod scope;

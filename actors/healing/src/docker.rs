@@ -143,6 +143,8 @@ struct Inner {
     /// and no request is understood before the version is negotiated.
     client: OnceCell<Docker>,
     state: watch::Sender<EngineState>,
+    /// What of the engine's machine cannot be judged, and why.
+    blind: watch::Sender<Option<String>>,
 }
 
 impl Engine {
@@ -153,7 +155,8 @@ impl Engine {
     pub fn connect(config: &Config) -> Result<Self, EngineError> {
         scheme(&config.host)?;
         let (state, _) = watch::channel(EngineState::default());
-        Ok(Self(Arc::new(Inner { config: config.clone(), client: OnceCell::new(), state })))
+        let (blind, _) = watch::channel(None);
+        Ok(Self(Arc::new(Inner { config: config.clone(), client: OnceCell::new(), state, blind })))
     }
 
     /// The client, once the engine has been reached and the version agreed on.
@@ -226,6 +229,21 @@ impl Engine {
             .last_error
             .clone()
             .unwrap_or_else(|| "not connected to the engine yet".to_owned()))
+    }
+
+    /// What of the engine's machine cannot be judged, and why; for people.
+    #[must_use]
+    pub fn blind(&self) -> Option<String> {
+        self.0.blind.borrow().clone()
+    }
+
+    /// Says whether that is news.
+    pub(crate) fn set_blind(&self, why: Option<String>) -> bool {
+        self.0.blind.send_if_modified(|known| {
+            let changed = *known != why;
+            *known = why;
+            changed
+        })
     }
 
     pub(crate) fn set_connected(&self, now: Timestamp) {

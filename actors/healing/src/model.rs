@@ -199,6 +199,8 @@ pub enum SymptomKind {
     HighMemory,
     /// Memory has risen steadily over the window.
     MemoryLeak,
+    /// Its machine is short of memory, and it is the largest container without a limit.
+    HostPressure,
 }
 
 impl SymptomKind {
@@ -214,6 +216,7 @@ impl SymptomKind {
             Self::HighCpu => "high_cpu",
             Self::HighMemory => "high_memory",
             Self::MemoryLeak => "memory_leak",
+            Self::HostPressure => "host_pressure",
         }
     }
 }

@@ -55,14 +55,14 @@ async fn names_decide_who_is_watched_and_labels_decide_before_names() {
 }
 
 /// How often the node told that it cannot judge `container`, and in what respect.
-fn told_of(sink: &Sink, container: &Container) -> Vec<Value> {
+pub(super) fn told_of(sink: &Sink, container: &Container) -> Vec<Value> {
     let bodies = sink.received().into_iter().map(|request| request.json());
     let gaps = bodies.flat_map(|body| body["coverage"].as_array().cloned().unwrap_or_default());
     let own = gaps.filter(|gap| gap["container"]["id"] == container.id());
     own.map(|gap| gap["gaps"].clone()).collect()
 }
 
-async fn is_told_of(sink: &Sink, container: &Container) {
+pub(super) async fn is_told_of(sink: &Sink, container: &Container) {
     let told = async || match told_of(sink, container) {
         none if none.is_empty() => Err(sink.received().len()),
         _ => Ok(()),

@@ -1,7 +1,7 @@
 //! A real engine behind a socket of the test's own, which plays tricks on what passes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,8 +14,22 @@ use tokio::task::JoinHandle;
 pub(crate) enum Trick {
     /// Requests whose head contains this text are never answered; their connection stays open.
     Hang(String),
+    /// The same for any of these texts, as long as the switch is on.
+    HangWhile(Arc<AtomicBool>, Vec<String>),
     /// Every event of a live event stream is passed on twice.
     DoubleEvents,
+}
+
+impl Trick {
+    fn hangs(&self, head: &str) -> bool {
+        match self {
+            Trick::Hang(text) => head.contains(text),
+            Trick::HangWhile(on, texts) => {
+                on.load(Ordering::SeqCst) && texts.iter().any(|text| head.contains(text))
+            }
+            Trick::DoubleEvents => false,
+        }
+    }
 }
 
 /// A listening socket; gone, with its connections, when dropped.
@@ -74,13 +88,10 @@ async fn relay(client: UnixStream, engine: UnixStream, trick: Trick, tricked: &A
     let (from_client, to_client) = client.into_split();
     let (from_engine, to_engine) = engine.into_split();
     let live = Arc::new(AtomicUsize::new(0));
-    let hang = match &trick {
-        Trick::Hang(text) => Some(text.as_str()),
-        Trick::DoubleEvents => None,
-    };
+    let doubles = matches!(trick, Trick::DoubleEvents);
     tokio::select! {
-        () = requests(from_client, to_engine, hang, tricked, &live) => {}
-        () = answers(from_engine, to_client, &live, tricked, hang.is_none()) => {}
+        () = requests(from_client, to_engine, &trick, tricked, &live) => {}
+        () = answers(from_engine, to_client, &live, tricked, doubles) => {}
     }
 }
 
@@ -88,7 +99,7 @@ async fn relay(client: UnixStream, engine: UnixStream, trick: Trick, tricked: &A
 async fn requests(
     mut client: OwnedReadHalf,
     mut engine: OwnedWriteHalf,
-    hang: Option<&str>,
+    trick: &Trick,
     tricked: &AtomicUsize,
     live: &AtomicUsize,
 ) {
@@ -100,7 +111,7 @@ async fn requests(
         }
         let text = String::from_utf8_lossy(&buffer[..length]);
         let head = text.lines().next().unwrap_or_default();
-        if hang.is_some_and(|hang| head.contains(hang)) {
+        if trick.hangs(head) {
             tricked.fetch_add(1, Ordering::SeqCst);
             // Until the client gives up.
             while client.read(&mut buffer).await.unwrap_or(0) > 0 {}

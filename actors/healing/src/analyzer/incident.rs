@@ -183,7 +183,8 @@ impl Incident {
             | SymptomKind::FlappingHealth
             | SymptomKind::HighCpu
             | SymptomKind::HighMemory
-            | SymptomKind::MemoryLeak => false,
+            | SymptomKind::MemoryLeak
+            | SymptomKind::HostPressure => false,
         })
     }
 
@@ -201,7 +202,8 @@ impl Incident {
             SymptomKind::FlappingHealth
             | SymptomKind::HighCpu
             | SymptomKind::HighMemory
-            | SymptomKind::MemoryLeak => symptom.severity.max(Severity::Warning),
+            | SymptomKind::MemoryLeak
+            | SymptomKind::HostPressure => symptom.severity.max(Severity::Warning),
         };
         self.active.iter().map(of).max().unwrap_or(Severity::Warning)
     }

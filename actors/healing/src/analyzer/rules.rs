@@ -206,12 +206,21 @@ pub const RULES: &[Rule] = &[
         answer: Answer::Restart,
     },
     Rule {
+        name: "host_pressure",
+        confidence: 0.65,
+        reason: "that it is the largest does not make it the cause: a restart loses its work and may \
+                 only hand the memory to another",
+        applies: |case| case.has(SymptomKind::HostPressure),
+        cause: words::symptoms,
+        answer: Answer::NoSafeAction(words::relieve_host),
+    },
+    Rule {
         name: "no_memory_limit",
-        confidence: 0.50,
-        reason: "without a limit no share of memory can be called too much",
+        confidence: 0.65,
+        reason: "without a limit nobody has said how much is too much, so that no restart is due",
         applies: |case| case.memory_symptom() && case.facts.memory_limit.is_none(),
         cause: words::symptoms,
-        answer: Answer::NotEnough("a memory limit; set one, so that its use can be judged"),
+        answer: Answer::NoSafeAction(words::set_limit),
     },
     Rule {
         name: "transient",
@@ -371,7 +380,7 @@ impl Case<'_> {
     /// none any more.
     fn mild_at_most(&self) -> bool {
         match self.symptoms {
-            [] => self.gone.iter().copied().all(is_resource),
+            [] => self.gone.iter().copied().all(passes_unnoticed),
             [one] => {
                 let ratio = matches!(one.kind, SymptomKind::HighCpu | SymptomKind::HighMemory);
                 one.severity == Severity::Info
@@ -417,6 +426,12 @@ impl Case<'_> {
     }
 }
 
+/// Whether its end leaves nothing to find out.
+fn passes_unnoticed(kind: SymptomKind) -> bool {
+    is_resource(kind) || kind == SymptomKind::HostPressure
+}
+
+/// Whether it is about what the container itself uses.
 fn is_resource(kind: SymptomKind) -> bool {
     matches!(kind, SymptomKind::HighCpu | SymptomKind::HighMemory | SymptomKind::MemoryLeak)
 }

@@ -1,5 +1,6 @@
 //! What the Monitor and its sensors can be told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,12 @@ pub struct Config {
     pub memory_window: Duration,
     /// Sustained use, in percent, above which CPU and memory symptoms are critical.
     pub critical_percent: f64,
+    /// Memory use of the engine's machine, in percent, that is too high when it lasts for the memory window. The largest container without a limit is told of then.
+    pub host_memory_percent: f64,
+    /// Percent of the last minute in which tasks waited for memory, from which that is critical.
+    pub host_stall_percent: f64,
+    /// Where the machine's memory is read, as meminfo and pressure/memory; empty reads none. Used only for an engine on a unix socket: another machine's memory is not judged.
+    pub proc: PathBuf,
     /// Points of percent by which use has to fall below its threshold before the symptom ends.
     pub clear_margin: f64,
     /// How far back memory is looked at for a leak.
@@ -46,10 +53,10 @@ pub struct Config {
     pub leak_window: Duration,
     /// Fewest points, spread over the leak window, that a trend is drawn through; at most 30.
     pub leak_points: usize,
-    /// A trend that reaches the memory limit within this time is a leak.
+    /// A trend that reaches the memory limit, or without one uses up what the machine has left, within this time is a leak.
     #[serde(with = "humantime_serde")]
     pub leak_horizon: Duration,
-    /// A trend of more percent of the limit per hour than this is a leak.
+    /// A trend of more percent of the limit, or without one of the machine's memory, per hour than this is a leak.
     pub leak_percent_per_hour: f64,
     /// More restarts than this within the restart window are a crash loop. Restarts that somebody asked the engine for do not count.
     pub restart_limit: u32,
@@ -84,6 +91,9 @@ impl Default for Config {
             memory_percent: 80.0,
             memory_window: Duration::from_secs(60),
             critical_percent: 95.0,
+            host_memory_percent: 90.0,
+            host_stall_percent: 10.0,
+            proc: PathBuf::from("/proc"),
             clear_margin: 5.0,
             leak_window: Duration::from_secs(30 * 60),
             leak_points: 10,
@@ -135,6 +145,10 @@ impl Config {
         when(
             self.memory_percent >= 100.0,
             "monitor.memory_percent is 100 or more: high memory can never be seen",
+        );
+        when(
+            self.host_memory_percent >= 100.0,
+            "monitor.host_memory_percent is 100 or more: a host short of memory can never be seen",
         );
         when(
             self.critical_percent < self.cpu_percent.min(self.memory_percent),

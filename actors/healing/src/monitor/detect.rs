@@ -7,7 +7,7 @@ use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Facts, seconds};
-use crate::monitor::{Config, Sample};
+use crate::monitor::{Config, HostMemory, Sample};
 
 /// Points kept for a leak's trend, spread over its window.
 pub const LEAK_POINTS: usize = 30;
@@ -159,7 +159,9 @@ pub struct Leak {
     pub slope: f64,
     /// The least slope that would have been called one.
     pub threshold: f64,
-    /// Time until the limit is reached.
+    /// Bytes that are left until it is full: of its limit, or of its machine's memory without one.
+    pub left: u64,
+    /// Time until that is used up.
     pub full_in: Duration,
 }
 
@@ -174,6 +176,10 @@ pub struct Usage {
     pub cpu: Streak,
     /// Memory above its threshold.
     pub memory: Streak,
+    /// Its machine's memory above its threshold while it is the largest container without a limit.
+    pub pressure: Streak,
+    /// Its machine's memory at the last sample, if it has no limit.
+    pub host: Option<HostMemory>,
     /// Memory over the leak window.
     trend: Trend,
     /// The last values, oldest first: (cpu, memory).
@@ -198,6 +204,7 @@ impl Usage {
         if !known || passed > config.sample_period() * PERIODS_APART {
             self.cpu.interrupt();
             self.memory.interrupt();
+            self.pressure.interrupt();
         }
         let margin = config.clear_margin / 100.0;
         let cores = facts.cpus.unwrap_or_else(|| f64::from(sample.host_cpus)).max(0.001);
@@ -210,9 +217,16 @@ impl Usage {
         facts.memory_bytes = Some(sample.memory_bytes);
         facts.memory_limit = sample.memory_limit.filter(|limit| *limit > 0);
         facts.memory = facts.memory_limit.map(|limit| sample.memory_bytes as f64 / limit as f64);
-        if let Some(share) = facts.memory {
-            let limit = Limit { threshold: limits.1, margin, window: config.memory_window };
-            self.memory.observe(sample.at, sample.at, share, limit);
+        let limit = Limit { threshold: limits.1, margin, window: config.memory_window };
+        match facts.memory {
+            Some(share) => self.memory.observe(sample.at, sample.at, share, limit),
+            None => self.memory = Streak::default(),
+        }
+        let limit = Limit { threshold: config.host_memory_percent / 100.0, ..limit };
+        self.host = sample.host;
+        match self.host.filter(|host| host.largest) {
+            Some(host) => self.pressure.observe(sample.at, sample.at, host.used(), limit),
+            None => self.pressure = Streak::default(),
         }
         self.trend.observe(sample.at, sample.memory_bytes, config.leak_window);
         self.remember(facts);
@@ -235,20 +249,24 @@ impl Usage {
         &self.recent
     }
 
-    /// Whether memory rises steadily towards its limit. Never without a limit.
+    /// Whether memory rises steadily towards its limit, or without one towards all that its machine
+    /// has left. Never without a limit where the machine's memory is not known.
     #[must_use]
     pub fn leak(&self, facts: &Facts, config: &Config) -> Option<Leak> {
-        let limit = facts.memory_limit? as f64;
-        let left = limit - facts.memory_bytes? as f64;
+        let used = facts.memory_bytes?;
+        let (limit, left) = match facts.memory_limit {
+            Some(limit) => (limit, limit.saturating_sub(used)),
+            None => self.host.map(|host| (host.total, host.available))?,
+        };
         let line = self.trend.line(config.leak_points, config.leak_window)?;
         if line.slope <= 0.0 || line.fit < LEAK_FIT {
             return None;
         }
-        let by_horizon = left / seconds(config.leak_horizon).max(1.0);
-        let by_rate = limit * config.leak_percent_per_hour / 100.0 / 3600.0;
+        let by_horizon = left as f64 / seconds(config.leak_horizon).max(1.0);
+        let by_rate = limit as f64 * config.leak_percent_per_hour / 100.0 / 3600.0;
         let threshold = by_horizon.min(by_rate).max(0.0);
-        let full_in = Duration::try_from_secs_f64((left / line.slope).max(0.0)).ok()?;
-        (line.slope > threshold).then_some(Leak { slope: line.slope, threshold, full_in })
+        let full_in = Duration::try_from_secs_f64(left as f64 / line.slope).ok()?;
+        (line.slope > threshold).then_some(Leak { slope: line.slope, threshold, left, full_in })
     }
 }
 

@@ -37,6 +37,7 @@ impl Case<'_> {
             self.high_cpu(),
             self.high_memory(),
             self.leak(),
+            self.host_pressure(),
         ];
         checks.into_iter().flatten().collect()
     }
@@ -168,8 +169,14 @@ impl Case<'_> {
     fn leak(&self) -> Option<Symptom> {
         let leak = self.usage.leak(self.facts, self.config).filter(|_| self.runs())?;
         let mib_per_hour = |slope: f64| slope * 3600.0 / f64::from(1 << 20);
+        let end = match self.facts.memory_limit {
+            Some(_) => "reaches its limit".to_owned(),
+            None => {
+                format!("without a limit uses up the {} MiB its host has left", leak.left >> 20)
+            }
+        };
         let text = format!(
-            "memory rises by {:.1} MiB per hour and reaches its limit in {}; up to {:.1} MiB per hour is in order",
+            "memory rises by {:.1} MiB per hour and {end} in {}; up to {:.1} MiB per hour is in order",
             mib_per_hour(leak.slope),
             minutes(leak.full_in),
             mib_per_hour(leak.threshold)
@@ -177,6 +184,29 @@ impl Case<'_> {
         let numbers = (leak.slope, leak.threshold);
         let symptom = self.symptom(SymptomKind::MemoryLeak, Severity::Warning, numbers);
         Some(Symptom { text, ..symptom })
+    }
+
+    /// Tasks that wait for memory make it worse and are no sign by themselves: those of a container at
+    /// its own limit wait as well.
+    fn host_pressure(&self) -> Option<Symptom> {
+        let used = self.usage.pressure.verdict().filter(|_| self.runs())?;
+        let host = self.usage.host?;
+        let stalled = host.stalled.unwrap_or(0.0) * 100.0;
+        let mut text = format!(
+            "its host has used {:.0} % of {} MiB of memory for {}, at most {:.0} % is in order; of the containers without a limit it is the largest, with {} MiB",
+            used * 100.0,
+            host.total >> 20,
+            minutes(self.config.memory_window),
+            self.config.host_memory_percent,
+            self.facts.memory_bytes.unwrap_or(0) >> 20
+        );
+        let mut severity = self.grade(used);
+        if stalled >= self.config.host_stall_percent {
+            text.push_str(&format!("; tasks waited for memory {stalled:.0} % of the last minute"));
+            severity = Severity::Critical;
+        }
+        let numbers = (used, self.config.host_memory_percent / 100.0);
+        Some(Symptom { text, ..self.symptom(SymptomKind::HostPressure, severity, numbers) })
     }
 }
 

@@ -104,6 +104,29 @@ pub struct Sample {
     pub network_bytes: (u64, u64),
     /// Bytes read and written.
     pub block_bytes: (u64, u64),
+    /// Its machine's memory; only of a container without a limit, and where it can be read.
+    pub host: Option<HostMemory>,
+}
+
+/// Memory of the engine's machine at one moment, and what a container without a limit has to do with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostMemory {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that can be given out without swapping.
+    pub available: u64,
+    /// Share of the last minute in which some task waited for memory; none if the kernel does not tell.
+    pub stalled: Option<f64>,
+    /// Whether the container uses the most memory of those that are watched and have no limit.
+    pub largest: bool,
+}
+
+impl HostMemory {
+    /// Share that is in use for good.
+    #[must_use]
+    pub fn used(&self) -> f64 {
+        self.total.saturating_sub(self.available) as f64 / self.total.max(1) as f64
+    }
 }
 
 /// How a container stands, for the Responder's verification.

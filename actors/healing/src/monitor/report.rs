@@ -139,7 +139,8 @@ impl Monitor {
             | SymptomKind::FlappingHealth
             | SymptomKind::HighCpu
             | SymptomKind::HighMemory
-            | SymptomKind::MemoryLeak => false,
+            | SymptomKind::MemoryLeak
+            | SymptomKind::HostPressure => false,
         }
     }
 

@@ -100,6 +100,18 @@ impl Scene {
         self.play.handle(MonitorMessage::Sampled(sample)).unwrap()
     }
 
+    fn sample_on(&mut self, host: Option<HostMemory>, mib: u64) -> Recorded {
+        let sample = Sample {
+            at: self.play.now(),
+            started_at: self.seen.facts.started_at.clone(),
+            memory_bytes: mib << 20,
+            host_cpus: 2,
+            host,
+            ..Sample::default()
+        };
+        self.play.handle(MonitorMessage::Sampled(sample)).unwrap()
+    }
+
     fn row(&self) -> Option<ContainerRow> {
         self.play.row(&CONTAINERS, ID).unwrap()
     }

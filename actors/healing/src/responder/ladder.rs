@@ -80,7 +80,10 @@ pub fn after_failure(rung: u32, asked: &Action, identical: u32, config: &Config)
 #[must_use]
 pub const fn is_sustained(kind: SymptomKind) -> bool {
     match kind {
-        SymptomKind::HighCpu | SymptomKind::HighMemory | SymptomKind::MemoryLeak => true,
+        SymptomKind::HighCpu
+        | SymptomKind::HighMemory
+        | SymptomKind::MemoryLeak
+        | SymptomKind::HostPressure => true,
         SymptomKind::NonZeroExit
         | SymptomKind::OomKilled
         | SymptomKind::CrashLoop

@@ -76,7 +76,8 @@ fn the_format_of_judgements_is_frozen() {
         SymptomKind::FlappingHealth => Some(SymptomKind::HighCpu),
         SymptomKind::HighCpu => Some(SymptomKind::HighMemory),
         SymptomKind::HighMemory => Some(SymptomKind::MemoryLeak),
-        SymptomKind::MemoryLeak => None,
+        SymptomKind::MemoryLeak => Some(SymptomKind::HostPressure),
+        SymptomKind::HostPressure => None,
     });
     frozen("healing/symptom-kind", MODEL, &kinds);
     let verdicts = all(Verdict::Remediate(Action::Start), |verdict| match verdict {

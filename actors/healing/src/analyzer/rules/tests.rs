@@ -5,7 +5,8 @@ use perennial_runtime::Timestamp;
 use super::*;
 use crate::analyzer::history::Episode;
 use crate::model::SymptomKind::{
-    CrashLoop, FlappingHealth, HighCpu, HighMemory, MemoryLeak, NonZeroExit, OomKilled, Unhealthy,
+    CrashLoop, FlappingHealth, HighCpu, HighMemory, HostPressure, MemoryLeak, NonZeroExit,
+    OomKilled, Unhealthy,
 };
 
 mod resources;

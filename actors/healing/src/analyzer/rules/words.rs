@@ -94,6 +94,18 @@ pub(super) fn raise_limit(case: &Case<'_>) -> String {
     }
 }
 
+pub(super) fn relieve_host(_: &Case<'_>) -> String {
+    "find out what uses the memory, here or elsewhere on the host; give this container a memory limit, \
+     move some of the load away, or give the host more memory"
+        .to_owned()
+}
+
+pub(super) fn set_limit(_: &Case<'_>) -> String {
+    "give it a memory limit, so that it cannot take all that its host has; restart it by hand if the \
+     host runs short"
+        .to_owned()
+}
+
 pub(super) fn crash_loop(case: &Case<'_>) -> String {
     let restarts = case.facts.restarts_in_window.max(1);
     format!("a crash loop: {restarts} restarts within the window; {}", ended(case))

@@ -50,13 +50,14 @@ fn b1_the_turns_of_a_known_crash_loop_do_not_fill_the_journal() {
 }
 
 #[test]
-fn b3_memory_without_a_limit_is_said_to_be_beyond_judgement() {
+fn b3_growth_without_a_limit_is_told_with_advice_and_nothing_is_done() {
     let mut play = play();
     let facts = Facts { memory_limit: None, ..running() };
     reports(&mut play, &facts, &[MemoryLeak]);
     let diagnosed = evidence_comes(&mut play);
-    let Verdict::InsufficientEvidence(missing) = diagnosis(&diagnosed).verdict else { panic!() };
-    assert!(missing.contains("memory limit"), "{missing}");
+    let Verdict::NoSafeAction(advice) = diagnosis(&diagnosed).verdict else { panic!() };
+    assert!(advice.contains("memory limit"), "{advice}");
+    assert!(requests(&diagnosed).is_empty());
 }
 
 #[test]

@@ -87,13 +87,28 @@ fn a_hole_in_the_samples_interrupts_an_unfinished_streak() {
     assert!(busy(&[0, 15, 76, 91, 106, 121, 136]));
 }
 
-/// Memory in MiB per minute over `minutes`, against a limit.
+/// Memory in MiB per quarter of a minute over `minutes`, against a limit.
 fn leak(minutes: u64, limit: Option<u64>, mib: impl Fn(u64) -> u64) -> Option<Leak> {
+    leak_on(None, minutes, limit, mib)
+}
+
+fn leak_on(
+    host: Option<HostMemory>,
+    minutes: u64,
+    limit: Option<u64>,
+    mib: impl Fn(u64) -> u64,
+) -> Option<Leak> {
     let (mut usage, mut facts) = (Usage::default(), Facts::default());
     for quarter in 0..=minutes * 4 {
-        feed(&mut usage, &mut facts, &sample(quarter * 15, 0.0, mib(quarter), limit));
+        let sample = sample(quarter * 15, 0.0, mib(quarter), limit);
+        feed(&mut usage, &mut facts, &Sample { host, ..sample });
     }
     usage.leak(&facts, &Config::default())
+}
+
+fn host(total_mib: u64, available_mib: u64) -> Option<HostMemory> {
+    let (total, available) = (total_mib * MIB, available_mib * MIB);
+    Some(HostMemory { total, available, ..HostMemory::default() })
 }
 
 #[test]
@@ -107,7 +122,7 @@ fn memory_that_rises_steadily_to_its_limit_within_the_horizon_is_a_leak() {
 
 #[test]
 fn no_leak_is_seen_without_a_limit_or_a_trend() {
-    assert_eq!(leak(30, None, |quarter| 100 + quarter), None, "no limit");
+    assert_eq!(leak(30, None, |quarter| 100 + quarter), None, "neither limit nor host");
     assert_eq!(leak(30, Some(100_000), |quarter| 100 + quarter), None, "years to go");
     assert_eq!(leak(8, Some(400), |quarter| 100 + quarter), None, "too few points");
     assert_eq!(leak(30, Some(400), |_| 300), None, "flat");
@@ -116,6 +131,56 @@ fn no_leak_is_seen_without_a_limit_or_a_trend() {
     assert_eq!(leak(30, Some(400), saw), None, "collected now and then");
     let step = |quarter: u64| if quarter > 110 { 300 } else { 100 };
     assert_eq!(leak(30, Some(400), step), None, "one step");
+}
+
+#[test]
+fn without_a_limit_a_leak_is_what_uses_up_the_hosts_memory_soon() {
+    // 4 MiB a minute.
+    let rising = |quarter: u64| 100 + quarter;
+    let found = leak_on(host(4096, 200), 30, None, rising).unwrap();
+    assert_eq!(found.left, 200 * MIB);
+    assert!(found.full_in > Duration::from_secs(49 * 60), "{found:?}");
+    assert!(found.full_in < Duration::from_secs(51 * 60), "{found:?}");
+    assert_eq!(leak_on(host(4096, 2000), 30, None, rising), None, "eight hours to go");
+    assert!(leak_on(host(700, 2000), 30, None, rising).is_some(), "a third of it in an hour");
+    assert_eq!(leak_on(host(4096, 0), 30, None, |_| 300), None, "flat");
+    assert_eq!(leak_on(host(4096, 200), 30, Some(100_000), rising), None, "its limit counts");
+}
+
+#[test]
+fn a_limit_that_is_taken_away_ends_what_was_measured_by_it() {
+    let (mut usage, mut facts) = (Usage::default(), Facts::default());
+    for quarter in 0..=4 {
+        feed(&mut usage, &mut facts, &sample(quarter * 15, 0.0, 90, Some(100)));
+    }
+    assert!(usage.memory.verdict().is_some());
+    feed(&mut usage, &mut facts, &sample(75, 0.0, 90, None));
+    assert_eq!((facts.memory, usage.memory.verdict()), (None, None));
+}
+
+/// Whether the host's memory was too full for long enough after samples 15 seconds apart, each with
+/// the percentage in use and whether the container was the largest.
+fn pressed(samples: &[(u64, bool)]) -> bool {
+    let (mut usage, mut facts) = (Usage::default(), Facts::default());
+    for (quarter, (percent, largest)) in samples.iter().enumerate() {
+        let memory = HostMemory { largest: *largest, ..host(1000, 1000 - percent * 10).unwrap() };
+        let sample = sample(quarter as u64 * 15, 0.0, 90, None);
+        feed(&mut usage, &mut facts, &Sample { host: Some(memory), ..sample });
+    }
+    usage.pressure.verdict().is_some()
+}
+
+#[test]
+fn a_host_is_short_of_memory_for_its_largest_container_after_the_whole_window() {
+    assert!(pressed(&[(95, true); 5]));
+    assert!(!pressed(&[(95, true); 4]), "not yet a minute");
+    assert!(!pressed(&[(90, true); 9]), "as much as is in order");
+    assert!(!pressed(&[(99, false); 9]), "another one is the largest");
+    assert!(!pressed(
+        &[[(95, true); 4], [(95, false), (95, true), (95, true), (95, true)]].concat()
+    ));
+    assert!(pressed(&[[(95, true); 5], [(86, true); 5]].concat()), "within the margin");
+    assert!(!pressed(&[[(95, true); 5], [(84, true); 5]].concat()));
 }
 
 #[test]

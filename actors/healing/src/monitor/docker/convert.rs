@@ -251,6 +251,7 @@ pub(super) fn sample(
         host_cpus: host.cpus.max(1),
         network_bytes: network(stats),
         block_bytes: blocks(stats),
+        host: None,
     })
 }
 

@@ -7,9 +7,9 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder};
 use futures::{StreamExt, TryStreamExt, stream};
 use perennial_runtime::{Sensor, SensorContext, SensorError, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::convert::{self, Notice};
+use super::position::EventPosition;
 use super::{Eyes, fleet};
 use crate::docker::EngineError;
 use crate::metrics::{DOCKER_EVENT_GAPS, DOCKER_EVENTS};
@@ -27,34 +27,6 @@ const PULSE: Duration = Duration::from_secs(10);
 const BEHIND: Duration = Duration::from_secs(5);
 /// The position of a quiet stream is stored so often.
 const ADVANCE: Duration = Duration::from_secs(30);
-
-/// The last event handled.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventPosition {
-    /// The engine's time of it, in nanoseconds; 0 before the first run.
-    pub nanos: i64,
-    /// Events of exactly that time that have been handled: id and action.
-    pub seen: Vec<String>,
-}
-
-impl EventPosition {
-    /// Takes the event on, unless it was handled before.
-    fn pass(&mut self, nanos: i64, name: String) -> bool {
-        if nanos < self.nanos || (nanos == self.nanos && self.seen.contains(&name)) {
-            return false;
-        }
-        if nanos > self.nanos {
-            *self = Self { nanos, seen: Vec::new() };
-        }
-        self.seen.push(name);
-        true
-    }
-
-    /// In the form the engine reads.
-    fn since(&self) -> String {
-        format!("{}.{:09}", self.nanos / 1_000_000_000, self.nanos % 1_000_000_000)
-    }
-}
 
 /// Watches the engine's events. Reconnects by itself.
 #[derive(Debug)]
@@ -139,10 +111,10 @@ impl EventSensor {
         let here = context.now();
         let there = self.0.survey().await?.unwrap_or(here);
         if position.nanos == 0 {
-            *position = EventPosition { nanos: nanos(there), seen: Vec::new() };
+            *position = EventPosition::new(nanos(there));
         } else if self.may_have_gap(position, there).await? {
             tracing::warn!(
-                since = position.since(),
+                last = %timestamp(position.nanos),
                 "the engine no longer remembers the last event handled; listing all containers"
             );
             let counted = context.emit().count(DOCKER_EVENT_GAPS, &[]).commit().await;
@@ -161,7 +133,7 @@ impl EventSensor {
         position: &EventPosition,
         there: Timestamp,
     ) -> Result<bool, EngineError> {
-        let until = EventPosition { nanos: nanos(there), seen: Vec::new() }.since();
+        let until = timestamp(nanos(there));
         let options = EventsOptionsBuilder::default().since("1").until(&until).build();
         let engine = &self.0.engine;
         let ask = |docker: bollard::Docker| async move {
@@ -230,7 +202,7 @@ impl EventSensor {
         if nanos <= position.nanos {
             return Ok(());
         }
-        *position = EventPosition { nanos, seen: Vec::new() };
+        position.advance(nanos);
         let stored = context.emit().position(position).commit().await;
         stored.map_err(|error| End::Node(error.into()))
     }
@@ -247,7 +219,7 @@ impl EventSensor {
         for event in &events {
             let Some((id, nanos, notice)) = convert::notice(event) else { continue };
             let action = event.action.clone().unwrap_or_default();
-            if position.pass(nanos, format!("{id} {action}")) {
+            if position.pass(nanos, &id, &action) {
                 self.note_membership(event, &notice);
                 notices.push((id, notice));
             }
@@ -327,6 +299,11 @@ fn nanos(time: Timestamp) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_mul(1000)
 }
 
+/// In the form the engine reads.
+fn timestamp(nanos: i64) -> String {
+    format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
 fn options(position: &EventPosition) -> EventsOptions {
     let events = [
         "create",
@@ -343,7 +320,7 @@ fn options(position: &EventPosition) -> EventsOptions {
         "update",
     ];
     let filters = HashMap::from([("type", vec!["container"]), ("event", events.to_vec())]);
-    EventsOptionsBuilder::default().since(&position.since()).filters(&filters).build()
+    EventsOptionsBuilder::default().since(&timestamp(position.from())).filters(&filters).build()
 }
 
 /// The events before the first error, and that error.
@@ -379,19 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_passed_once_however_often_it_is_replayed() {
-        let mut position = EventPosition::default();
-        assert!(position.pass(5, "a die".into()));
-        assert!(position.pass(5, "a stop".into()));
-        assert!(!position.pass(5, "a die".into()));
-        assert!(position.pass(6, "a die".into()));
-        assert!(!position.pass(5, "b die".into()));
-        assert_eq!(position.seen, ["a die"]);
-    }
-
-    #[test]
-    fn a_position_is_written_as_the_engine_reads_it() {
-        let position = EventPosition { nanos: 1_700_000_000_000_000_042, seen: Vec::new() };
-        assert_eq!(position.since(), "1700000000.000000042");
+    fn a_time_is_written_as_the_engine_reads_it() {
+        assert_eq!(timestamp(1_700_000_000_000_000_042), "1700000000.000000042");
     }
 }

@@ -29,6 +29,8 @@ struct Member {
     summary: String,
     started_at: String,
     sampled: bool,
+    /// Bytes in use at the last sample, if it has no limit.
+    unlimited: Option<u64>,
 }
 
 /// A run to sample.
@@ -46,6 +48,15 @@ struct Known {
     services: Vec<(String, Timestamp)>,
     /// The next list inspects everything.
     thorough: bool,
+    /// The container last called the largest without a limit.
+    largest: Option<String>,
+}
+
+impl Known {
+    /// Bytes in use, of a container that is sampled and has no limit.
+    fn weight(&self, id: &str) -> Option<u64> {
+        self.members.get(id).filter(|member| member.sampled)?.unlimited
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +85,9 @@ impl Fleet {
         let mut known = self.known();
         let member = known.members.entry(seen.subject.id.0.clone()).or_default();
         member.summary.clear();
+        if member.started_at != seen.facts.started_at {
+            member.unlimited = None;
+        }
         member.started_at.clone_from(&seen.facts.started_at);
         member.sampled = watched && seen.facts.status == Status::Running;
     }
@@ -103,6 +117,27 @@ impl Fleet {
         sampled
             .map(|(id, member)| Target { id: id.clone(), started_at: member.started_at.clone() })
             .collect()
+    }
+
+    /// Notes how much a container without a limit uses.
+    pub(super) fn weigh(&self, id: &str, unlimited: Option<u64>) {
+        if let Some(member) = self.known().members.get_mut(id) {
+            member.unlimited = unlimited;
+        }
+    }
+
+    /// The container that uses the most of those without a limit, as of their last samples. It stays
+    /// the same one until another uses a tenth more, so that two of a size do not take turns.
+    pub(super) fn largest(&self) -> Option<String> {
+        let mut known = self.known();
+        let weights = known.members.keys().filter_map(|id| Some((known.weight(id)?, id)));
+        let top = weights.max().map(|(bytes, id)| (bytes, id.clone()));
+        let old = known.largest.as_deref().and_then(|id| known.weight(id));
+        let keeps = |old: u64| top.as_ref().is_none_or(|(bytes, _)| *bytes <= old + old / 10);
+        if !old.is_some_and(keeps) {
+            known.largest = top.map(|(_, id)| id);
+        }
+        known.largest.clone()
     }
 
     pub(super) fn service_changed(&self, service: String, at: Timestamp) {
@@ -149,4 +184,36 @@ pub(super) fn service_of(subject: &Subject) -> Option<String> {
         format!("compose/{}/{service}", subject.project.as_deref().unwrap_or_default())
     });
     compose.or_else(|| subject.swarm_service.as_ref().map(|service| format!("swarm/{service}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ContainerId, Facts};
+
+    fn learn(fleet: &Fleet, id: &str, status: Status, run: &str) {
+        let facts = Facts { status, started_at: run.to_owned(), ..Facts::default() };
+        let subject = Subject { id: ContainerId(id.to_owned()), ..Subject::default() };
+        fleet.learn(&Inspection { subject, facts, ..Inspection::default() }, &Config::default());
+    }
+
+    #[test]
+    fn the_largest_without_a_limit_is_one_that_runs_and_changes_only_for_a_clearly_larger_one() {
+        let fleet = Fleet::default();
+        for id in ["a", "b", "limited"] {
+            learn(&fleet, id, Status::Running, "first");
+        }
+        assert_eq!(fleet.largest(), None);
+        fleet.weigh("limited", None);
+        fleet.weigh("a", Some(1000));
+        fleet.weigh("gone", Some(9000));
+        for (bytes, largest) in [(0, "a"), (1099, "a"), (1100, "a"), (1101, "b"), (1000, "b")] {
+            fleet.weigh("b", Some(bytes));
+            assert_eq!(fleet.largest().as_deref(), Some(largest), "{bytes}");
+        }
+        learn(&fleet, "b", Status::Exited, "first");
+        assert_eq!(fleet.largest().as_deref(), Some("a"));
+        learn(&fleet, "a", Status::Running, "second");
+        assert_eq!(fleet.largest(), None, "of a new run nothing is known yet");
+    }
 }

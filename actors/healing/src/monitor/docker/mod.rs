@@ -4,6 +4,8 @@
 mod convert;
 mod events;
 mod fleet;
+mod host;
+mod position;
 mod relist;
 mod stats;
 
@@ -11,7 +13,8 @@ use std::sync::Arc;
 
 use perennial_runtime::Timestamp;
 
-pub use events::{EventPosition, EventSensor};
+pub use events::EventSensor;
+pub use position::{EventPosition, SeenEvent};
 pub use relist::{ListPosition, RelistSensor};
 pub use stats::StatsSensor;
 

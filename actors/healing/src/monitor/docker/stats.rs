@@ -7,9 +7,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use perennial_runtime::{Sensor, SensorContext, SensorError};
 
 use super::fleet::Target;
-use super::{Eyes, convert};
+use super::{Eyes, convert, host};
 use crate::docker::EngineError;
-use crate::monitor::{Monitor, MonitorMessage, Sample};
+use crate::monitor::{HostMemory, Monitor, MonitorMessage, Sample};
 
 /// Samples in one commit.
 const BATCH: usize = 32;
@@ -52,9 +52,15 @@ impl Sensor for StatsSensor {
 impl StatsSensor {
     async fn sweep(&self, context: &SensorContext<()>) -> Result<(), SensorError> {
         let in_flight = self.0.config.samples_in_flight.max(1);
+        let host = self.host().await;
+        let largest = self.0.fleet.largest();
         let targets = stream::iter(self.0.fleet.targets());
-        let samples =
-            targets.map(|target| self.sample(context, target)).buffer_unordered(in_flight);
+        let samples = targets.map(|target| {
+            let largest = largest.as_ref() == Some(&target.id);
+            let host = host.map(|host| HostMemory { largest, ..host });
+            self.sample(context, target, host)
+        });
+        let samples = samples.buffer_unordered(in_flight);
         let mut samples = Box::pin(samples);
         let mut batch = Vec::new();
         loop {
@@ -69,11 +75,27 @@ impl StatsSensor {
         }
     }
 
+    /// Its machine's memory, where that is wanted and can be read. Why not is said once.
+    async fn host(&self) -> Option<HostMemory> {
+        let Eyes { engine, config, fleet } = &self.0;
+        if config.proc.as_os_str().is_empty() {
+            return None;
+        }
+        let (total, deadline) = (fleet.host().memory, config.sample_deadline);
+        let seen = host::memory(engine.host(), total, &config.proc, deadline).await;
+        let blind = seen.as_ref().err().map(ToString::to_string);
+        if let (true, Some(why)) = (engine.set_blind(blind.clone()), blind) {
+            tracing::warn!("{why}");
+        }
+        seen.ok()
+    }
+
     /// One sample; none if the container ended or gave no answer in time.
     async fn sample(
         &self,
         context: &SensorContext<()>,
         target: Target,
+        host: Option<HostMemory>,
     ) -> Option<(String, Sample)> {
         let Eyes { engine, config, fleet } = &self.0;
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
@@ -85,7 +107,10 @@ impl StatsSensor {
         context.alive();
         match answer {
             Ok(stats) => {
-                let sample = convert::sample(&stats?, &target, fleet.host(), context.now())?;
+                let mut sample = convert::sample(&stats?, &target, fleet.host(), context.now())?;
+                let unlimited = sample.memory_limit.is_none();
+                sample.host = host.filter(|_| unlimited);
+                fleet.weigh(&target.id, unlimited.then_some(sample.memory_bytes));
                 Some((target.id, sample))
             }
             // It ended meanwhile; its event tells.

@@ -5,7 +5,7 @@ use std::iter::successors;
 use perennial_runtime::frozen;
 use serde_json::json;
 
-use super::super::docker::{EventPosition, ListPosition};
+use super::super::docker::{EventPosition, ListPosition, SeenEvent};
 use super::*;
 use crate::tests::samples::{by_name, facts, incident, second, subject, symptom, texts};
 
@@ -37,6 +37,8 @@ fn state() -> Monitor {
             "cpu_total_ns": 5_000_000_000_u64,
             "cpu": streak,
             "memory": { "since": null, "sum": 0.5, "samples": 1, "sure": false },
+            "pressure": streak,
+            "host": host(),
             "trend": [[second(14), 1 << 20], [second(15), 2 << 20]],
             "recent": [[0.5, 0.25], [0.75, 0.125]],
         },
@@ -62,6 +64,10 @@ fn inspection() -> Inspection {
     }
 }
 
+fn host() -> HostMemory {
+    HostMemory { total: 8 << 30, available: 1 << 30, stalled: Some(0.125), largest: true }
+}
+
 fn sample() -> Sample {
     Sample {
         at: second(21),
@@ -72,6 +78,7 @@ fn sample() -> Sample {
         host_cpus: 4,
         network_bytes: (1_000, 200_000),
         block_bytes: (300, 70_000),
+        host: Some(host()),
     }
 }
 
@@ -136,8 +143,13 @@ fn the_format_of_the_rows_of_containers_is_frozen() {
 
 #[test]
 fn the_format_of_the_sensors_positions_is_frozen() {
-    let seen = texts(&["c0ffee die", "c0ffee start"]);
-    let events = EventPosition { nanos: 1_700_000_000_123_456_789, seen };
+    let nanos = 1_700_000_000_123_456_789;
+    let event = |nanos, action: &str| {
+        let (id, action) = ("c0ffee".to_owned(), action.to_owned());
+        SeenEvent { nanos, id, action }
+    };
+    let seen = vec![event(nanos - 1_000_000, "die"), event(nanos, "start")];
+    let events = EventPosition { nanos, floor: nanos - 250_000_000, seen };
     frozen("healing/docker-events", POSITION, &events);
     let containers = [("c0ffee", "shop"), ("decaf", "")];
     let own = |(id, project): (&str, &str)| (id.to_owned(), project.to_owned());

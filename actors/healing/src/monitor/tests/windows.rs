@@ -135,6 +135,47 @@ fn what_nobody_can_judge_is_told_once() {
     assert!(scene.look().sent::<Alert>().is_empty());
 }
 
+/// What is true of a container without a limit after samples over 75 seconds on such a host.
+fn on_host(host: HostMemory) -> (Scene, Vec<Symptom>) {
+    let mut scene = Scene::new(RestartPolicy::Always);
+    scene.seen.facts.memory_limit = None;
+    scene.look();
+    for _ in 0..6 {
+        scene.sample_on(Some(host), 50);
+        scene.wait(15);
+    }
+    let symptoms = scene.play.state.symptoms.clone();
+    (scene, symptoms)
+}
+
+#[test]
+fn a_host_short_of_memory_is_told_of_at_its_largest_container_with_the_numbers() {
+    let full = HostMemory { total: 1000 << 20, available: 70 << 20, stalled: None, largest: true };
+    let severity = |host| on_host(host).1.first().map(|symptom| symptom.severity);
+    assert_eq!(severity(full), Some(Severity::Warning));
+    assert_eq!(severity(HostMemory { available: 40 << 20, ..full }), Some(Severity::Critical));
+    assert_eq!(severity(HostMemory { stalled: Some(0.05), ..full }), Some(Severity::Warning));
+    assert_eq!(severity(HostMemory { largest: false, ..full }), None);
+    assert_eq!(severity(HostMemory { available: 500 << 20, stalled: Some(0.9), ..full }), None);
+
+    let (mut scene, symptoms) = on_host(HostMemory { stalled: Some(0.12), ..full });
+    let [symptom] = &symptoms[..] else { panic!("{symptoms:?}") };
+    assert_eq!((symptom.kind, symptom.severity), (SymptomKind::HostPressure, Severity::Critical));
+    for part in ["93 % of 1000 MiB", "at most 90 %", "with 50 MiB", "12 % of the last minute"] {
+        assert!(symptom.text.contains(part), "{part}: {}", symptom.text);
+    }
+    let calm = HostMemory { available: 500 << 20, ..full };
+    assert_eq!(cleared(&scene.sample_on(Some(calm), 50)), [SymptomKind::HostPressure]);
+}
+
+#[test]
+fn what_is_no_longer_known_of_the_host_is_not_claimed() {
+    let full = HostMemory { total: 1000 << 20, available: 10 << 20, stalled: None, largest: true };
+    let (mut scene, symptoms) = on_host(full);
+    assert_eq!(symptoms.len(), 1);
+    assert_eq!(cleared(&scene.sample_on(None, 50)), [SymptomKind::HostPressure]);
+}
+
 #[test]
 fn a_row_is_not_written_for_what_nobody_would_see() {
     let mut scene = Scene::new(RestartPolicy::Always);

@@ -94,9 +94,25 @@ fn steady_high_memory_is_known_and_not_a_false_alarm() {
 }
 
 #[test]
-fn memory_without_a_limit_cannot_be_judged() {
+fn growth_without_a_limit_is_known_and_left_to_a_person() {
     let facts = Facts { memory_limit: None, ..running() };
-    check_simple(&facts, &[MemoryLeak], "no_memory_limit", 0.50, Want::NotEnough);
+    check_simple(&facts, &[MemoryLeak], "no_memory_limit", 0.65, Want::NoSafeAction);
+}
+
+#[test]
+fn a_host_short_of_memory_is_never_a_reason_to_restart_whoever_is_largest() {
+    let facts = Facts { memory_limit: None, memory_bytes: Some(9 << 30), ..running() };
+    let none = History::default();
+    for symptoms in [vec![symptom(HostPressure)], vec![critical(HostPressure), symptom(MemoryLeak)]]
+    {
+        let case = case(&facts, &symptoms, &none);
+        check(&case, "host_pressure", 0.65, Want::NoSafeAction);
+    }
+    // Another fault of its own still counts.
+    let both = [critical(HostPressure), critical(Unhealthy)];
+    check(&case(&facts, &both, &none), "unhealthy", 0.70, Want::Restart);
+    let over = Case { gone: &[HostPressure], ..case(&facts, &[], &none) };
+    check(&over, "transient", 0.65, Want::FalseAlarm);
 }
 
 #[test]
