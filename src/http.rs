@@ -86,7 +86,8 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {
-    ApiError::NotFound(format!("there is nothing at {}", uri.path()))
+    let why = format!("there is nothing at {}; docs/operations.md lists the paths", uri.path());
+    ApiError::NotFound(why)
 }
 
 async fn wrong_method(request: Request) -> ApiError {

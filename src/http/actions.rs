@@ -15,6 +15,7 @@ use super::App;
 use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{Actions, Chain, Page, Taken, Wanted};
+use crate::client::IDEMPOTENCY_KEY;
 
 /// Entries verified; an hour allows ten actions, so these last for years.
 const VERIFIED: usize = 200_000;
@@ -24,9 +25,6 @@ const LOOKED_AT: usize = 10_000;
 
 /// The wait for the Responder's commit.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Names an order, so that giving it again under the same name changes nothing.
-const KEY: &str = "idempotency-key";
 
 /// The longest of these names, in bytes.
 const LONGEST_KEY: usize = 200;
@@ -67,13 +65,14 @@ pub(super) async fn order(
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if !text.is_empty() && text.len() <= LONGEST_KEY => {
             Ok(Some(format!("order/{text}")))
         }
         Ok(_) | Err(_) => {
-            let why = format!("`{KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
+            let why =
+                format!("`{IDEMPOTENCY_KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
             Err(ApiError::Malformed(why))
         }
     }
