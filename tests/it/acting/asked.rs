@@ -8,6 +8,7 @@ use super::{
     EngineLog, LONG, audited, curable, ended, held, incident_is, known, known_healthy, node, order,
     sicken, stages, text,
 };
+use crate::support::answers::restart_once;
 use crate::support::engine::{Container, ContainerSpec, Engine};
 use crate::support::node::{Node, perennial};
 
@@ -70,10 +71,8 @@ async fn the_same_order_given_twice_is_carried_out_once() {
     let log = EngineLog::of(&engine, &container);
     let node = node(&engine, &[("cooldown", "\"0s\"")]).start().await;
     known_healthy(&node, &container).await;
-    let body = json!({ "container": container.name(), "action": "restart", "reason": "a test" });
-    let give = async |key: &str| {
-        let request = node.http().post(node.url("/v1/actions")).json(&body);
-        let answer = request.header("idempotency-key", key).send().await.expect("an answer");
+    let give = async |name: &str| {
+        let answer = restart_once(&node, &container, name).send().await.expect("an answer");
         assert_eq!(answer.status(), 202);
         let answer: Value = answer.json().await.expect("JSON");
         text(&answer["incident"]).to_owned()
