@@ -110,6 +110,25 @@ enum Command {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Ask for an action on a container; every gate applies as to the node's own
+    Act {
+        /// What to do
+        #[arg(value_parser = ["restart", "start", "stop", "scale", "cleanup", "exec"])]
+        action: String,
+        /// The container's name or id
+        container: String,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// A name of this order; given again under the same name, it is carried out once
+        #[arg(long, value_name = "NAME", value_parser = header_text)]
+        once: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+        /// With exec: the whole command, after --
+        #[arg(last = true, value_name = "ARGUMENT")]
+        argv: Vec<String>,
+    },
     /// Show, redrive or discard messages that were given up
     DeadLetters {
         #[command(subcommand)]
@@ -165,19 +184,23 @@ struct NodeArgs {
 }
 
 impl Cli {
-    /// Executes the command line, with `run` for running a node.
+    /// Executes the command line, with `run` for running a node, and returns how to exit.
     ///
     /// # Errors
-    /// What went wrong, with the exit code for it.
-    pub fn execute(self, run: impl FnOnce(Config) -> Result<(), Failure>) -> Result<(), Failure> {
-        match self.command {
-            None => run(self.run.config()?),
-            Some(Command::Run(args)) => run(args.config()?),
+    /// What went wrong and has not been told yet, with the exit code for it.
+    pub fn execute(
+        self,
+        run: impl FnOnce(Config) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
+        let done = match self.command {
+            None => return run(self.run.config()?),
+            Some(Command::Run(args)) => return run(args.config()?),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),
             Some(remote) => remote::execute(remote),
-        }
+        };
+        done.map(|()| Exit::Success)
     }
 }
 
@@ -189,6 +212,12 @@ impl RunArgs {
         sources.options.extend(self.listen.map(|listen| ("http.listen", listen.to_string())));
         Config::load(&sources)
     }
+}
+
+/// Text that may stand in a header.
+fn header_text(text: &str) -> Result<String, String> {
+    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if visible { Ok(text.to_owned()) } else { Err("expected visible ASCII characters".to_owned()) }
 }
 
 /// Writes to the standard output. A reader that has gone away wants no more, which is no failure.

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
+/// Names an order, so that giving it again under the same name changes nothing.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// Why there is no answer, or not the wanted one.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -105,7 +108,18 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        let (status, body) = self.send(method, path, body).await?;
+        self.answer(self.send(method, path, body, None).await?)
+    }
+
+    /// Orders an action; given again under the same name `once`, it is carried out once.
+    ///
+    /// # Errors
+    /// There is no answer, or one that is not a success or not JSON.
+    pub async fn order(&self, body: &Value, once: Option<&str>) -> Result<Value, ClientError> {
+        self.answer(self.send(Method::POST, "/v1/actions", Some(body), once).await?)
+    }
+
+    fn answer(&self, (status, body): (StatusCode, Bytes)) -> Result<Value, ClientError> {
         if !status.is_success() {
             return Err(ClientError::Refused { status, detail: detail(&body) });
         }
@@ -123,7 +137,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unreachable`].
     pub async fn text(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
-        let (status, body) = self.send(Method::GET, path, None).await?;
+        let (status, body) = self.send(Method::GET, path, None, None).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
@@ -132,10 +146,11 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        once: Option<&str>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let unreachable =
             |reason: String| ClientError::Unreachable { address: self.authority.clone(), reason };
-        match timeout(PATIENCE, self.exchange(method, path, body)).await {
+        match timeout(PATIENCE, self.exchange(method, path, body, once)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
@@ -147,6 +162,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        once: Option<&str>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -157,6 +173,9 @@ impl Client {
             .header(CONTENT_TYPE, "application/json");
         if self.token.is_set() {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.token.expose()));
+        }
+        if let Some(once) = once {
+            request = request.header(IDEMPOTENCY_KEY, once);
         }
         let request =
             request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?;

@@ -143,6 +143,7 @@ impl Config {
         invalid.extend(self.log.invalid());
         invalid.extend(self.store.invalid());
         invalid.extend(self.runtime.invalid());
+        invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid
     }
 

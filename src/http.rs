@@ -50,6 +50,15 @@ impl App {
     }
 }
 
+/// Runs `work` that reads many rows off the threads that answer and run actors.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))?
+}
+
 /// Every path there is.
 pub(crate) fn router(app: App) -> Router {
     let mut open = Router::new()
@@ -86,7 +95,8 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {
-    ApiError::NotFound(format!("there is nothing at {}", uri.path()))
+    let why = format!("there is nothing at {}; docs/operations.md lists the paths", uri.path());
+    ApiError::NotFound(why)
 }
 
 async fn wrong_method(request: Request) -> ApiError {

@@ -19,7 +19,7 @@ const MOST_WORKERS: usize = 4;
 
 fn main() -> ExitCode {
     match Cli::parse().execute(run) {
-        Ok(()) => Exit::Success.into(),
+        Ok(exit) => exit.into(),
         Err(failure) => {
             // Nobody may be left to read it, which does not change how the process ends.
             drop(writeln!(io::stderr().lock(), "perennial: {failure}"));
@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: Config) -> Result<(), Failure> {
+/// Runs a node to its end. Once there is a log, why it ended is said there and nowhere else.
+fn run(config: Config) -> Result<Exit, Failure> {
     telemetry::start(&config.log).map_err(software)?;
     let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
     let threads = tokio::runtime::Builder::new_multi_thread()
@@ -36,9 +37,13 @@ fn run(config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(software)?;
-    threads.block_on(run_node(config)).inspect_err(|failure| {
-        tracing::error!(exit_code = failure.exit as u8, error = %failure, "the node ended");
-    })
+    match threads.block_on(run_node(config)) {
+        Ok(()) => Ok(Exit::Success),
+        Err(failure) => {
+            tracing::error!(exit_code = failure.exit as u8, error = %failure, "the node ended");
+            Ok(failure.exit)
+        }
+    }
 }
 
 async fn run_node(config: Config) -> Result<(), Failure> {

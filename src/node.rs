@@ -97,12 +97,6 @@ impl Node {
 async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
         let data_dir = DataDir::open(&store.data_dir)?;
-        if data_dir.was_unclean() {
-            tracing::warn!(
-                times = data_dir.unclean_ends(),
-                "the last run did not end in order; what was accepted is taken up again"
-            );
-        }
         let cache = SledOptions { cache_bytes: store.cache_bytes };
         let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
         let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));

@@ -61,6 +61,13 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
             let query = query(&[("limit", limit.map(|limit| limit.to_string()))]);
             wait_for(get(node, format!("/v1/actions{query}"), show::actions))
         }
+        Command::Act { action, container, reason, once, node, argv } => {
+            let mut body = json!({ "container": container, "action": action, "reason": reason });
+            if !argv.is_empty() {
+                body["argv"] = json!(argv);
+            }
+            wait_for(order(node, body, once))
+        }
         Command::DeadLetters { action } => dead_letters(action),
         Command::Run(_)
         | Command::CheckConfig { .. }
@@ -98,6 +105,11 @@ fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
     let answer = client(&node)?.call(Method::GET, &path, None).await?;
     if node.json { print(&format!("{answer:#}")) } else { print(&show(&answer)) }
+}
+
+async fn order(node: NodeArgs, body: Value, once: Option<String>) -> Result<(), Failure> {
+    let answer = client(&node)?.order(&body, once.as_deref()).await?;
+    if node.json { print(&format!("{answer:#}")) } else { print(&show::ordered(&answer)) }
 }
 
 async fn change(

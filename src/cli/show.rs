@@ -7,6 +7,9 @@ use super::table::Table;
 /// Digits of a container's id that are enough for people.
 const SHORT_ID: usize = 12;
 
+/// Digits of a container's whole id.
+const FULL_ID: usize = 64;
+
 pub(super) fn tree(tree: &Value) -> String {
     let head =
         ["ACTOR", "STATE", "STRATEGY", "RESTARTS", "MAILBOX", "OLDEST", "TURNS", "LAST ERROR"];
@@ -19,7 +22,7 @@ fn add_branch(table: &mut Table, node: &Value, depth: usize) {
     let oldest = node["oldest_message_age_seconds"].as_f64();
     let indent = "  ".repeat(depth);
     table.row([
-        format!("{indent}{} {}", text(&node["kind"]), text(&node["key"])),
+        format!("{indent}{} {}", text(&node["kind"]), short_key(&text(&node["key"]))),
         text(&node["state"]),
         text(&node["strategy"]),
         text(&node["restarts"]),
@@ -88,7 +91,7 @@ pub(super) fn incident(incident: &Value) -> String {
 /// What a journal entry says beside its kind, on one line.
 fn step(entry: &Value) -> String {
     match entry["kind"].as_str().unwrap_or_default() {
-        "gates" => items(&entry["gates"]).map(gate).collect::<Vec<_>>().join("; "),
+        "gates" => gates(entry),
         "opened" | "reopened" => kinds(&entry["symptoms"]),
         "evidence" => format!("{} lines of log", items(&entry["log"]).count()),
         "diagnosed" => format!("{}: {}", text(&entry["verdict"]), text(&entry["cause"])),
@@ -96,9 +99,16 @@ fn step(entry: &Value) -> String {
     }
 }
 
-fn gate(gate: &Value) -> String {
-    let said = if gate["passed"] == true { "passed" } else { "HELD" };
-    format!("{} {said}: {}", text(&gate["gate"]), text(&gate["reason"]))
+/// The gates that held, or how many were asked; why each passed is in the JSON only.
+fn gates(entry: &Value) -> String {
+    let held = items(&entry["gates"]).filter(|gate| gate["passed"] != true);
+    let held: Vec<String> = held
+        .map(|gate| format!("{} HELD: {}", text(&gate["gate"]), text(&gate["reason"])))
+        .collect();
+    if held.is_empty() {
+        return format!("all {} passed", items(&entry["gates"]).count());
+    }
+    held.join("; ")
 }
 
 pub(super) fn actions(answer: &Value) -> String {
@@ -119,6 +129,11 @@ pub(super) fn actions(answer: &Value) -> String {
     let chain = &answer["chain"];
     let state = if chain["intact"] == true { "intact" } else { "BROKEN" };
     format!("{table}\nThe record is {state}: {}", text(&chain["detail"]))
+}
+
+pub(super) fn ordered(answer: &Value) -> String {
+    let incident = text(&answer["incident"]);
+    format!("taken as {incident}; `perennial incidents {incident}` shows what comes of it")
 }
 
 pub(super) fn dead_letters(answer: &Value) -> String {
@@ -152,6 +167,13 @@ fn text(value: &Value) -> String {
 
 fn short(id: &Value) -> String {
     text(id).chars().take(SHORT_ID).collect()
+}
+
+/// A tree's key, with the id of a container cut to what people need.
+fn short_key(key: &str) -> String {
+    let is_id = |part: &str| part.len() == FULL_ID && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let shortened = |part| if is_id(part) { &part[..SHORT_ID] } else { part };
+    key.split('/').map(shortened).collect::<Vec<_>>().join("/")
 }
 
 fn percent(ratio: &Value) -> String {
@@ -195,7 +217,16 @@ mod tests {
             { "gate": "mode", "passed": true, "reason": "auto" },
             { "gate": "cooldown", "passed": false, "reason": "restarted 5 min ago" },
         ]});
-        assert_eq!(step(&entry), "mode passed: auto; cooldown HELD: restarted 5 min ago");
+        assert_eq!(step(&entry), "cooldown HELD: restarted 5 min ago");
+        let entry = json!({ "kind": "gates", "gates": [{ "gate": "mode", "passed": true }] });
+        assert_eq!(step(&entry), "all 1 passed");
+    }
+
+    #[test]
+    fn a_containers_id_is_short_in_the_tree() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(short_key(&format!("monitor/{id}")), "monitor/0123456789ab");
+        assert_eq!(short_key("responder/local"), "responder/local");
     }
 
     #[test]

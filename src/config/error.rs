@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// What the standard library says of text that is no socket address.
+const NO_ADDRESS: &str = "invalid socket address syntax";
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -61,6 +64,9 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
 /// Rewrites the parser's message for an unknown name so that it says which name was probably meant.
 pub(super) fn explain(message: &str) -> String {
     let message = message.trim();
+    if message == NO_ADDRESS {
+        return "not an address and a port, such as 127.0.0.1:8000".to_owned();
+    }
     let Some(unknown) = unknown_name(message) else { return message.to_owned() };
     let known: Vec<&str> = quoted(message).into_iter().skip(1).collect();
     let what = if message.starts_with("unknown variant") { "value" } else { "key" };
@@ -118,6 +124,12 @@ mod tests {
     fn a_key_close_to_none_lists_them_all() {
         let message = "unknown field `zebra`, expected `level` or `format`";
         assert_eq!(explain(message), "unknown key `zebra`; known are `level`, `format`");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_answered_with_what_one_looks_like() {
+        let refused = "nowhere".parse::<std::net::SocketAddr>().unwrap_err();
+        assert!(explain(&refused.to_string()).contains("127.0.0.1:8000"));
     }
 
     #[test]

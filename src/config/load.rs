@@ -80,10 +80,21 @@ fn read(path: &Path) -> Result<Source, ConfigError> {
 fn parse(source: &Source) -> Result<Table, ConfigError> {
     let located = |error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&source.text, span.start));
-        Problem::in_file(&source.path, line, explain(error.message()))
+        let key = error.span().and_then(|span| key_before(&source.text, span.start));
+        let message = match key {
+            Some(key) => format!("{key}: {}", explain(error.message())),
+            None => explain(error.message()),
+        };
+        Problem::in_file(&source.path, line, message)
     };
     toml::from_str::<Config>(&source.text).map_err(located)?;
     Ok(toml::from_str(&source.text).map_err(located)?)
+}
+
+/// The key whose value begins at byte `offset`, if one does.
+fn key_before(text: &str, offset: usize) -> Option<&str> {
+    let line = text.get(..offset)?.lines().next_back()?;
+    Some(line.trim_end().strip_suffix('=')?.trim()).filter(|key| !key.is_empty())
 }
 
 impl Source {

@@ -11,22 +11,17 @@ use perennial_healing::responder::audit::{ACTIONS, verify_chain};
 use perennial_healing::responder::{Order, Ordered, RESPONDER, Responder, ResponderMessage};
 use perennial_runtime::SendOptions;
 
-use super::App;
 use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{Actions, Chain, Page, Taken, Wanted};
+use super::{App, aside, containers};
+use crate::client::IDEMPOTENCY_KEY;
 
 /// Entries verified; an hour allows ten actions, so these last for years.
 const VERIFIED: usize = 200_000;
 
-/// Containers looked at for one name; more than one engine runs.
-const LOOKED_AT: usize = 10_000;
-
 /// The wait for the Responder's commit.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Names an order, so that giving it again under the same name changes nothing.
-const KEY: &str = "idempotency-key";
 
 /// The longest of these names, in bytes.
 const LONGEST_KEY: usize = 200;
@@ -37,16 +32,14 @@ pub(super) async fn list(
 ) -> Result<Json<Actions>, ApiError> {
     let limit = page.limit()?;
     let tables = app.runtime.tables();
-    let verified = move || {
+    // Hashing all of it takes longer than other requests should wait.
+    aside(move || {
         let entries = tables.scan(&ACTIONS, b"", VERIFIED)?;
         let chain = Chain::new(&entries, verify_chain(&entries));
         let newest = entries.into_iter().rev().take(limit).collect();
         Ok(Json(Actions::new(newest, chain)))
-    };
-    // Hashing all of it takes longer than other requests should wait.
-    tokio::task::spawn_blocking(verified)
-        .await
-        .map_err(|error| ApiError::Internal(error.to_string()))?
+    })
+    .await
 }
 
 /// Takes an order. Whether the gates let it through is in the audit, soon after.
@@ -67,13 +60,14 @@ pub(super) async fn order(
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if !text.is_empty() && text.len() <= LONGEST_KEY => {
             Ok(Some(format!("order/{text}")))
         }
         Ok(_) | Err(_) => {
-            let why = format!("`{KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
+            let why =
+                format!("`{IDEMPOTENCY_KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
             Err(ApiError::Malformed(why))
         }
     }
@@ -81,7 +75,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// The container of this name, id or short id.
 fn find(app: &App, container: &str) -> Result<ContainerRow, ApiError> {
-    let rows = app.runtime.tables().scan(&CONTAINERS, b"", LOOKED_AT)?;
+    let rows = app.runtime.tables().scan(&CONTAINERS, b"", containers::MOST)?;
     let named = |row: &ContainerRow| {
         let subject = &row.subject;
         [subject.id.0.as_str(), subject.id.short(), subject.name.as_str()].contains(&container)

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::model::{Container, List};
 
 /// More than one engine runs.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 pub(super) async fn list(State(app): State<App>) -> Result<Json<List<Container>>, ApiError> {
     let mut rows = app.runtime.tables().scan(&CONTAINERS, b"", MOST)?;

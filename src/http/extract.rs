@@ -19,7 +19,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Ok(Json(value)) => Ok(Self(value)),
             Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::NotJson),
             Err(rejection) if rejection.status() == 413 => Err(ApiError::BodyTooLarge),
-            Err(rejection) => Err(ApiError::Malformed(rejection.body_text())),
+            Err(rejection) => Err(malformed("the body", &rejection.body_text())),
         }
     }
 }
@@ -32,7 +32,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        let malformed = |rejection: QueryRejection| ApiError::Malformed(rejection.body_text());
-        query.map(|Query(value)| Self(value)).map_err(malformed)
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| malformed("the query", &rejection.body_text()))
     }
+}
+
+/// Says what of the request is not as expected: the library's text, without what it was doing.
+fn malformed(part: &str, text: &str) -> ApiError {
+    let why = text.split_once(": ").map_or(text, |(_, why)| why);
+    ApiError::Malformed(format!("{part} is not as expected: {why}"))
 }

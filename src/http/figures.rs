@@ -6,32 +6,30 @@ use axum::http::header::CONTENT_TYPE;
 use perennial_healing::alert::INCIDENTS;
 use perennial_healing::monitor::CONTAINERS;
 
-use super::App;
 use super::error::ApiError;
 use super::model::label_of;
+use super::{App, aside, containers, incidents};
 use crate::metrics::Levels;
-
-/// Rows looked at for one scrape.
-const ROWS: usize = 10_000;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn show(
     State(app): State<App>,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
-    let levels = levels(&app)?;
-    let text =
-        app.metrics.encode(&levels).map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
+    let text = aside(move || {
+        let levels = levels(&app)?;
+        app.metrics.encode(&levels).map_err(|error| ApiError::Internal(error.to_string()))
+    });
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text.await?))
 }
 
 fn levels(app: &App) -> Result<Levels, ApiError> {
     let tables = app.runtime.tables();
     let mut levels = Levels::default();
-    for container in tables.scan(&CONTAINERS, b"", ROWS)? {
+    for container in tables.scan(&CONTAINERS, b"", containers::MOST)? {
         *levels.containers.entry(label_of(&container.facts.status)).or_default() += 1;
     }
-    for incident in tables.scan(&INCIDENTS, b"", ROWS)? {
+    for incident in tables.scan(&INCIDENTS, b"", incidents::LOOKED_AT)? {
         if incident.known && !incident.status.is_closed() {
             *levels.open_incidents.entry(label_of(&incident.severity)).or_default() += 1;
         }

@@ -9,13 +9,13 @@ use perennial_healing::alert::{ALERT, Acknowledgement, Alert, AlertMessage, INCI
 use perennial_healing::model::IncidentId;
 use perennial_runtime::owner_prefix;
 
-use super::App;
 use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{Acknowledge, Filter, Incident, IncidentWithJournal, List};
+use super::{App, aside};
 
 /// Incidents looked at for one list: more than are kept, as old ones are forgotten.
-const LOOKED_AT: usize = 100_000;
+pub(super) const LOOKED_AT: usize = 100_000;
 
 /// Journal entries shown of one incident.
 const JOURNAL_ENTRIES: usize = 10_000;
@@ -33,7 +33,8 @@ pub(super) async fn list(
 ) -> Result<Json<List<Incident>>, ApiError> {
     filter.check()?;
     let limit = filter.limit()?;
-    let rows = app.runtime.tables().scan(&INCIDENTS, b"", LOOKED_AT)?;
+    let tables = app.runtime.tables();
+    let rows = aside(move || Ok(tables.scan(&INCIDENTS, b"", LOOKED_AT)?)).await?;
     let mut found: Vec<_> =
         rows.into_iter().filter(|row| row.known && filter.matches(row)).collect();
     found.sort_by_key(|incident| std::cmp::Reverse(incident.updated_at));

@@ -17,12 +17,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::answers::{self, LONG, audit, incident_is, incident_where, items, text};
 use crate::support::engine::{Container, ContainerSpec, Engine, Health};
 use crate::support::node::{Node, NodeBuilder};
 use crate::support::wait::eventually;
-
-/// Far above what anything awaited here takes, for machines that run many tests at once.
-const LONG: Duration = Duration::from_secs(60);
 
 /// Short windows, so that a whole ladder fits into a test.
 const RESPONDER: [(&str, &str); 7] = [
@@ -110,22 +108,11 @@ async fn known(node: &Node, container: &Container, wanted: impl Fn(&Value) -> bo
     .await
 }
 
-/// The audit of one container, oldest first.
-async fn audit(node: &Node, container: &Container) -> Vec<Value> {
-    let answer = node.get_json("/v1/actions?limit=1000").await;
-    assert_eq!(answer["chain"]["intact"], true, "{answer}");
-    let mut all = items(&answer);
-    all.retain(|entry| entry["container"]["id"] == container.id());
-    all.reverse();
-    all
-}
-
 /// Waits until the audit of the container has `count` entries of this stage, and returns all of it.
 async fn audited(node: &Node, container: &Container, stage: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} audit entries `{stage}`"), LONG, async || {
         let all = audit(node, container).await;
-        let found = all.iter().filter(|entry| entry["stage"] == stage).count();
-        if found >= count { Ok(all) } else { Err(all) }
+        if answers::count(&all, stage) >= count { Ok(all) } else { Err(all) }
     })
     .await
 }
@@ -141,30 +128,6 @@ fn held(entry: &Value) -> &Value {
     let last = gates.last().expect("a refusal names its gate");
     assert_eq!(last["passed"], false, "{entry}");
     last
-}
-
-/// Waits until the container's one incident has this status, and returns it with its journal.
-async fn incident_is(node: &Node, container: &Container, status: &str) -> Value {
-    incident_where(node, container, status, |incident| incident["status"] == status).await
-}
-
-/// Waits until the container's one incident satisfies `wanted`; returns it with its journal.
-async fn incident_where(
-    node: &Node,
-    container: &Container,
-    awaited: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
-    let id = eventually(&format!("its incident to be {awaited}"), LONG, async || {
-        let mut all = items(&node.get_json("/v1/incidents").await);
-        all.retain(|incident| incident["container"]["id"] == container.id());
-        match all.as_slice() {
-            [one] if wanted(one) => Ok(text(&one["id"]).to_owned()),
-            _ => Err(all),
-        }
-    })
-    .await;
-    node.get_json(&format!("/v1/incidents/{id}")).await
 }
 
 /// Orders an action; returns the incident under which it is recorded.
@@ -193,15 +156,6 @@ async fn ended(node: &Node, incident: &str) -> Vec<Value> {
     all.retain(|entry| entry["incident"] == incident);
     all.reverse();
     all
-}
-
-fn items(answer: &Value) -> Vec<Value> {
-    answer["items"].as_array().expect("a list has items").clone()
-}
-
-#[track_caller]
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }
 
 /// The engine's own log of what happened to one container, from before the node touched it.

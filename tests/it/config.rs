@@ -95,6 +95,19 @@ fn a_value_that_does_not_pass_is_refused_with_the_line_of_its_key() {
 }
 
 #[test]
+fn a_value_of_the_wrong_shape_is_refused_with_its_key_and_what_one_looks_like() {
+    let error = load("[http]\nlisten = \"nowhere\"\n", &[]).unwrap_err();
+    let expected = "listen: not an address and a port, such as 127.0.0.1:8000";
+    assert_eq!(error, format!("node.toml:2: {expected}"));
+}
+
+#[test]
+fn an_engine_address_that_is_not_spoken_is_refused_by_the_check_as_by_the_node() {
+    let error = load("[docker]\nhost = \"ssh://host\"\n", &[]).unwrap_err();
+    assert!(error.starts_with("node.toml:2: docker.host: \"ssh://host\""), "{error}");
+}
+
+#[test]
 fn every_wrong_value_is_reported_at_once() {
     let error = load("[http]\nmax_connections = 0\nmax_body_bytes = 0\n", &[]).unwrap_err();
     assert_eq!(error.lines().count(), 2, "{error}");

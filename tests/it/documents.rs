@@ -1,7 +1,10 @@
 //! What the documents say about the code is true.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::support::node::Node;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,5 +58,75 @@ fn every_link_between_the_documents_leads_somewhere() {
                 assert!(path.exists(), "{page} links to {link}, which is not there");
             }
         }
+    }
+}
+
+/// Every name of a metric in `text`.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = |word: &&str| word.starts_with("perennial_") || word.starts_with("process_");
+    words.filter(ours).collect()
+}
+
+/// The names of the table of metrics in the operator's guide.
+fn documented_metrics(guide: &str) -> BTreeSet<&str> {
+    let section = guide.split("\n## Metrics\n").nth(1).expect("the guide lists the metrics");
+    metrics_in(section.split("\n## ").next().unwrap_or_default())
+}
+
+/// What the node exports without having anything to heal, histograms by their own name.
+async fn exported() -> BTreeSet<String> {
+    let node = Node::builder().toml("[docker]\nhost = \"unix:///nowhere/docker.sock\"\n");
+    let (_, text) = node.start_listening().await.get("/metrics").await;
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    families
+        .map(|line| match line.split_once(' ').expect("a family has a type") {
+            (name, "counter") => format!("{name}_total"),
+            (name, "info") => format!("{name}_info"),
+            (name, _) => name.to_owned(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_one_is_exported() {
+    let guide = read("docs/operations.md");
+    let documented = documented_metrics(&guide);
+    let exported = exported().await;
+    for name in &exported {
+        assert!(documented.contains(name.as_str()), "docs/operations.md does not list {name}");
+    }
+    // A family without a sample is not in the text: these are known by where they are registered.
+    let sources =
+        ["src/metrics.rs", "actors/healing/src/metrics.rs", "actors/runtime/src/stats.rs"];
+    let registered = sources.map(read).concat();
+    for name in documented {
+        let stem = name.trim_end_matches("_total").trim_end_matches("_seconds");
+        let known = exported.contains(name) || registered.contains(&format!("\"{stem}"));
+        assert!(known, "docs/operations.md lists {name}, which nothing exports");
+    }
+}
+
+#[test]
+fn every_metric_an_alert_rests_on_is_documented() {
+    let (guide, rules) = (read("docs/operations.md"), read("deploy/alerts.yaml"));
+    let expressions: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    assert_eq!(expressions.len(), rules.matches("- alert: ").count());
+    let documented = documented_metrics(&guide);
+    for name in expressions.into_iter().flat_map(metrics_in) {
+        assert!(documented.contains(name), "deploy/alerts.yaml rests on the unknown {name}");
+    }
+}
+
+#[test]
+fn every_path_of_the_http_interface_is_documented() {
+    let (guide, source) = (read("docs/operations.md"), read("src/http.rs"));
+    let paths: Vec<&str> =
+        source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(paths.len() > 10, "{paths:?}");
+    for path in paths {
+        let there = [format!(" {path}`"), format!("`{path}`")];
+        assert!(there.iter().any(|text| guide.contains(text)), "{path} is not documented");
     }
 }

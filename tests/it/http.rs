@@ -111,6 +111,18 @@ async fn whatever_is_wrong_is_answered_with_a_problem_document() {
 }
 
 #[tokio::test]
+async fn a_malformed_request_is_told_what_was_expected_in_the_nodes_own_words() {
+    let node = node().await;
+    let (_, body) = problem(node.http().get(node.url("/v1/incidents?severity=loud"))).await;
+    let why = body["detail"].as_str().unwrap();
+    assert!(why.starts_with("the query is not as expected: severity: unknown"), "{why}");
+    let path = node.url("/v1/incidents/inc-0/acknowledge");
+    let (_, body) = problem(node.http().post(path).json(&json!({ "by": 3 }))).await;
+    let why = body["detail"].as_str().unwrap();
+    assert!(why.starts_with("the body is not as expected: by: invalid type"), "{why}");
+}
+
+#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let builder = Node::builder().toml(NO_ENGINE).toml("[http]\nmax_body_bytes = 100\n");
     let node = builder.start_listening().await;
@@ -217,6 +229,8 @@ async fn a_second_node_on_the_same_data_is_refused() {
     let output = perennial(Path::new("/"), &["--data-dir", &data, "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(69));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.lines().all(|line| line.starts_with('{')), "only lines of the log: {text}");
+    assert_eq!(text.matches("in use by").count(), 1, "told once: {text}");
     assert!(text.contains(&format!("in use by pid {}", node.pid())), "{text}");
     assert_eq!(node.get("/livez").await.0, 200, "the first one goes on");
 }

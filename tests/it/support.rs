@@ -4,6 +4,7 @@
 //! Everything started here is stopped on drop, by its process id.
 // A helper is test code: it panics with a text that says what was tried.
 
+pub(crate) mod answers;
 pub(crate) mod engine;
 pub(crate) mod node;
 pub(crate) mod process;

@@ -9,17 +9,11 @@ mod killed;
 pub(crate) mod proxy;
 mod stopping;
 
-use std::time::Duration;
-
-use serde_json::Value;
-
+use crate::support::answers::{LONG, audit, count, incident_is, incidents, items, text};
 use crate::support::engine::{Container, ContainerSpec, Engine};
 use crate::support::node::{Node, NodeBuilder};
 use crate::support::sink::{Received, Sink};
 use crate::support::wait::eventually;
-
-/// Far above what anything awaited here takes, for machines that run many tests at once.
-const LONG: Duration = Duration::from_secs(60);
 
 /// A node that watches this test's containers only, has short windows, and tells `sink` as a webhook.
 fn node(engine: &Engine, sink: &Sink) -> NodeBuilder {
@@ -43,40 +37,6 @@ fn curable(name: &str) -> ContainerSpec {
 /// A service that ends with an error at once and that nothing is done about.
 fn failing(name: &str) -> ContainerSpec {
     ContainerSpec::new(name, "exit 3").mode("observe")
-}
-
-/// All incidents of the container.
-async fn incidents(node: &Node, container: &Container) -> Vec<Value> {
-    let mut all = items(&node.get_json("/v1/incidents?limit=1000").await);
-    all.retain(|incident| incident["container"]["id"] == container.id());
-    all
-}
-
-/// Waits until the container's one incident has this status, and returns it with its journal.
-async fn incident_is(node: &Node, container: &Container, status: &str) -> Value {
-    eventually(&format!("its incident to be {status}"), LONG, async || {
-        let mut all = incidents(node, container).await;
-        assert!(all.len() < 2, "one container, one incident: {all:?}");
-        let Some(found) = all.pop() else { return Err(Value::Null) };
-        let found = node.get_json(&format!("/v1/incidents/{}", text(&found["id"]))).await;
-        if found["status"] == status { Ok(found) } else { Err(found) }
-    })
-    .await
-}
-
-/// The audit of one container, oldest first; its chain of hashes must hold.
-async fn audit(node: &Node, container: &Container) -> Vec<Value> {
-    let answer = node.get_json("/v1/actions?limit=1000").await;
-    assert_eq!(answer["chain"]["intact"], true, "{answer}");
-    let mut all = items(&answer);
-    all.retain(|entry| entry["container"]["id"] == container.id());
-    all.reverse();
-    all
-}
-
-/// How many entries of this stage there are.
-fn count(audit: &[Value], stage: &str) -> usize {
-    audit.iter().filter(|entry| entry["stage"] == stage).count()
 }
 
 /// The changes the webhook was told of a container, in order, each delivery once: repetitions carry
@@ -106,13 +66,4 @@ async fn told_of(sink: &Sink, container: &Container, change: &str) {
         if told.iter().any(|one| one == change) { Ok(()) } else { Err(told) }
     })
     .await;
-}
-
-fn items(answer: &Value) -> Vec<Value> {
-    answer["items"].as_array().expect("a list has items").clone()
-}
-
-#[track_caller]
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }

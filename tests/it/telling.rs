@@ -8,18 +8,14 @@ mod secrets;
 mod slack;
 mod webhook;
 
-use std::time::Duration;
-
 use serde_json::Value;
 
+use crate::support::answers::{LONG, incident_where as incident, items, text};
 use crate::support::engine::{Container, ContainerSpec, Engine};
 use crate::support::node::{Node, NodeBuilder};
 use crate::support::sink::{Answer, Received, Sink};
 use crate::support::smtp::Smtp;
 use crate::support::wait::eventually;
-
-/// Far above what anything awaited here takes, for machines that run many tests at once.
-const LONG: Duration = Duration::from_secs(60);
 
 /// A node that watches this test's containers only, with these options of `[alert]`.
 ///
@@ -113,24 +109,6 @@ async fn told(sink: &Sink, count: usize) -> Vec<Post> {
     .await
 }
 
-/// Waits until the container's one incident satisfies `wanted`; returns it with its journal.
-async fn incident(
-    node: &Node,
-    container: &Container,
-    awaited: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
-    eventually(awaited, LONG, async || {
-        let mut all = items(&node.get_json("/v1/incidents").await);
-        all.retain(|incident| incident["container"]["id"] == container.id());
-        assert!(all.len() < 2, "one container, one incident: {all:?}");
-        let Some(found) = all.pop() else { return Err(Value::Null) };
-        let found = node.get_json(&format!("/v1/incidents/{}", text(&found["id"]))).await;
-        if wanted(&found) { Ok(found) } else { Err(found) }
-    })
-    .await
-}
-
 /// The steps of an incident's journal about notifications: channel, change and state.
 fn fates(incident: &Value) -> Vec<(&str, &str, &str)> {
     let journal = incident["journal"].as_array().expect("an incident has a journal");
@@ -142,15 +120,6 @@ fn fates(incident: &Value) -> Vec<(&str, &str, &str)> {
 
 /// Waits until the container's incident says of a notification that this became of it.
 async fn fated(node: &Node, container: &Container, fate: (&str, &str, &str)) -> Value {
-    let awaited = format!("{fate:?} in the journal");
+    let awaited = format!("told: {fate:?}");
     incident(node, container, &awaited, |incident| fates(incident).contains(&fate)).await
-}
-
-fn items(answer: &Value) -> Vec<Value> {
-    answer["items"].as_array().expect("a list has items").clone()
-}
-
-#[track_caller]
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }

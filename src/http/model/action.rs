@@ -36,6 +36,7 @@ impl Chain {
     pub(in crate::http) fn new(entries: &[AuditEntry], verified: Result<(), u64>) -> Self {
         let count = entries.len() as u64;
         let detail = match verified {
+            Ok(()) if count == 1 => "1 entry".to_owned(),
             Ok(()) => format!("{count} entries, each with the hash of the one before"),
             Err(number) => format!("entry {number} is missing, out of place or was changed"),
         };

@@ -1,13 +1,16 @@
 //! Actions that a person asks for: `POST /v1/actions`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{
     EngineLog, LONG, audited, curable, ended, held, incident_is, known, known_healthy, node, order,
     sicken, stages, text,
 };
+use crate::support::answers::restart_once;
 use crate::support::engine::{Container, ContainerSpec, Engine};
-use crate::support::node::Node;
+use crate::support::node::{Node, perennial};
 
 const EXEC: &str = "[responder.exec]\nenabled = true\nallow = [[\"env\"], [\"touch\", \"/tmp/a\"]]";
 
@@ -68,10 +71,8 @@ async fn the_same_order_given_twice_is_carried_out_once() {
     let log = EngineLog::of(&engine, &container);
     let node = node(&engine, &[("cooldown", "\"0s\"")]).start().await;
     known_healthy(&node, &container).await;
-    let body = json!({ "container": container.name(), "action": "restart", "reason": "a test" });
-    let give = async |key: &str| {
-        let request = node.http().post(node.url("/v1/actions")).json(&body);
-        let answer = request.header("idempotency-key", key).send().await.expect("an answer");
+    let give = async |name: &str| {
+        let answer = restart_once(&node, &container, name).send().await.expect("an answer");
         assert_eq!(answer.status(), 202);
         let answer: Value = answer.json().await.expect("JSON");
         text(&answer["incident"]).to_owned()
@@ -84,6 +85,29 @@ async fn the_same_order_given_twice_is_carried_out_once() {
     assert_ne!(another, first);
     ended(&node, &another).await;
     log.restarts(&container, 2).await;
+}
+
+#[tokio::test]
+async fn the_command_act_orders_an_action_and_names_its_incident() {
+    let engine = Engine::connect();
+    let container = engine.run(ContainerSpec::idle("web"));
+    let node = node(&engine, &[("cooldown", "\"0s\"")]).toml(EXEC).start().await;
+    known(&node, &container, |row| row["state"] == "running").await;
+    let act = |arguments: &[&str]| {
+        let url = node.url("");
+        let asked = ["act", "--node", &url, "--reason", "a test", "--json"];
+        let output = perennial(Path::new("/"), &[&asked, arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        text(&answer["incident"]).to_owned()
+    };
+    let command = ["exec", container.name(), "--once", "a", "--", "touch", "/tmp/a"];
+    let first = act(&command);
+    assert_eq!(stages(&ended(&node, &first).await), ["intended", "finished", "resolved"]);
+    assert_eq!(files(&container), "a");
+    assert_eq!(act(&command), first, "the same order");
+    ended(&node, &act(&["stop", container.name()])).await;
+    assert_eq!(container.status(), "exited");
 }
 
 /// X6, as far as one node goes.

@@ -172,6 +172,29 @@ async fn a_request_whose_deadline_passes_while_the_engine_is_away_is_not_carried
     assert_eq!((container.started_at(), log.count("die")), (before, 0));
 }
 
+/// X12, the other side: a minute is the default.
+#[tokio::test]
+async fn a_request_made_while_the_engine_is_away_is_carried_out_once_it_is_back() {
+    let engine = Engine::start_private().await;
+    let container = engine.run(curable("web"));
+    let log = EngineLog::of(&engine, &container);
+    let node = node_with(&engine, &[], &[("evidence_wait", "\"1s\"")])
+        .env("PERENNIAL__LOG__LEVEL", "info,perennial_healing=debug")
+        .start()
+        .await;
+    let frozen = fall_ill_unanswered(&engine, &node, &container).await;
+    audited(&node, &container, "intended", 1).await;
+    eventually("two questions to the engine without an answer", LONG, async || {
+        let asked = node.log().matches("the engine is away").count();
+        if asked >= 2 { Ok(()) } else { Err(asked) }
+    })
+    .await;
+    drop(frozen);
+    let audit = audited(&node, &container, "resolved", 1).await;
+    assert_eq!(stages(&audit), ["intended", "finished", "resolved"]);
+    log.restarts(&container, 1).await;
+}
+
 /// X12: the node is down past the deadline.
 #[tokio::test]
 async fn a_request_whose_deadline_passes_while_the_node_is_down_is_not_carried_out() {

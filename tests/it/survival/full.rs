@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::killed::{known, order};
+use super::killed::known;
 use super::{LONG, audit, count, curable, incident_is, incidents, node, told_of};
+use crate::support::answers::restart_once;
 use crate::support::engine::{ContainerSpec, Engine};
 use crate::support::process;
 use crate::support::sink::Sink;
@@ -64,14 +65,14 @@ async fn a_full_disk_refuses_new_work_and_the_node_recovers_when_there_is_room()
     node.restart().await;
     let container = engine.run(ContainerSpec::idle("web").mode("observe"));
     known(&node, &container).await;
-    let answer = order(&node, &container, 0).send().await.expect("an answer");
+    let answer = restart_once(&node, &container, 0).send().await.expect("an answer");
     assert_eq!(answer.status(), 202);
 
     disk.fill(1024 * 1024);
     // The disk is looked at every second; what is accepted until then counts.
     let mut orders = 1;
     let refusal = eventually("new work to be refused", LONG, async || {
-        let answer = order(&node, &container, orders).send().await.expect("an answer");
+        let answer = restart_once(&node, &container, orders).send().await.expect("an answer");
         if answer.status() == 507 {
             return Ok(answer);
         }
@@ -96,7 +97,8 @@ async fn a_full_disk_refuses_new_work_and_the_node_recovers_when_there_is_room()
     assert!(node.sigterm().0.success());
     node.restart_listening().await;
     eventually("new work to be refused again", LONG, async || {
-        let status = order(&node, &container, orders).send().await.expect("an answer").status();
+        let status =
+            restart_once(&node, &container, orders).send().await.expect("an answer").status();
         if status == 507 { Ok(()) } else { Err(status) }
     })
     .await;
@@ -104,7 +106,7 @@ async fn a_full_disk_refuses_new_work_and_the_node_recovers_when_there_is_room()
 
     disk.make_room();
     node.wait_until_ready(LONG).await;
-    let answer = order(&node, &container, orders).send().await.expect("an answer");
+    let answer = restart_once(&node, &container, orders).send().await.expect("an answer");
     assert_eq!(answer.status(), 202);
     incident_is(&node, &sick, "resolved").await;
     told_of(&sink, &sick, "resolved").await;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     LONG, audit, count, failing, incident_is, incidents, items, node, text, told, told_of,
 };
+use crate::support::answers::restart_once;
 use crate::support::engine::{Container, ContainerSpec, Engine};
 use crate::support::node::Node;
 use crate::support::sink::Sink;
@@ -105,7 +106,7 @@ async fn orders_in_flight_at_a_kill_are_carried_out_exactly_once() {
     let (accepted, mut progress) = tokio::sync::mpsc::unbounded_channel();
     let mut senders = tokio::task::JoinSet::new();
     for number in 0..ORDERS {
-        let (request, accepted) = (order(&node, &container, number), accepted.clone());
+        let (request, accepted) = (restart_once(&node, &container, number), accepted.clone());
         senders.spawn(async move {
             let answer = request.send().await.ok()?;
             let taken = answer.status() == 202;
@@ -125,7 +126,7 @@ async fn orders_in_flight_at_a_kill_are_carried_out_exactly_once() {
     node.restart().await;
     let mut incidents = vec![String::new(); ORDERS];
     for (number, incident) in incidents.iter_mut().enumerate() {
-        let answer = order(&node, &container, number).send().await.expect("an answer");
+        let answer = restart_once(&node, &container, number).send().await.expect("an answer");
         assert_eq!(answer.status(), 202);
         *incident = text(&answer.json::<Value>().await.expect("JSON")["incident"]).to_owned();
     }
@@ -142,14 +143,6 @@ async fn orders_in_flight_at_a_kill_are_carried_out_exactly_once() {
     recorded.sort_unstable();
     incidents.sort_unstable();
     assert_eq!(recorded, incidents);
-}
-
-pub(super) fn order(node: &Node, container: &Container, number: usize) -> reqwest::RequestBuilder {
-    let body = json!({ "container": container.id(), "action": "restart", "reason": "a test" });
-    node.http()
-        .post(node.url("/v1/actions"))
-        .header("idempotency-key", format!("order-{number}"))
-        .json(&body)
 }
 
 pub(super) async fn known(node: &Node, container: &Container) {
@@ -186,7 +179,7 @@ async fn a_kill_in_the_middle_of_a_ladder_forgets_neither_its_budget_nor_its_coo
     assert_eq!(count(&entries, "intended"), 2, "as many as the budget allows: {entries:?}");
     assert_eq!(runs(&container), 3);
 
-    let answer = order(&node, &container, 0).send().await.expect("an answer");
+    let answer = restart_once(&node, &container, 0).send().await.expect("an answer");
     assert_eq!(answer.status(), 202);
     let entries = eventually("the order to be refused", LONG, async || {
         let entries = audit(&node, &container).await;

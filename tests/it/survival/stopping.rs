@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::killed::{known, order};
+use super::killed::known;
 use super::{LONG, audit, count, curable, incident_is, node, told, told_of};
+use crate::support::answers::restart_once;
 use crate::support::engine::{ContainerSpec, Engine};
 use crate::support::sink::Sink;
 use crate::support::wait::eventually;
@@ -25,7 +26,7 @@ async fn sigterm_under_load_ends_within_two_seconds_and_keeps_everything_alone()
     for client in 0..20 {
         // Requests are made here: their names must not repeat, as the orders are counted.
         let requests: Vec<_> =
-            (0..500).map(|n| order(&node, &ordered, client * 1000 + n)).collect();
+            (0..500).map(|n| restart_once(&node, &ordered, client * 1000 + n)).collect();
         let accepted = Arc::clone(&accepted);
         clients.spawn(async move {
             let mut unknown = 0;

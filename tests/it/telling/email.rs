@@ -40,7 +40,7 @@ async fn a_mail_server_that_is_busy_gets_the_mails_later_in_order_and_once() {
     smtp.refuse_messages("451 4.3.2 busy");
     let node = node(&engine, &email(&smtp, "")).start().await;
     let container = engine.run(curable("web"));
-    super::incident(&node, &container, "its end", |found| found["status"] == "resolved").await;
+    super::incident(&node, &container, "over", |found| found["status"] == "resolved").await;
     assert!(smtp.received().is_empty());
     smtp.accept();
     let found = fated(&node, &container, ("email", "resolved", "delivered")).await;

@@ -66,7 +66,7 @@ async fn nobody_is_reminded_of_what_a_person_has_taken_on() {
     reach(taken_on.name(), 2).await;
     reach(left.name(), 2).await;
 
-    let found = incident(&node, &taken_on, "an incident", |_| true).await;
+    let found = incident(&node, &taken_on, "there", |_| true).await;
     let path = format!("/v1/incidents/{}/acknowledge", text(&found["id"]));
     let (status, body) = node.post(&path, &json!({ "by": "ada", "note": "on it" })).await;
     assert!((200..300).contains(&status), "{status}: {body}");
@@ -74,12 +74,11 @@ async fn nobody_is_reminded_of_what_a_person_has_taken_on() {
     let at_rest = reminders(taken_on.name());
     reach(left.name(), seen + 3).await;
     assert_eq!(reminders(taken_on.name()), at_rest, "no reminder after the acknowledgement");
-    let found =
-        incident(&node, &taken_on, "it to be taken", |found| found["status"] == "acknowledged");
+    let found = incident(&node, &taken_on, "taken on", |found| found["status"] == "acknowledged");
     assert_eq!(found.await["acknowledged_by"], "ada");
 
     // The same from the command line; the marker is a third container.
-    let found = incident(&node, &left, "an incident", |_| true).await;
+    let found = incident(&node, &left, "there", |_| true).await;
     let address = node.url("");
     let output = perennial(
         &std::env::temp_dir(),

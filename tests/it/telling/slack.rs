@@ -178,5 +178,5 @@ async fn two_containers_in_the_same_minute_are_both_told() {
         let of = all.iter().filter(|post| post.container.starts_with(container.name()));
         assert_eq!(of.map(|post| post.change.as_str()).collect::<Vec<_>>(), ["opened", end]);
     }
-    incident(&node, &other, "the other to be open", |other| other["status"] == "open").await;
+    incident(&node, &other, "open", |other| other["status"] == "open").await;
 }

@@ -38,7 +38,8 @@ pub struct Config {
     /// and time for the samples to come in.
     #[serde(with = "humantime_serde")]
     pub stabilisation_sustained: Duration,
-    /// How long a health check may go without a verdict after an action before that counts as failed.
+    /// How long after an action a health check may go without a verdict, or the Monitor show the run
+    /// before it, until that counts as failed.
     #[serde(with = "humantime_serde")]
     pub health_patience: Duration,
     /// Longest wait for a Monitor's answer. Without one, nothing is done.

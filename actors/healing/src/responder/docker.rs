@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::docker::{Engine, EngineError};
 use crate::model::{Action, ActionOutcome, ContainerId};
 use crate::responder::Config;
-use crate::responder::effect::EngineAction;
+use crate::responder::effect::{AWAY, EngineAction};
 use crate::responder::ladder::moment;
 
 /// What the engine may take for a call beyond the time the container is given to stop. Less than the
@@ -29,6 +29,8 @@ const CALL_TIME: Duration = Duration::from_secs(20);
 const SETTLES: Duration = Duration::from_secs(5);
 /// Time between two looks at a restart that may be under way.
 const LOOK: Duration = Duration::from_millis(250);
+/// Time between two questions to an engine that is out of reach.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Says whether a container has an open incident; none if that cannot be read.
 pub type OpenIncidents = Arc<dyn Fn(&ContainerId) -> Option<bool> + Send + Sync>;
@@ -70,6 +72,29 @@ impl EnginePerformer {
         container
             .state
             .ok_or_else(|| EngineError::Garbled("an inspection without state".to_owned()))
+    }
+
+    /// The state once the engine answers. An engine that is away is waited for until the effect's
+    /// deadline: asking does nothing to the container, so the wait is no attempt of its own.
+    async fn state_once_there(
+        &self,
+        effect: &EngineAction,
+        attempt: &Attempt,
+    ) -> Result<ContainerState, EngineError> {
+        let over = Instant::now() + effect.deadline.since(attempt.now).min(AWAY);
+        loop {
+            match self.state(effect).await {
+                Err(error) if error.is_lost() && Instant::now() + ASK_AGAIN < over => {
+                    tracing::debug!(incident = %effect.incident.0, %error, "the engine is away");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Ok(_) if Instant::now() >= over => {
+                    let late = "it was back only after the deadline".to_owned();
+                    return Err(EngineError::Unreachable(late));
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn restart(&self, effect: &EngineAction) -> Result<ActionOutcome, EffectError> {
@@ -153,7 +178,7 @@ impl Performer<EngineAction> for EnginePerformer {
         effect: &EngineAction,
         attempt: &Attempt,
     ) -> Result<ActionOutcome, EffectError> {
-        let state = self.state(effect).await.map_err(asking)?;
+        let state = self.state_once_there(effect, attempt).await.map_err(asking)?;
         fence(effect, &state)?;
         match &effect.action {
             Action::Restart => self.restart(effect).await,

@@ -11,6 +11,10 @@ use crate::responder::Responder;
 /// What the engine may take beyond the time a container is given to stop.
 const ENGINE_TIME: Duration = Duration::from_secs(30);
 
+/// The longest one attempt waits for an engine that is out of reach. The request's deadline, by
+/// default a minute, ends the wait before.
+pub(super) const AWAY: Duration = Duration::from_secs(600);
+
 /// One more attempt after a failure in which nothing was done. Whatever may have been done is
 /// reconciled first.
 const ATTEMPTS: u32 = 2;
@@ -46,7 +50,7 @@ impl Effect for EngineAction {
 
     fn policy(&self) -> EffectPolicy {
         EffectPolicy {
-            timeout: Duration::from_secs(self.stop_timeout.into()) + ENGINE_TIME,
+            timeout: AWAY + Duration::from_secs(self.stop_timeout.into()) + ENGINE_TIME,
             attempts: ATTEMPTS,
             expires: Some(self.deadline),
             ..EffectPolicy::default()

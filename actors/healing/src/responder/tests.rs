@@ -11,7 +11,7 @@ use std::time::Duration;
 use perennial_runtime::{Finished, Play, Recorded, Timestamp, Undone};
 
 use super::audit::{ACTIONS, AuditEntry, Stage, verify_chain};
-use super::effect::EngineAction;
+use super::effect::{AWAY, EngineAction};
 use super::*;
 use crate::alert::{Alert, AlertMessage, Entry};
 use crate::analyzer::{Analyzer, AnalyzerMessage};

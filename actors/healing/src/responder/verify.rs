@@ -86,7 +86,11 @@ impl Responder {
                 self.look_after(remediation, config.stabilisation, turn);
             }
             Look::Well => self.resolved(remediation, turn),
-            Look::Undecided if turn.now() < patient_from + config.health_patience => {
+            // The first look may come late, after a downtime longer than the patience, and show what
+            // the Monitor knew before it: that alone is no verdict.
+            Look::Undecided
+                if !remediation.undecided || turn.now() < patient_from + config.health_patience =>
+            {
                 remediation.undecided = true;
                 self.look_after(remediation, config.stabilisation, turn);
             }

@@ -1,4 +1,6 @@
 use perennial_runtime::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
 
 use super::*;
 use crate::model::{IncidentId, Subject};
@@ -92,15 +94,48 @@ fn a_commands_exit_code_decides_and_its_output_is_redacted_and_cut() {
     assert!(text.len() < 1050);
 }
 
-#[tokio::test]
-async fn an_engine_that_is_away_is_tried_again_and_a_command_is_never_repeated() {
-    let config = crate::docker::Config { host: "unix:///nowhere".to_owned(), ..Default::default() };
+/// Acts on the engine at this address.
+fn performer(host: &str) -> EnginePerformer {
+    let config = crate::docker::Config { host: host.to_owned(), ..Default::default() };
     let engine = Engine::connect(&config).unwrap();
-    let no_incidents: OpenIncidents = Arc::new(|_| Some(false));
-    let performer = EnginePerformer::new(engine, Arc::default(), no_incidents);
+    EnginePerformer::new(engine, Arc::default(), Arc::new(|_| Some(false)))
+}
+
+/// Loses its first connection, then answers every request with 404.
+async fn lost_and_found(listener: UnixListener) {
+    drop(listener.accept().await.unwrap());
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0, "a request");
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_waited_for_within_one_attempt() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let engine = tokio::spawn(lost_and_found(listener));
     let restart = effect(Action::Restart);
+    let performer = performer(&format!("unix://{}", socket.display()));
     let error = performer.perform(&restart, &attempt()).await.unwrap_err();
+    engine.abort();
+    assert!(matches!(error, EffectError::Permanent(_)), "it has answered: {error:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_waited_for_no_longer_than_the_deadline() {
+    let restart = EngineAction { deadline: INTENDED, ..effect(Action::Restart) };
+    let error = performer("unix:///nowhere").perform(&restart, &attempt()).await.unwrap_err();
     assert!(matches!(error, EffectError::Transient { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_cannot_be_asked_and_a_command_is_never_repeated() {
+    let performer = performer("unix:///nowhere");
+    let restart = effect(Action::Restart);
     let restarted = performer.reconcile(&restart, &attempt()).await;
     assert!(matches!(restarted, Reconciliation::Unreachable(_)), "{restarted:?}");
     let exec = effect(Action::Exec(vec!["df".to_owned()]));

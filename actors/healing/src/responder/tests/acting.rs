@@ -31,7 +31,7 @@ fn the_containers_own_stop_timeout_is_kept() {
     assert_eq!(effect.stop_timeout, 45);
     use perennial_runtime::Effect;
     let policy = effect.policy();
-    assert_eq!((policy.timeout, policy.expires), (seconds(75), Some(effect.deadline)));
+    assert_eq!((policy.timeout, policy.expires), (AWAY + seconds(75), Some(effect.deadline)));
 }
 
 #[test]

@@ -123,6 +123,19 @@ fn a_health_check_that_never_gives_a_verdict_fails_after_its_patience() {
 }
 
 #[test]
+fn a_health_check_without_a_verdict_is_looked_at_again_after_a_downtime_longer_than_its_patience() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.facts.health = Health::Starting;
+    scene.play.advance(seconds(3600));
+    let until = scene.play.now() + seconds(30);
+    let looked = scene.verify();
+    assert_eq!(entries(&looked), [Entry::Verifying { until }]);
+    assert!(matches!(entries(&scene.verify())[..], [Entry::NotResolved { .. }]));
+}
+
+#[test]
 fn sustained_use_is_verified_over_its_own_longer_window() {
     let mut scene = Scene::new(Config::default());
     let mut request = scene.request("inc-1");
