@@ -13,7 +13,6 @@ use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
 };
-use crate::pool::Job;
 use crate::turn::{EffectOp, Observation, Outgoing, TimerOp, TraceId};
 
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub(crate) struct Draft {
     now: Timestamp,
     pub(crate) batch: Batch,
     pub(crate) sends: Vec<(Address, Envelope)>,
-    jobs: Vec<Job>,
+    effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
     turns: usize,
@@ -47,7 +46,7 @@ impl Draft {
             now: core.now(),
             batch: Batch::new(),
             sends: Vec::new(),
-            jobs: Vec::new(),
+            effects: Vec::new(),
             answers: Vec::new(),
             observations: Vec::new(),
             turns: 0,
@@ -199,19 +198,19 @@ impl Draft {
             trace,
             attempts: 0,
             last_error: String::new(),
+            deaths: 0,
+            doubtful: false,
             version: op.version,
             payload: op.payload,
         };
-        self.put_effect(core, effect, false)
+        self.put_effect(core, effect)
     }
 
-    /// Records an effect; one that may have been started before, as a redriven one, is reconciled
-    /// first.
+    /// Records an effect.
     pub(crate) fn put_effect(
         &mut self,
         core: &Core,
         effect: StoredEffect,
-        reconcile: bool,
     ) -> Result<(), CodecError> {
         let id = self.next_id();
         if !core.pools.contains_key(effect.name.as_str()) {
@@ -222,7 +221,7 @@ impl Draft {
         let key = Key::effect(id);
         let bytes = seal_envelope(&key, Tag::Effect, &effect)?;
         self.batch.put_fresh(key, bytes);
-        self.jobs.push(Job { id, effect, reconcile });
+        self.effects.push((id, effect));
         Ok(())
     }
 
@@ -264,7 +263,7 @@ impl Draft {
         let mut after = self.after.0;
         let released = Released {
             turns: self.turns,
-            jobs: self.jobs,
+            effects: self.effects,
             answers: self.answers,
             observations: self.observations,
         };
@@ -286,7 +285,7 @@ const ERROR_CHARS: usize = 4096;
 /// What a unit holds back until it is durable.
 struct Released {
     turns: usize,
-    jobs: Vec<Job>,
+    effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
 }
@@ -294,7 +293,7 @@ struct Released {
 impl Released {
     fn is_empty(&self) -> bool {
         self.turns == 0
-            && self.jobs.is_empty()
+            && self.effects.is_empty()
             && self.answers.is_empty()
             && self.observations.is_empty()
     }
@@ -308,9 +307,9 @@ impl Released {
         }
         core.stats.count_turns(self.turns);
         self.observations.iter().for_each(|observation| (core.observer)(observation));
-        for job in self.jobs {
-            if let Some(pool) = core.pools.get(job.effect.name.as_str()) {
-                pool.submit(job);
+        for (id, effect) in self.effects {
+            if let Some(pool) = core.pools.get(effect.name.as_str()) {
+                pool.submit(core, id, effect);
             }
         }
         self.answers.iter().for_each(|(id, answer)| core.answer(*id, answer));

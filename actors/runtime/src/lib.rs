@@ -21,6 +21,7 @@ mod committer;
 mod core;
 mod dead_letters;
 mod draft;
+mod driving;
 mod durable;
 mod effect;
 mod ended;
@@ -36,6 +37,7 @@ mod kind;
 mod limiter;
 mod limits;
 mod message;
+mod outbox;
 mod performer;
 #[cfg(feature = "testing")]
 mod play;
@@ -55,6 +57,7 @@ mod table;
 mod timers;
 mod tree;
 mod turn;
+mod window;
 
 pub use address::{Address, Kind};
 pub use clock::{Clock, ManualClock, SystemClock};

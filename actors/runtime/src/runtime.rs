@@ -22,7 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
-use crate::inflight::Inflight;
+use crate::inflight::{Inflight, Suspects};
 use crate::limits::Limits;
 use crate::stats::Stats;
 use crate::supervisor::{Node, SupervisorActor, SupervisorMessage};
@@ -42,8 +42,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// How often in a row the node ended without a shutdown, before this start.
     pub unclean_ends: u32,
-    /// Where it is noted which actors run; without it a message that kills the process is not found
-    /// out.
+    /// Where it is noted what runs; without it a message or an effect that kills the process is not
+    /// found out.
     pub inflight: Option<PathBuf>,
     /// Receives what committed turns contribute to the metrics.
     pub observer: Observer,
@@ -113,7 +113,11 @@ impl Runtime {
     pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
         let registry = tree.registry()?;
         let epoch = options.backend.claim()?;
-        let (inflight, suspects) = open_inflight(options.inflight.as_deref());
+        let (inflight, mut suspects) = open_inflight(options.inflight.as_deref());
+        if options.unclean_ends == 0 {
+            // What an orderly end cut short killed nobody.
+            suspects = Suspects::default();
+        }
         let stats = Arc::new(Stats::default());
         let failure = watch::Sender::new(None);
         let failed = failure.clone();
@@ -344,11 +348,11 @@ async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
     }
 }
 
-fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Vec<Address>) {
-    let Some(path) = path else { return (Inflight::none(), Vec::new()) };
+fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Suspects) {
+    let Some(path) = path else { return (Inflight::none(), Suspects::default()) };
     Inflight::open(path).unwrap_or_else(|error| {
-        tracing::warn!(%error, path = %path.display(), "running actors cannot be noted");
-        (Inflight::none(), Vec::new())
+        tracing::warn!(%error, path = %path.display(), "what runs cannot be noted");
+        (Inflight::none(), Suspects::default())
     })
 }
 
