@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::committer::{After, Unit};
 use crate::core::{Answer, Core};
 use crate::error::{AskError, SendError};
+use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
@@ -223,6 +224,29 @@ impl Draft {
         self.batch.put_fresh(key, bytes);
         self.effects.push((id, effect));
         Ok(())
+    }
+
+    /// Puts a message that no inbox takes into the dead letters; content that no row takes is not kept.
+    pub(crate) fn refuse(
+        &mut self,
+        outgoing: Outgoing,
+        trace: TraceId,
+        why: &str,
+    ) -> Result<(), CodecError> {
+        let key: String = outgoing.to.key().chars().take(MAX_KEY_BYTES / 4).collect();
+        let whole = outgoing.payload.len() <= MAX_PAYLOAD_BYTES && key == outgoing.to.key();
+        let message = StoredMessage {
+            accepted_at: self.now,
+            trace,
+            expires: outgoing.expires,
+            token: None,
+            asked: false,
+            version: outgoing.version,
+            payload: if whole { outgoing.payload } else { Vec::new() },
+        };
+        let to = Address::new(outgoing.to.kind(), key);
+        let kept = if whole { "" } else { "its content was not kept" };
+        self.bury(&to, DeadContent::Message(message), (why, 0, kept))
     }
 
     /// Moves a message or effect to the dead letters. The caller deletes it from where it was.

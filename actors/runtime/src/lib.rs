@@ -37,6 +37,7 @@ mod kind;
 mod limiter;
 mod limits;
 mod message;
+mod migration;
 mod outbox;
 mod performer;
 #[cfg(feature = "testing")]
@@ -79,6 +80,6 @@ pub use play::{Play, Recorded};
 pub use policy::{Intensity, Restart, Strategy};
 pub use runtime::{Check, Options, Runtime};
 pub use sensor::{Emit, Sensor, SensorContext, SensorError};
-pub use table::{RowKey, Table, TableReader, owner_prefix};
+pub use table::{MigrateRow, RowKey, Table, TableReader, owner_prefix};
 pub use tree::{Supervisor, TreeNode};
 pub use turn::{Observation, TraceId, Turn};

@@ -1,13 +1,14 @@
 //! The pool of workers that performs the committed effects of one type: lanes keep their order, and
 //! what cannot be read ends in the dead letters.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use perennial_store::{Key, decode};
+use perennial_store::Key;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
@@ -18,6 +19,7 @@ use crate::durable::Failure;
 use crate::effect::{Effect, Performer};
 use crate::ended::Ended;
 use crate::message::DeadContent;
+use crate::migration::{self, Stored};
 use crate::pool::{Busy, Job, Pool};
 use crate::slice::text;
 
@@ -189,10 +191,13 @@ impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
 }
 
 fn read<E: Effect>(job: &Job) -> Result<E, Failure> {
-    if job.effect.version != E::VERSION {
-        return Err(Failure::Reject(format!("stored as version {}", job.effect.version)));
-    }
-    decode(&job.effect.payload).map_err(|error| Failure::Reject(error.to_string()))
+    let stored = Stored { version: job.effect.version, current: E::VERSION, what: E::NAME };
+    let read = || migration::read(&stored, &job.effect.payload, E::migrate);
+    let read = std::panic::catch_unwind(AssertUnwindSafe(read));
+    let panicked =
+        |panic: Box<dyn Any + Send>| Err(Failure::Reject(format!("panicked: {}", text(&*panic))));
+    read.unwrap_or_else(panicked)
+        .map_err(|failure| Failure::Reject(format!("{}: {failure}", Key::effect(job.id))))
 }
 
 /// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.

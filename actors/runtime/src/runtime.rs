@@ -92,6 +92,14 @@ pub struct Runtime {
     ends: Arc<Mutex<Option<Ends>>>,
 }
 
+/// A tree that has started.
+struct Begun {
+    root: ActorRef<SupervisorMessage>,
+    task: JoinHandle<()>,
+    node: Arc<Node>,
+    space: Option<SpaceGuard>,
+}
+
 /// What a shutdown waits for.
 struct Ends {
     root: JoinHandle<()>,
@@ -132,6 +140,7 @@ impl Runtime {
             },
         )
         .map_err(|error| not_started("the committer", &error))?;
+        let (space, unclean_ends) = (options.space, options.unclean_ends);
         let core = Core::new(Parts {
             backend: options.backend,
             epoch,
@@ -145,34 +154,49 @@ impl Runtime {
             stats,
             failure,
         });
-        recovery::recover(&core, &suspects)?;
-        recovery::be_careful(&core, options.unclean_ends);
-        Self::run(core, tree, options.space, thread).await
+        match Self::begin(&core, tree, space, (&suspects, unclean_ends)).await {
+            Ok(begun) => Ok(Self::of(core, begun, thread)),
+            Err(error) => {
+                // What had started ends, and nothing is left that writes.
+                core.stopping.send_replace(true);
+                core.committer.close();
+                // A panic of the thread was reported as a failed commit.
+                let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
+                Err(error)
+            }
+        }
     }
 
-    async fn run(
-        core: Arc<Core>,
+    async fn begin(
+        core: &Arc<Core>,
         tree: Supervisor,
         space: Option<SpaceGuard>,
-        committer: std::thread::JoinHandle<()>,
-    ) -> Result<Self, RuntimeError> {
+        (suspects, unclean_ends): (&Suspects, u32),
+    ) -> Result<Begun, RuntimeError> {
+        recovery::recover(core, suspects)?;
+        recovery::be_careful(core, unclean_ends);
         if let Some(space) = &space {
             // Before anything is taken in.
-            housekeeping::watch_space(&core, space);
+            housekeeping::watch_space(core, space);
         }
-        let plan = Arc::new(tree.plan(&core));
+        let plan = Arc::new(tree.plan(core));
         let node = plan.node.clone();
-        let actor = SupervisorActor { core: Arc::downgrade(&core), plan };
+        let actor = SupervisorActor { core: Arc::downgrade(core), plan };
         let (root, task) =
             Actor::spawn(None, actor, ()).await.map_err(|error| not_started("the tree", &error))?;
         node.set("running", core.now(), None);
+        Ok(Begun { root, task, node, space })
+    }
+
+    fn of(core: Arc<Core>, begun: Begun, committer: std::thread::JoinHandle<()>) -> Self {
+        let Begun { root, task, node, space } = begun;
         let watched = tokio::spawn(watch_root(core.clone(), task));
         let tasks = vec![
             tokio::spawn(TimerQueue::run(core.clone())),
             tokio::spawn(housekeeping::run(core.clone(), space)),
         ];
         let ends = Arc::new(Mutex::new(Some(Ends { root: watched, tasks, committer })));
-        Ok(Self { core, root, node, ends })
+        Self { core, root, node, ends }
     }
 
     /// Sends a message; resolves when it would survive power loss.

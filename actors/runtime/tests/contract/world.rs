@@ -72,6 +72,10 @@ pub(crate) enum Told {
         after_ms: u64,
         cancels: String,
     },
+    RemindToFail {
+        name: String,
+        after_ms: u64,
+    },
     /// Performs a deed each time a timer set for a time gone by fires, this often.
     DeedAgain(u32),
     Rows,
@@ -147,6 +151,10 @@ impl Durable for Account {
             Told::PutLarge(bytes) => turn.put(&NOTES, "large", &"x".repeat(bytes)),
             Told::RemindToCancel { name, after_ms, cancels } => {
                 turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
+            }
+            Told::RemindToFail { name, after_ms } => {
+                let fail = Told::Fail("not now".to_owned());
+                turn.send_after(Duration::from_millis(after_ms), &name, &fail);
             }
             Told::DeedAgain(left) => {
                 turn.perform(&Deed::named(&left.to_string()));
