@@ -199,6 +199,11 @@ impl Runtime {
         Self { core, root, node, ends }
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Sends a message; resolves when it would survive power loss.
     ///
     /// # Errors

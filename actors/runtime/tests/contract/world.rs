@@ -120,22 +120,6 @@ impl Durable for Account {
             Told::Lethal => (turn.settings().lethal)(),
             Told::Restart => return Err(Failure::Restart("asked to".to_owned())),
             Told::Escalate => return Err(Failure::Escalate("asked to".to_owned())),
-            Told::Remind { name, after_ms, note } => {
-                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Note(note));
-            }
-            Told::Tick { name, every_ms } => {
-                turn.send_every(Duration::from_millis(every_ms), &name, &Told::Note(name.clone()));
-            }
-            Told::Cancel(name) => turn.cancel(&name),
-            Told::Perform(deed) => drop(turn.perform(&deed)),
-            Told::PerformAll(deeds) => deeds.iter().for_each(|deed| drop(turn.perform(deed))),
-            Told::Deeds(count) => {
-                self.quiet = true;
-                for n in 0..count {
-                    let lane = (n % 4 < 3).then(|| (n % 4).to_string());
-                    turn.perform(&Deed { lane, ..Deed::named(&n.to_string()) });
-                }
-            }
             Told::Done(_) if self.quiet => self.balance += 1,
             Told::Done(finished) => self.outcomes.push(match finished.result {
                 Ok(outcome) => outcome,
@@ -149,27 +133,69 @@ impl Durable for Account {
             }
             Told::Grow(bytes) => self.told = vec!["x".repeat(bytes)],
             Told::PutLarge(bytes) => turn.put(&NOTES, "large", &"x".repeat(bytes)),
-            Told::RemindToCancel { name, after_ms, cancels } => {
-                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
-            }
-            Told::RemindToFail { name, after_ms } => {
-                let fail = Told::Fail("not now".to_owned());
-                turn.send_after(Duration::from_millis(after_ms), &name, &fail);
-            }
-            Told::DeedAgain(left) => {
-                turn.perform(&Deed::named(&left.to_string()));
-                if left > 1 {
-                    turn.send_at(Timestamp::from_micros(1), "again", &Told::DeedAgain(left - 1));
-                }
-            }
             Told::Rows => {
                 let rows = turn.scan(&NOTES, &[], 100)?;
                 turn.reply(&rows);
             }
             Told::SendToNobody => turn.send::<Unregistered>("x", &()),
             Told::Stop => turn.stop(),
+            told @ (Told::Remind { .. }
+            | Told::Tick { .. }
+            | Told::Cancel(_)
+            | Told::RemindToCancel { .. }
+            | Told::RemindToFail { .. }) => set_timer(told, turn),
+            told @ (Told::Perform(_) | Told::PerformAll(_) | Told::DeedAgain(_)) => {
+                perform(told, turn);
+            }
+            Told::Deeds(count) => {
+                self.quiet = true;
+                deeds(count, turn);
+            }
         }
         Ok(())
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "called with what it handles")]
+fn set_timer(told: Told, turn: &mut Turn<'_, Account>) {
+    match told {
+        Told::Remind { name, after_ms, note } => {
+            turn.send_after(Duration::from_millis(after_ms), &name, &Told::Note(note));
+        }
+        Told::Tick { name, every_ms } => {
+            turn.send_every(Duration::from_millis(every_ms), &name, &Told::Note(name.clone()));
+        }
+        Told::Cancel(name) => turn.cancel(&name),
+        Told::RemindToCancel { name, after_ms, cancels } => {
+            turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
+        }
+        Told::RemindToFail { name, after_ms } => {
+            let fail = Told::Fail("not now".to_owned());
+            turn.send_after(Duration::from_millis(after_ms), &name, &fail);
+        }
+        other => panic!("{other:?} sets no timer"),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "called with what it handles")]
+fn perform(told: Told, turn: &mut Turn<'_, Account>) {
+    match told {
+        Told::Perform(deed) => drop(turn.perform(&deed)),
+        Told::PerformAll(deeds) => deeds.iter().for_each(|deed| drop(turn.perform(deed))),
+        Told::DeedAgain(left) => {
+            turn.perform(&Deed::named(&left.to_string()));
+            if left > 1 {
+                turn.send_at(Timestamp::from_micros(1), "again", &Told::DeedAgain(left - 1));
+            }
+        }
+        other => panic!("{other:?} performs nothing"),
+    }
+}
+
+fn deeds(count: u32, turn: &mut Turn<'_, Account>) {
+    for n in 0..count {
+        let lane = (n % 4 < 3).then(|| (n % 4).to_string());
+        turn.perform(&Deed { lane, ..Deed::named(&n.to_string()) });
     }
 }
 
