@@ -198,10 +198,12 @@ mod tests {
         backend.commit(epoch, &batch).unwrap();
         let mut fired = BTreeSet::new();
         fired.extend(queue.due(AT));
-        while queue.runs_low() {
+        for _ in 0..=(HELD + 10) / PAGE {
+            assert!(queue.runs_low());
             queue.refill(&backend).unwrap();
             fired.extend(queue.due(AT));
         }
+        assert!(!queue.runs_low(), "the store holds no more");
         assert_eq!(fired.len(), HELD + 10);
     }
 }
