@@ -19,6 +19,7 @@ use crate::policy::backoff;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
 use crate::table::{Overlay, RowView, scan_merged};
+use crate::window;
 
 /// All that a live actor is ever told through ractor.
 #[derive(Clone, Copy, Debug)]
@@ -235,7 +236,8 @@ impl<A: Durable> Activation<A> {
         }
         let address = &self.slot.address;
         let range = Key::inbox_of(address.kind(), address.key(), from);
-        let limit = self.core.limits.window;
+        let limits = &self.core.limits;
+        let bounds = (limits.window, limits.window_bytes);
         // The slot stays locked from here on: nothing is delivered between the scan and its use.
         let mut state = self.slot.lock();
         if state.generation != generation {
@@ -243,11 +245,11 @@ impl<A: Durable> Activation<A> {
         }
         // Read before the scan: what commits in between may be missing from it.
         let committed = self.core.committer.committed();
-        let rows = self.core.backend.scan(&range.start..&range.end, limit);
-        let envelopes = rows.and_then(|rows| self.open_rows(rows));
-        match envelopes {
-            Ok(envelopes) => {
-                state.inbox.load(envelopes, limit, committed);
+        let page = window::read(self.core.backend.as_ref(), range, bounds);
+        let read = page.and_then(|page| Ok((self.open_rows(page.rows)?, page.ended)));
+        match read {
+            Ok((envelopes, ended)) => {
+                state.inbox.load(envelopes, ended, committed);
                 Ok(())
             }
             Err(error) => {

@@ -71,6 +71,7 @@ impl<A: Durable> Work<'_, A> {
             self.draft.send(&core, outgoing, trace, None)?;
         }
         for (name, op) in ops.timers {
+            self.forget_attempts(&name);
             self.timer(&name, (op, trace, A::VERSION))?;
         }
         for op in ops.effects {
@@ -105,6 +106,17 @@ impl<A: Durable> Work<'_, A> {
         };
         let (trace, version) = (timer.trace, timer.version);
         self.timer(name, (op, trace, version))
+    }
+
+    /// A timer that is cancelled or set anew will not be consumed, and attempts at it go with it. One
+    /// that is not due yet has none.
+    fn forget_attempts(&mut self, name: &str) {
+        let Some(timer) = self.loaded.timers.get(name) else { return };
+        if timer.due <= self.draft.now() {
+            let origin = Origin::Timer { name: name.to_owned(), due: timer.due, id: timer.id };
+            let key = origin.attempt_key(self.address());
+            self.draft.batch.delete(key);
+        }
     }
 
     fn timer(
@@ -173,6 +185,7 @@ impl<A: Durable> Work<'_, A> {
         if stops {
             let names: Vec<String> = self.loaded.timers.keys().cloned().collect();
             for name in names {
+                self.forget_attempts(&name);
                 self.timer(&name, (TimerOp::Cancel, crate::turn::TraceId::default(), A::VERSION))?;
             }
             self.armed.clear();

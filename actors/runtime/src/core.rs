@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) careful: AtomicBool,
     /// Held around each turn of a suspect, so that they run one at a time.
     pub(crate) quarantine: tokio::sync::Mutex<()>,
+    /// Held around each round of an effect that is suspected of the same.
+    pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
     pub(crate) intake: AtomicU8,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
@@ -115,6 +117,7 @@ impl Core {
             stats: parts.stats,
             careful: AtomicBool::new(false),
             quarantine: tokio::sync::Mutex::new(()),
+            quarantined_effects: tokio::sync::Mutex::new(()),
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: watch::Sender::new(false),
             failure: parts.failure,
@@ -130,6 +133,11 @@ impl Core {
 
     pub(crate) fn unit_number(&self) -> u64 {
         self.next_unit.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether this run of the node gave out `id`, and no earlier one.
+    pub(crate) fn is_own(&self, id: MessageId) -> bool {
+        id.unit >> UNIT_BITS == self.epoch.as_u64()
     }
 
     /// A number for jitter; not reproducible, and never stored.

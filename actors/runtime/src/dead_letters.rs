@@ -80,9 +80,10 @@ impl DeadLetters {
         let redriven = match stored.content {
             DeadContent::Message(message) => draft.resend(&self.core, stored.to, message),
             DeadContent::Effect(mut effect) => {
-                effect.attempts = 0;
+                (effect.attempts, effect.deaths) = (0, 0);
+                effect.doubtful = true;
                 effect.policy.expires = None;
-                draft.put_effect(&self.core, effect, true)
+                draft.put_effect(&self.core, effect)
             }
         };
         redriven.map_err(|error| SendError::Refused(error.to_string()))?;

@@ -9,11 +9,11 @@ use crate::address::Address;
 use crate::committer::{After, Unit};
 use crate::core::{Answer, Core};
 use crate::error::{AskError, SendError};
+use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
 };
-use crate::pool::Job;
 use crate::turn::{EffectOp, Observation, Outgoing, TimerOp, TraceId};
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Draft {
     now: Timestamp,
     pub(crate) batch: Batch,
     pub(crate) sends: Vec<(Address, Envelope)>,
-    jobs: Vec<Job>,
+    effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
     turns: usize,
@@ -47,7 +47,7 @@ impl Draft {
             now: core.now(),
             batch: Batch::new(),
             sends: Vec::new(),
-            jobs: Vec::new(),
+            effects: Vec::new(),
             answers: Vec::new(),
             observations: Vec::new(),
             turns: 0,
@@ -199,19 +199,19 @@ impl Draft {
             trace,
             attempts: 0,
             last_error: String::new(),
+            deaths: 0,
+            doubtful: false,
             version: op.version,
             payload: op.payload,
         };
-        self.put_effect(core, effect, false)
+        self.put_effect(core, effect)
     }
 
-    /// Records an effect; one that may have been started before, as a redriven one, is reconciled
-    /// first.
+    /// Records an effect.
     pub(crate) fn put_effect(
         &mut self,
         core: &Core,
         effect: StoredEffect,
-        reconcile: bool,
     ) -> Result<(), CodecError> {
         let id = self.next_id();
         if !core.pools.contains_key(effect.name.as_str()) {
@@ -222,8 +222,31 @@ impl Draft {
         let key = Key::effect(id);
         let bytes = seal_envelope(&key, Tag::Effect, &effect)?;
         self.batch.put_fresh(key, bytes);
-        self.jobs.push(Job { id, effect, reconcile });
+        self.effects.push((id, effect));
         Ok(())
+    }
+
+    /// Puts a message that no inbox takes into the dead letters; content that no row takes is not kept.
+    pub(crate) fn refuse(
+        &mut self,
+        outgoing: Outgoing,
+        trace: TraceId,
+        why: &str,
+    ) -> Result<(), CodecError> {
+        let key: String = outgoing.to.key().chars().take(MAX_KEY_BYTES / 4).collect();
+        let whole = outgoing.payload.len() <= MAX_PAYLOAD_BYTES && key == outgoing.to.key();
+        let message = StoredMessage {
+            accepted_at: self.now,
+            trace,
+            expires: outgoing.expires,
+            token: None,
+            asked: false,
+            version: outgoing.version,
+            payload: if whole { outgoing.payload } else { Vec::new() },
+        };
+        let to = Address::new(outgoing.to.kind(), key);
+        let kept = if whole { "" } else { "its content was not kept" };
+        self.bury(&to, DeadContent::Message(message), (why, 0, kept))
     }
 
     /// Moves a message or effect to the dead letters. The caller deletes it from where it was.
@@ -264,7 +287,7 @@ impl Draft {
         let mut after = self.after.0;
         let released = Released {
             turns: self.turns,
-            jobs: self.jobs,
+            effects: self.effects,
             answers: self.answers,
             observations: self.observations,
         };
@@ -286,7 +309,7 @@ const ERROR_CHARS: usize = 4096;
 /// What a unit holds back until it is durable.
 struct Released {
     turns: usize,
-    jobs: Vec<Job>,
+    effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
 }
@@ -294,7 +317,7 @@ struct Released {
 impl Released {
     fn is_empty(&self) -> bool {
         self.turns == 0
-            && self.jobs.is_empty()
+            && self.effects.is_empty()
             && self.answers.is_empty()
             && self.observations.is_empty()
     }
@@ -308,9 +331,9 @@ impl Released {
         }
         core.stats.count_turns(self.turns);
         self.observations.iter().for_each(|observation| (core.observer)(observation));
-        for job in self.jobs {
-            if let Some(pool) = core.pools.get(job.effect.name.as_str()) {
-                pool.submit(job);
+        for (id, effect) in self.effects {
+            if let Some(pool) = core.pools.get(effect.name.as_str()) {
+                pool.submit(core, id, effect);
             }
         }
         self.answers.iter().for_each(|(id, answer)| core.answer(*id, answer));

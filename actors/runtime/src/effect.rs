@@ -8,13 +8,13 @@ use perennial_store::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::Durable;
+use crate::durable::{Durable, Failure};
 
 /// Something to be done to the world, as data. Its outcome comes back to the owner as a message.
 pub trait Effect: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The stored name of this type of effect; it never changes.
     const NAME: &'static str;
-    /// Schema version of the stored effect.
+    /// Schema version of the stored effect; raise it with an [`Effect::migrate`].
     const VERSION: u16 = 1;
     /// The kind of actor that records it and is told the outcome.
     type Owner: Durable<Message: From<Finished<Self>>>;
@@ -30,6 +30,18 @@ pub trait Effect: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How long, how often and until when it is tried.
     fn policy(&self) -> EffectPolicy {
         EffectPolicy::default()
+    }
+
+    /// Reads an effect that an older version stored.
+    ///
+    /// # Errors
+    /// The default knows no older version; the effect goes to the dead letters.
+    fn migrate(version: u16, _payload: &[u8]) -> Result<Self, Failure> {
+        Err(Failure::Reject(format!(
+            "no migration of {} from version {version} to {}",
+            Self::NAME,
+            Self::VERSION
+        )))
     }
 }
 

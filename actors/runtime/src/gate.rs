@@ -12,7 +12,7 @@ use crate::address::{Address, without_zeros};
 use crate::core::{Answer, Core, Intake};
 use crate::draft::Draft;
 use crate::error::{AskError, SendError};
-use crate::ingress::{Door, Emission};
+use crate::ingress::{Door, Emission, SensorName};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::receipts::{self, Claim, StoredReceipt};
 use crate::turn::{Outgoing, TraceId};
@@ -53,19 +53,24 @@ impl Core {
         if self.is_stopping() {
             return Err(SendError::Stopping);
         }
-        let limit = self.limits.message_bytes.min(MAX_PAYLOAD_BYTES);
-        if to.key().len() > MAX_KEY_BYTES {
-            let why = format!("a key is over the limit of {MAX_KEY_BYTES} bytes");
-            return Err(SendError::Refused(why));
-        }
-        if bytes > limit {
-            return Err(SendError::Refused(format!("{bytes} bytes are over the limit of {limit}")));
-        }
+        self.check_size(to, bytes).map_err(SendError::Refused)?;
         if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
             return Err(SendError::NoSpace);
         }
         if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
             return Err(SendError::Overloaded(to.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Refuses what is never taken, however long one waits.
+    fn check_size(&self, to: &Address, bytes: usize) -> Result<(), String> {
+        let limit = self.limits.message_bytes.min(MAX_PAYLOAD_BYTES);
+        if to.key().len() > MAX_KEY_BYTES {
+            return Err(format!("a key is over the limit of {MAX_KEY_BYTES} bytes"));
+        }
+        if bytes > limit {
+            return Err(format!("{bytes} bytes are over the limit of {limit}"));
         }
         Ok(())
     }
@@ -154,32 +159,43 @@ impl Core {
         Ok(id)
     }
 
-    /// Accepts all of an emission with the sensor's position; waits while a receiver is over quota.
+    /// A sensor can wait for room: the world is still there to be looked at.
+    async fn until_taken(&self, outgoing: &Outgoing) -> Result<(), SendError> {
+        // One that is too large is not delivered to anybody, so it needs no room there.
+        let bytes = outgoing.payload.len();
+        while self.check_size(&outgoing.to, bytes).is_ok() {
+            match self.check_intake(&outgoing.to, bytes) {
+                Err(SendError::Overloaded(_) | SendError::NoSpace) => {
+                    tokio::time::sleep(SENSOR_WAIT).await;
+                }
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts all of an emission with the sensor's position; waits while a receiver is over quota. A
+    /// message that is too large becomes a dead letter: the sensor would emit it again for ever.
     async fn accept_emission(
         self: &Arc<Self>,
-        sensor: &'static str,
+        (sensor, version): SensorName,
         emission: Emission,
     ) -> Result<(), SendError> {
+        check_position(emission.position.as_deref())?;
         for outgoing in &emission.messages {
-            loop {
-                match self.check_intake(&outgoing.to, outgoing.payload.len()) {
-                    Ok(()) => break,
-                    // A sensor can wait: the world is still there to be looked at.
-                    Err(SendError::Overloaded(_) | SendError::NoSpace) => {
-                        tokio::time::sleep(SENSOR_WAIT).await;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            self.until_taken(outgoing).await?;
         }
         let mut draft = Draft::new(self);
         for outgoing in emission.messages {
-            let drafted = draft.send(self, outgoing, emission.trace, None);
+            let drafted = match self.check_size(&outgoing.to, outgoing.payload.len()) {
+                Ok(()) => draft.send(self, outgoing, emission.trace, None).map(drop),
+                Err(why) => draft.refuse(outgoing, emission.trace, &format!("{sensor}: {why}")),
+            };
             drafted.map_err(|error| SendError::Refused(error.to_string()))?;
         }
         if let Some(position) = emission.position {
             let key = Key::position(sensor);
-            let bytes = seal(&key, Tag::Position, 1, &position);
+            let bytes = seal(&key, Tag::Position, version, &position);
             draft.batch.put(key, bytes);
         }
         draft.observe(emission.observations);
@@ -190,6 +206,16 @@ impl Core {
         });
         self.publish(draft, None);
         if receiver.await.unwrap_or(false) { Ok(()) } else { Err(SendError::Unknown) }
+    }
+}
+
+/// The store takes no larger row, and refuses the whole commit.
+fn check_position(position: Option<&[u8]>) -> Result<(), SendError> {
+    match position.map_or(0, <[u8]>::len) {
+        bytes if bytes > MAX_PAYLOAD_BYTES => Err(SendError::Refused(format!(
+            "a position of {bytes} bytes is over the limit of {MAX_PAYLOAD_BYTES}"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -226,7 +252,7 @@ impl Door for Arc<Core> {
 
     fn accept<'a>(
         &'a self,
-        sensor: &'static str,
+        sensor: SensorName,
         emission: Emission,
     ) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(self.accept_emission(sensor, emission))

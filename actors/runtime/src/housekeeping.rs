@@ -92,3 +92,35 @@ fn sweep_page(core: &Arc<Core>) -> Result<usize, StoreError> {
     core.publish(draft, None);
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use perennial_store::{Backend, Batch, MemoryBackend, Timestamp};
+
+    use super::*;
+    use crate::{ManualClock, Options, Runtime, Supervisor};
+
+    #[tokio::test]
+    async fn one_sweep_deletes_all_receipts_past_their_time_however_many_and_no_others() {
+        let backend = MemoryBackend::new();
+        let clock = ManualClock::at(Timestamp::from_micros(1_000));
+        let options = Options::new(Arc::new(backend.clone()), Arc::new(clock));
+        let runtime = Runtime::start(options, Supervisor::new("root")).await.unwrap();
+        let mut batch = Batch::new();
+        let count = 2 * PAGE + 500;
+        for number in 0..=count {
+            let token = number.to_string();
+            let expires = if number == count { 1_001 } else { 1 };
+            batch.put(Key::receipt(&token), vec![1]);
+            batch.put(Key::receipt_expiry(Timestamp::from_micros(expires), &token), vec![1]);
+        }
+        backend.commit(runtime.core().epoch, &batch).unwrap();
+        sweep_receipts(runtime.core()).await.unwrap();
+        assert!(runtime.core().committer.barrier().await);
+        let all = Key::receipts_expired_until(Timestamp::MAX);
+        assert_eq!(backend.scan(&all.start..&all.end, PAGE).unwrap().len(), 1);
+        let kept = |number: usize| backend.get(Key::receipt(&number.to_string()).as_ref()).unwrap();
+        assert!((0..count).all(|number| kept(number).is_none()) && kept(count).is_some());
+        runtime.shutdown().await.unwrap();
+    }
+}

@@ -155,14 +155,14 @@ impl Inbox {
         }
     }
 
-    /// Takes in what a scan of at most `limit` rows found, when everything up to `committed` was in
-    /// the store. When more has spilled since, the scan may have missed it, also in between: the next
+    /// Takes in what a scan found, up to the end of the inbox if it `ended` there, when everything up
+    /// to `committed` was in the store. When more has spilled since, the scan may have missed it, also in between: the next
     /// one begins at the same place, and finds only what was not consumed.
-    pub(crate) fn load(&mut self, found: Vec<Envelope>, limit: usize, committed: u64) {
+    pub(crate) fn load(&mut self, found: Vec<Envelope>, ended: bool, committed: u64) {
         let Some(spill) = &mut self.spill else { return };
         if spill.position > committed {
             spill.count = spill.count.saturating_sub(found.len()).max(1);
-        } else if found.len() < limit {
+        } else if ended {
             self.spill = None;
         } else if let Some(last) = found.last() {
             let id = last.origin.id();

@@ -1,8 +1,9 @@
-//! Which actors were running turns when the process died.
+//! What was running when the process died: slices of actors, and performers of effects.
 //!
-//! Before a slice runs, its actor's address is written to a small file. The write is not synced: it
-//! survives the death of the process, which is what a message can cause, and after a loss of power no
-//! message is to blame. So it costs a system call a slice and no sync.
+//! Before a slice runs, its actor's address is written to a small file, and before a performer is
+//! called, the effect's id. The write is not synced: it survives the death of the process, which is
+//! what a message or an effect can cause, and after a loss of power neither is to blame. So it costs a
+//! system call and no sync.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,74 +11,133 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use perennial_store::MessageId;
+
 use crate::address::Address;
 
 /// Bytes for one running slice: two lengths and the address.
 const SLOT: usize = 512;
+/// Slices that can run at a time; tokio has a thread per core, so this is far above need. A slice that
+/// finds no place runs unmarked.
+const SLICES: u64 = 64;
+/// Bytes for one effect: a mark and its id.
+const EFFECT: usize = 16;
+/// Effects that can be performed at a time, over all pools; one that finds no place runs unmarked.
+const EFFECTS: u64 = 256;
+/// The marks of effects stand behind those of slices.
+const EFFECTS_FROM: u64 = SLICES * SLOT as u64;
 
 #[derive(Debug)]
 pub(crate) struct Inflight {
     file: Option<File>,
-    free: Mutex<Vec<u64>>,
+    slices: Places,
+    effects: Places,
 }
 
-/// Clears its mark when the slice is over.
+/// What an earlier process was doing when it died.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Suspects {
+    pub(crate) actors: Vec<Address>,
+    pub(crate) effects: Vec<MessageId>,
+}
+
+/// Offsets in the file that are free.
+type Places = Mutex<Vec<u64>>;
+
+/// Clears its mark when what it marks is over.
 #[derive(Debug)]
 pub(crate) struct Mark<'a> {
-    inflight: &'a Inflight,
-    slot: Option<u64>,
+    file: Option<&'a File>,
+    places: &'a Places,
+    at: Option<u64>,
 }
-
-/// Slices that can run at a time; tokio has a thread per core, so this is far above need. A slice that
-/// finds no place runs unmarked.
-const PLACES: u64 = 64;
 
 impl Inflight {
     /// Keeps no marks.
     pub(crate) fn none() -> Self {
-        Self { file: None, free: Mutex::default() }
+        Self { file: None, slices: Mutex::default(), effects: Mutex::default() }
     }
 
     /// Reads the marks that an earlier process left, and starts with none.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Address>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Suspects)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut left = Vec::new();
-        let mut bytes = [0; SLOT];
-        for place in 0..PLACES {
-            match file.read_exact_at(&mut bytes, place * SLOT as u64) {
-                Ok(()) => left.extend(parse(&bytes)),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-                Err(error) => return Err(error),
-            }
-        }
+        let suspects = Suspects {
+            actors: read::<SLOT, _>(&file, slices(), parse)?,
+            effects: read::<EFFECT, _>(&file, effects(), parse_effect)?,
+        };
         file.set_len(0)?;
-        file.set_len(PLACES * SLOT as u64)?;
-        let free = Mutex::new((0..PLACES).collect());
-        Ok((Self { file: Some(file), free }, left))
+        file.set_len(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
+        let slices = Mutex::new(slices().collect());
+        let effects = Mutex::new(effects().collect());
+        Ok((Self { file: Some(file), slices, effects }, suspects))
     }
 
     /// Marks that a slice of `address` is about to run.
     pub(crate) fn mark(&self, address: &Address) -> Mark<'_> {
-        let Some(file) = &self.file else { return Mark { inflight: self, slot: None } };
-        let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let (Some(slot), Some(bytes)) = (slot, format(address))
-            && let Err(error) = file.write_all_at(&bytes, slot * SLOT as u64)
+        self.mark_at(&self.slices, || format(address))
+    }
+
+    /// Marks that the performer of the effect `id` is about to be called.
+    pub(crate) fn mark_effect(&self, id: MessageId) -> Mark<'_> {
+        self.mark_at(&self.effects, || Some([[1, 0, 0, 0].as_slice(), &id.to_key()].concat()))
+    }
+
+    fn mark_at<'a>(
+        &'a self,
+        places: &'a Places,
+        bytes: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Mark<'a> {
+        let Some(file) = &self.file else { return Mark { file: None, places, at: None } };
+        let at = places.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let (Some(at), Some(bytes)) = (at, bytes())
+            && let Err(error) = file.write_all_at(&bytes, at)
         {
-            tracing::warn!(%error, "could not note which actor runs; a message that kills the process may not be found out");
+            tracing::warn!(%error, "could not note what runs; what kills the process may not be found out");
         }
-        Mark { inflight: self, slot }
+        Mark { file: Some(file), places, at }
     }
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let (Some(file), Some(slot)) = (&self.inflight.file, self.slot) else { return };
-        if let Err(error) = file.write_all_at(&[0; 4], slot * SLOT as u64) {
-            tracing::warn!(%error, "could not clear the note of which actor runs");
+        let (Some(file), Some(at)) = (self.file, self.at) else { return };
+        if let Err(error) = file.write_all_at(&[0; 4], at) {
+            tracing::warn!(%error, "could not clear the note of what runs");
         }
-        self.inflight.free.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).push(at);
     }
+}
+
+fn slices() -> impl Iterator<Item = u64> {
+    (0..SLICES).map(|place| place * SLOT as u64)
+}
+
+fn effects() -> impl Iterator<Item = u64> {
+    (0..EFFECTS).map(|place| EFFECTS_FROM + place * EFFECT as u64)
+}
+
+/// The marks at these offsets, as far as the file goes.
+fn read<const N: usize, T>(
+    file: &File,
+    offsets: impl Iterator<Item = u64>,
+    parse: impl Fn(&[u8; N]) -> Option<T>,
+) -> io::Result<Vec<T>> {
+    let mut left = Vec::new();
+    let mut bytes = [0; N];
+    for at in offsets {
+        match file.read_exact_at(&mut bytes, at) {
+            Ok(()) => left.extend(parse(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(left)
+}
+
+fn parse_effect(bytes: &[u8; EFFECT]) -> Option<MessageId> {
+    let (mark, id) = bytes.split_first_chunk::<4>()?;
+    (mark[0] == 1).then(|| id.try_into().ok().map(MessageId::from_key))?
 }
 
 /// Lengths of kind and key, then both. None when it does not fit: such an actor is never suspected.
@@ -107,18 +167,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_slices_that_did_not_end_are_left() {
+    fn only_what_did_not_end_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("inflight");
         let (inflight, left) = Inflight::open(&path).unwrap();
-        assert!(left.is_empty());
+        assert_eq!(left, Suspects::default());
         let ended = inflight.mark(&Address::new("counter", "a"));
         let running = inflight.mark(&Address::new("counter", "b"));
+        let done = inflight.mark_effect(MessageId { unit: 7, index: 0 });
+        let performed = inflight.mark_effect(MessageId { unit: 7, index: 1 });
         drop(ended);
-        std::mem::forget(running);
+        drop(done);
+        std::mem::forget((running, performed));
         let (_, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left, [Address::new("counter", "b")]);
+        assert_eq!(left.actors, [Address::new("counter", "b")]);
+        assert_eq!(left.effects, [MessageId { unit: 7, index: 1 }]);
         let (_, left) = Inflight::open(&path).unwrap();
-        assert!(left.is_empty(), "marks are read once");
+        assert_eq!(left, Suspects::default(), "marks are read once");
     }
 }

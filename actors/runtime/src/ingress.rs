@@ -57,13 +57,16 @@ impl Emission {
     }
 }
 
+/// A sensor's stored name, and the version of its position.
+pub(crate) type SensorName = (&'static str, u16);
+
 /// What a sensor may ask of the node.
 pub(crate) trait Door: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
     fn new_trace(&self) -> TraceId;
     fn accept<'a>(
         &'a self,
-        sensor: &'static str,
+        sensor: SensorName,
         emission: Emission,
     ) -> BoxFuture<'a, Result<(), SendError>>;
 }
@@ -71,7 +74,7 @@ pub(crate) trait Door: Send + Sync + fmt::Debug {
 /// A sensor's connection to its node, and its pulse.
 #[derive(Clone, Debug)]
 pub(crate) struct SensorLink {
-    sensor: &'static str,
+    sensor: SensorName,
     door: Arc<dyn Door>,
     pulse: Arc<watch::Sender<tokio::time::Instant>>,
     stopping: watch::Receiver<bool>,
@@ -79,7 +82,7 @@ pub(crate) struct SensorLink {
 
 impl SensorLink {
     pub(crate) fn new(
-        sensor: &'static str,
+        sensor: SensorName,
         door: Arc<dyn Door>,
         pulse: Arc<watch::Sender<tokio::time::Instant>>,
         stopping: watch::Receiver<bool>,

@@ -267,3 +267,49 @@ fn sweep(children: &Children, idle: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+    struct Nobody;
+
+    impl Durable for Nobody {
+        const KIND: crate::Kind = crate::Kind::new("nobody");
+        type Message = ();
+        type Settings = ();
+        fn handle(&mut self, (): (), _: &mut crate::Turn<'_, Self>) -> Result<(), crate::Failure> {
+            Ok(())
+        }
+    }
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Msg = KindMessage;
+        type State = ();
+        type Arguments = ();
+        async fn pre_start(
+            &self,
+            _: ActorRef<KindMessage>,
+            (): (),
+        ) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_ends_late_does_not_sign_off_its_successor() {
+        let entry = KindEntry::of::<Nobody>(());
+        let told = || entry.tell(KindMessage::Sweep(Duration::ZERO));
+        let (old, _) = Actor::spawn(None, Idle, ()).await.unwrap();
+        let (new, _) = Actor::spawn(None, Idle, ()).await.unwrap();
+        entry.set(old.clone());
+        entry.set(new.clone());
+        entry.unset(&old);
+        assert!(told(), "the successor is there");
+        entry.unset(&new);
+        assert!(!told());
+    }
+}

@@ -51,6 +51,10 @@ pub(crate) struct StoredEffect {
     pub(crate) trace: TraceId,
     pub(crate) attempts: u32,
     pub(crate) last_error: String,
+    /// How often the process died while it was performed alone.
+    pub(crate) deaths: u32,
+    /// It may have been started before it was stored, as one that is redriven.
+    pub(crate) doubtful: bool,
     pub(crate) version: u16,
     pub(crate) payload: Vec<u8>,
 }

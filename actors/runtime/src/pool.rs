@@ -1,17 +1,18 @@
-//! The effects of one type that are pending: who performs them now, and who may write what became of
-//! them.
+//! The effects of one type: who performs them now, and who may write what became of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use perennial_store::{MessageId, Timestamp};
+use perennial_store::{Key, MessageId, StoreError, Timestamp};
 use ractor::ActorRef;
 
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::effect::{Effect, Performer};
-use crate::message::StoredEffect;
+use crate::message::{StoredEffect, open_envelope};
+use crate::outbox::Outbox;
 use crate::performer::{Driver, PoolMessage, driver};
+use crate::window;
 
 /// An effect to be performed.
 #[derive(Clone, Debug)]
@@ -20,20 +21,31 @@ pub(crate) struct Job {
     pub(crate) effect: StoredEffect,
     /// It may have been started before: ask the world first.
     pub(crate) reconcile: bool,
+    /// It was being performed when the process died: performed alone, and counted before.
+    pub(crate) suspect: bool,
 }
+
+impl Job {
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.effect.payload.len() + self.effect.last_error.len() + 512
+    }
+}
+
+/// Rows and bytes of the outbox read at a time.
+const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// Everything intended and not known to be done.
-    known: BTreeMap<MessageId, Job>,
-    fresh: VecDeque<MessageId>,
+    outbox: Outbox,
+    suspects: HashSet<MessageId>,
     running: usize,
     /// Counts the pool's actors: what an earlier one left running may no longer write.
     term: u64,
     actor: Option<ActorRef<PoolMessage>>,
 }
 
-/// The effects of one type that are pending, and the pool that performs them.
+/// The effects of one type, and the pool that performs them.
 pub(crate) struct Pool {
     pub(crate) name: &'static str,
     pub(crate) driver: Box<dyn Driver>,
@@ -55,21 +67,30 @@ impl Pool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Effects of any type that were being performed when the process died.
+    pub(crate) fn suspect(&self, suspects: &[MessageId]) {
+        self.lock().suspects = suspects.iter().copied().collect();
+    }
+
     /// Takes in an effect whose intent is durable.
-    pub(crate) fn submit(&self, job: Job) {
+    pub(crate) fn submit(&self, core: &Core, id: MessageId, effect: StoredEffect) {
         let mut held = self.lock();
-        held.fresh.push_back(job.id);
-        held.known.insert(job.id, job);
+        let job = held.job(core, id, effect);
+        held.outbox.arrive(job);
         if let Some(actor) = &held.actor {
             // A cast fails only when the pool is ending; its successor takes everything over.
             let _ending = actor.cast(PoolMessage::Wake);
         }
     }
 
-    /// Pending effects, and when the oldest was intended.
+    /// Pending effects, and when the oldest of those in memory was intended.
     pub(crate) fn depth(&self) -> (usize, Option<Timestamp>) {
-        let held = self.lock();
-        (held.known.len(), held.known.values().map(|job| job.effect.intended_at).min())
+        self.lock().outbox.depth()
+    }
+
+    /// Pending effects in memory.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.lock().outbox.held()
     }
 
     /// Whether an effect has been started and has not ended.
@@ -77,44 +98,88 @@ impl Pool {
         self.lock().running > 0
     }
 
-    pub(crate) fn get(&self, id: MessageId) -> Option<Job> {
-        self.lock().known.get(&id).cloned()
-    }
-
-    /// Publishes what became of an effect, unless a later pool has taken it over. One that has ended
-    /// is forgotten at once, so that nobody takes it over any more.
+    /// Publishes what became of an effect, unless a later pool has taken it over. Returns the position
+    /// of the commit. One that has ended is forgotten at once, so that nobody takes it over any more.
     pub(crate) fn write(
-        &self,
+        self: &Arc<Self>,
         (term, id): (u64, MessageId),
         ends: bool,
         core: &Arc<Core>,
-        draft: Draft,
-    ) {
+        mut draft: Draft,
+    ) -> Option<u64> {
         let mut held = self.lock();
-        if held.term == term && held.known.contains_key(&id) {
-            if ends {
-                held.known.remove(&id);
-            }
-            core.publish(draft, None);
+        if held.term != term || !held.outbox.is_known(id) {
+            return None;
         }
+        if ends {
+            held.outbox.end(id);
+            let pool = self.clone();
+            draft.then(move |durable| {
+                if durable {
+                    pool.lock().outbox.ended(id);
+                }
+            });
+        }
+        core.publish(draft, None)
     }
 
     /// A pool that starts takes over all that its predecessor left: started or not is not known.
     pub(crate) fn take_over(&self, actor: ActorRef<PoolMessage>, restarted: bool) -> u64 {
         let mut held = self.lock();
         held.term += 1;
-        held.fresh = held.known.keys().copied().collect();
-        if restarted {
-            held.known.values_mut().for_each(|job| job.reconcile = true);
-        }
+        held.outbox.begin_again(restarted);
         held.actor = Some(actor);
         held.term
     }
 
-    /// What came in since the pool's actor of this `term` last asked.
-    pub(crate) fn fresh(&self, term: u64) -> VecDeque<MessageId> {
+    /// What the pool's actor of this `term` starts next.
+    pub(crate) fn next(&self, term: u64, worker_free: bool) -> Option<Job> {
         let mut held = self.lock();
-        if held.term == term { std::mem::take(&mut held.fresh) } else { VecDeque::new() }
+        if held.term == term { held.outbox.next(worker_free) } else { None }
+    }
+
+    /// Lets the next effect of the lane start.
+    pub(crate) fn advance(&self, term: u64, lane: &str) {
+        let mut held = self.lock();
+        if held.term == term {
+            held.outbox.advance(lane);
+        }
+    }
+
+    /// Reads from the store what memory has room for again; false when there is nothing to read. What
+    /// was read may not be durable yet, so nothing is started before a barrier of the committer.
+    pub(crate) fn refill(&self, core: &Core) -> Result<bool, StoreError> {
+        // Locked while it reads: nothing arrives or ends between the scan and its use.
+        let mut held = self.lock();
+        let Some(wanted) = held.outbox.wanted() else { return Ok(false) };
+        let range = Key::effect(wanted.from)..Key::effects().end;
+        let page = window::read(core.backend.as_ref(), range, PAGE)?;
+        let mut found = Vec::new();
+        let mut next = None;
+        for (key, bytes) in &page.rows {
+            let Some(id) = key.parse_effect() else { continue };
+            next = (!page.ended).then(|| after(id));
+            let effect: StoredEffect = open_envelope(key, bytes)?;
+            if effect.name == self.name {
+                found.push(held.job(core, id, effect));
+            }
+        }
+        held.outbox.load(&wanted, found, next);
+        Ok(true)
+    }
+}
+
+/// The first id that can stand behind `id`.
+fn after(id: MessageId) -> MessageId {
+    MessageId { unit: id.unit, index: id.index.saturating_add(1) }
+}
+
+impl Held {
+    /// What an earlier run of the process left may have been started by it.
+    fn job(&self, core: &Core, id: MessageId, effect: StoredEffect) -> Job {
+        let reconcile = effect.doubtful || !core.is_own(id);
+        let suspect = self.suspects.contains(&id);
+        Job { id, effect, reconcile, suspect }
     }
 }
 

@@ -9,44 +9,45 @@ use perennial_store::{Key, MessageId, StoreError};
 use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
-use crate::message::{DeadContent, StoredMessage, open_envelope};
-use crate::pool::Job;
+use crate::inflight::Suspects;
+use crate::message::{DeadContent, StoredEffect, StoredMessage, open_envelope};
+use crate::window::{self, successor};
 
 /// Waiting messages that are counted at the start, over all actors; the rest count when they are read.
 const COUNTED: usize = 50_000;
-/// Effects read from the store at a time.
-const PAGE: usize = 1_000;
+/// Rows and bytes read from the store at a time.
+const PAGE: (usize, usize) = (1_000, 4 * 1024 * 1024);
 
 /// Takes up pending effects and messages. Actors are started by their supervisors afterwards.
-pub(crate) fn recover(core: &Arc<Core>, suspects: &[Address]) -> Result<(), StoreError> {
-    effects(core)?;
+pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
+    effects(core, &suspects.effects)?;
     inboxes(core)?;
-    for suspect in suspects {
+    for suspect in &suspects.actors {
         core.slots.with(suspect, |_, state| state.suspect = true);
     }
     Ok(())
 }
 
-/// Every effect that is in the store may have been started: the world is asked first.
-fn effects(core: &Arc<Core>) -> Result<(), StoreError> {
+fn effects(core: &Arc<Core>, suspects: &[MessageId]) -> Result<(), StoreError> {
+    core.pools.values().for_each(|pool| pool.suspect(suspects));
     let all = Key::effects();
     let mut from = all.start.clone();
     loop {
-        let rows = core.backend.scan(&from..&all.end, PAGE)?;
-        for (key, bytes) in &rows {
+        let page = window::read(core.backend.as_ref(), from..all.end.clone(), PAGE)?;
+        for (key, bytes) in &page.rows {
             let Some(id) = key.parse_effect() else { continue };
-            let effect: crate::message::StoredEffect = open_envelope(key, bytes)?;
+            let effect: StoredEffect = open_envelope(key, bytes)?;
             match core.pools.get(effect.name.as_str()) {
-                Some(pool) => pool.submit(Job { id, effect, reconcile: true }),
+                Some(pool) => pool.submit(core, id, effect),
                 None => bury_effect(core, key.clone(), effect),
             }
         }
-        let Some((last, _)) = rows.last().filter(|_| rows.len() == PAGE) else { return Ok(()) };
+        let Some((last, _)) = page.rows.last().filter(|_| !page.ended) else { return Ok(()) };
         from = successor(last);
     }
 }
 
-fn bury_effect(core: &Arc<Core>, key: Key, effect: crate::message::StoredEffect) {
+fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
     let mut draft = Draft::new(core);
     let (owner, name) = (effect.owner.clone(), effect.name.clone());
     let (attempts, last) = (effect.attempts, effect.last_error.clone());
@@ -94,9 +95,9 @@ fn bury_inbox(
     let reason = format!("no actor of kind {} is registered", address.kind());
     let mut from = own.start.clone();
     loop {
-        let rows = core.backend.scan(&from..&own.end, PAGE)?;
+        let page = window::read(core.backend.as_ref(), from..own.end.clone(), PAGE)?;
         let mut draft = Draft::new(core);
-        for (key, bytes) in &rows {
+        for (key, bytes) in &page.rows {
             let message: StoredMessage = open_envelope(key, bytes)?;
             draft.batch.delete(key.clone());
             let buried = draft.bury(address, DeadContent::Message(message), (&reason, 0, ""));
@@ -105,16 +106,9 @@ fn bury_inbox(
             }
         }
         core.publish(draft, None);
-        let Some((last, _)) = rows.last().filter(|_| rows.len() == PAGE) else { return Ok(()) };
+        let Some((last, _)) = page.rows.last().filter(|_| !page.ended) else { return Ok(()) };
         from = successor(last);
     }
-}
-
-/// The first key after `key`.
-fn successor(key: &Key) -> Key {
-    let mut bytes = key.as_ref().to_vec();
-    bytes.push(0);
-    Key::from_bytes(bytes)
 }
 
 /// After an unclean end actors run carefully for a while: single turns, and nothing is delivered

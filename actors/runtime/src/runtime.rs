@@ -22,7 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
-use crate::inflight::Inflight;
+use crate::inflight::{Inflight, Suspects};
 use crate::limits::Limits;
 use crate::stats::Stats;
 use crate::supervisor::{Node, SupervisorActor, SupervisorMessage};
@@ -42,8 +42,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// How often in a row the node ended without a shutdown, before this start.
     pub unclean_ends: u32,
-    /// Where it is noted which actors run; without it a message that kills the process is not found
-    /// out.
+    /// Where it is noted what runs; without it a message or an effect that kills the process is not
+    /// found out.
     pub inflight: Option<PathBuf>,
     /// Receives what committed turns contribute to the metrics.
     pub observer: Observer,
@@ -92,6 +92,14 @@ pub struct Runtime {
     ends: Arc<Mutex<Option<Ends>>>,
 }
 
+/// A tree that has started.
+struct Begun {
+    root: ActorRef<SupervisorMessage>,
+    task: JoinHandle<()>,
+    node: Arc<Node>,
+    space: Option<SpaceGuard>,
+}
+
 /// What a shutdown waits for.
 struct Ends {
     root: JoinHandle<()>,
@@ -113,7 +121,11 @@ impl Runtime {
     pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
         let registry = tree.registry()?;
         let epoch = options.backend.claim()?;
-        let (inflight, suspects) = open_inflight(options.inflight.as_deref());
+        let (inflight, mut suspects) = open_inflight(options.inflight.as_deref());
+        if options.unclean_ends == 0 {
+            // What an orderly end cut short killed nobody.
+            suspects = Suspects::default();
+        }
         let stats = Arc::new(Stats::default());
         let failure = watch::Sender::new(None);
         let failed = failure.clone();
@@ -128,6 +140,7 @@ impl Runtime {
             },
         )
         .map_err(|error| not_started("the committer", &error))?;
+        let (space, unclean_ends) = (options.space, options.unclean_ends);
         let core = Core::new(Parts {
             backend: options.backend,
             epoch,
@@ -141,34 +154,54 @@ impl Runtime {
             stats,
             failure,
         });
-        recovery::recover(&core, &suspects)?;
-        recovery::be_careful(&core, options.unclean_ends);
-        Self::run(core, tree, options.space, thread).await
+        match Self::begin(&core, tree, space, (&suspects, unclean_ends)).await {
+            Ok(begun) => Ok(Self::of(core, begun, thread)),
+            Err(error) => {
+                // What had started ends, and nothing is left that writes.
+                core.stopping.send_replace(true);
+                core.committer.close();
+                // A panic of the thread was reported as a failed commit.
+                let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
+                Err(error)
+            }
+        }
     }
 
-    async fn run(
-        core: Arc<Core>,
+    async fn begin(
+        core: &Arc<Core>,
         tree: Supervisor,
         space: Option<SpaceGuard>,
-        committer: std::thread::JoinHandle<()>,
-    ) -> Result<Self, RuntimeError> {
+        (suspects, unclean_ends): (&Suspects, u32),
+    ) -> Result<Begun, RuntimeError> {
+        recovery::recover(core, suspects)?;
+        recovery::be_careful(core, unclean_ends);
         if let Some(space) = &space {
             // Before anything is taken in.
-            housekeeping::watch_space(&core, space);
+            housekeeping::watch_space(core, space);
         }
-        let plan = Arc::new(tree.plan(&core));
+        let plan = Arc::new(tree.plan(core));
         let node = plan.node.clone();
-        let actor = SupervisorActor { core: Arc::downgrade(&core), plan };
+        let actor = SupervisorActor { core: Arc::downgrade(core), plan };
         let (root, task) =
             Actor::spawn(None, actor, ()).await.map_err(|error| not_started("the tree", &error))?;
         node.set("running", core.now(), None);
+        Ok(Begun { root, task, node, space })
+    }
+
+    fn of(core: Arc<Core>, begun: Begun, committer: std::thread::JoinHandle<()>) -> Self {
+        let Begun { root, task, node, space } = begun;
         let watched = tokio::spawn(watch_root(core.clone(), task));
         let tasks = vec![
             tokio::spawn(TimerQueue::run(core.clone())),
             tokio::spawn(housekeeping::run(core.clone(), space)),
         ];
         let ends = Arc::new(Mutex::new(Some(Ends { root: watched, tasks, committer })));
-        Ok(Self { core, root, node, ends })
+        Self { core, root, node, ends }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Sends a message; resolves when it would survive power loss.
@@ -344,11 +377,11 @@ async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
     }
 }
 
-fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Vec<Address>) {
-    let Some(path) = path else { return (Inflight::none(), Vec::new()) };
+fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Suspects) {
+    let Some(path) = path else { return (Inflight::none(), Suspects::default()) };
     Inflight::open(path).unwrap_or_else(|error| {
-        tracing::warn!(%error, path = %path.display(), "running actors cannot be noted");
-        (Inflight::none(), Vec::new())
+        tracing::warn!(%error, path = %path.display(), "what runs cannot be noted");
+        (Inflight::none(), Suspects::default())
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use perennial_store::{Key, StoreError, decode, open};
+use perennial_store::{Key, StoreError, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::core::Core;
 use crate::ended::Ended;
 use crate::ingress::SensorLink;
+use crate::migration::{self, Stored};
 use crate::sensor::{Sensor, SensorContext};
 
 #[derive(Debug)]
@@ -57,7 +58,12 @@ impl<S: Sensor> Actor for SensorActor<S> {
         let position = read_position::<S>(&core)?;
         let (pulse_sender, pulse) = watch::channel(Instant::now());
         let stopping = core.stopping.subscribe();
-        let link = SensorLink::new(S::NAME, Arc::new(core), Arc::new(pulse_sender), stopping);
+        let link = SensorLink::new(
+            (S::NAME, S::VERSION),
+            Arc::new(core),
+            Arc::new(pulse_sender),
+            stopping,
+        );
         let (sensor, reporter) = (self.sensor.clone(), myself.clone());
         let task = tokio::spawn(async move {
             let run = sensor.run(SensorContext::new(link, position)).await;
@@ -115,6 +121,7 @@ fn read_position<S: Sensor>(core: &Core) -> Result<S::Position, StoreError> {
     let key = Key::position(S::NAME);
     let Some(bytes) = core.backend.get(key.as_ref())? else { return Ok(S::Position::default()) };
     let record = open(&key, &bytes)?;
-    decode(record.payload)
-        .map_err(|error| StoreError::Corrupted { key: key.to_string(), reason: error.to_string() })
+    let stored = Stored { version: record.version, current: S::VERSION, what: "positions" };
+    migration::read(&stored, record.payload, S::migrate)
+        .map_err(|failure| migration::unreadable(&key, &failure))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::address::Address;
-use crate::durable::Durable;
+use crate::durable::{Durable, Failure};
 use crate::error::SendError;
 use crate::ingress::{Emission, SensorLink};
 use crate::turn::{Observation, TraceId};
@@ -19,6 +19,8 @@ use crate::turn::{Observation, TraceId};
 pub trait Sensor: Send + Sync + 'static {
     /// The stored name; it never changes.
     const NAME: &'static str;
+    /// Schema version of the stored position; raise it with a [`Sensor::migrate`].
+    const VERSION: u16 = 1;
     /// How far the sensor has come in what it watches.
     type Position: Serialize + DeserializeOwned + Default + Send + Sync + 'static;
 
@@ -32,6 +34,18 @@ pub trait Sensor: Send + Sync + 'static {
     /// calling [`SensorContext::alive`] or by emitting.
     fn stall_after(&self) -> Duration {
         Duration::from_secs(120)
+    }
+
+    /// Reads a position that an older version stored.
+    ///
+    /// # Errors
+    /// The default knows no older version; the sensor then does not start.
+    fn migrate(version: u16, _payload: &[u8]) -> Result<Self::Position, Failure> {
+        Err(Failure::Reject(format!(
+            "no migration of the position of {} from version {version} to {}",
+            Self::NAME,
+            Self::VERSION
+        )))
     }
 }
 
@@ -110,7 +124,8 @@ impl Emit<'_> {
         self.emission.trace()
     }
 
-    /// Resolves when all of it would survive power loss. Waits while a receiver is over its quota.
+    /// Resolves when all of it would survive power loss. Waits while a receiver is over its quota. A
+    /// message over the size limit becomes a dead letter, and the rest is accepted.
     ///
     /// # Errors
     /// Nothing was accepted, or with [`SendError::Unknown`] all of it may have been.

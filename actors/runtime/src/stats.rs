@@ -128,13 +128,15 @@ impl Collector for Gauges {
 }
 
 fn encode_outbox(core: &Core, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-    let (mut depth, mut age) = (Vec::new(), Vec::new());
+    let (mut depth, mut held, mut age) = (Vec::new(), Vec::new(), Vec::new());
     for (name, pool) in &core.pools {
         let (pending, oldest) = pool.depth();
         depth.push((label("effect", name), pending as f64));
+        held.push((label("effect", name), pool.in_memory() as f64));
         age.push((label("effect", name), oldest.map_or(0.0, |at| seconds_since(core, at))));
     }
     gauge(encoder, "perennial_outbox_depth", "Effects intended and not known to be done", &depth)?;
+    gauge(encoder, "perennial_outbox_in_memory", "Those of them in memory", &held)?;
     gauge(encoder, "perennial_outbox_oldest_age_seconds", "Age of the oldest of them", &age)
 }
 

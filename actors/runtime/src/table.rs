@@ -5,23 +5,37 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-use perennial_store::{Backend, CodecError, Key, StoreError, Tag, decode, encode, open, seal};
+use perennial_store::{Backend, CodecError, Key, StoreError, Tag, encode, open, seal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::durable::Failure;
+use crate::migration::{self, Stored};
 
 /// Names a table and the type of its rows. The name and version are stored and never change.
 #[derive(Debug)]
 pub struct Table<R> {
     name: &'static str,
     version: u16,
+    migrate: Option<MigrateRow<R>>,
     row: PhantomData<fn() -> R>,
 }
+
+/// Reads a row that an older version stored: given that version, and the row's bytes.
+pub type MigrateRow<R> = fn(u16, &[u8]) -> Result<R, Failure>;
 
 impl<R: Serialize + DeserializeOwned> Table<R> {
     /// Names a table whose rows have this schema version.
     #[must_use]
     pub const fn new(name: &'static str, version: u16) -> Self {
-        Self { name, version, row: PhantomData }
+        Self { name, version, migrate: None, row: PhantomData }
+    }
+
+    /// Has rows of older versions read by `migrate`; without it, reading one is an error. They stay as
+    /// they are stored until they are written again.
+    #[must_use]
+    pub const fn migrated_by(self, migrate: MigrateRow<R>) -> Self {
+        Self { name: self.name, version: self.version, migrate: Some(migrate), row: PhantomData }
     }
 
     /// The stored name.
@@ -55,16 +69,13 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 
     pub(crate) fn open(&self, key: &Key, bytes: &[u8]) -> Result<R, StoreError> {
         let record = open(key, bytes)?;
-        if record.version != self.version {
-            return Err(StoreError::Corrupted {
-                key: key.to_string(),
-                reason: format!("row version {}, expected {}", record.version, self.version),
-            });
-        }
-        decode(record.payload).map_err(|error| StoreError::Corrupted {
-            key: key.to_string(),
-            reason: error.to_string(),
-        })
+        let stored = Stored { version: record.version, current: self.version, what: "rows" };
+        let older = |version, payload: &[u8]| match self.migrate {
+            Some(migrate) => migrate(version, payload),
+            None => Err(stored.unknown()),
+        };
+        migration::read(&stored, record.payload, older)
+            .map_err(|failure| migration::unreadable(key, &failure))
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::address::Address;
 use crate::core::Core;
+use crate::window::successor;
 
 /// Timers in memory before later ones are left to the store.
 const HELD: usize = 20_000;
@@ -20,8 +21,12 @@ const GLANCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Held {
     timers: BTreeSet<(Timestamp, Address, String)>,
-    /// Everything due up to here is in `timers`; later ones may be in the store only.
+    /// Everything due up to here, and not earlier than what `cursor` has left behind, is in `timers`;
+    /// later ones may be in the store only.
     horizon: Timestamp,
+    /// From here on the store has not been read. Any number of timers may be due at one instant, so
+    /// this is a key and not a time.
+    cursor: Key,
     /// The store is being read beyond the horizon: what is set meanwhile is held whenever it is due,
     /// since the scan may miss it.
     filling: bool,
@@ -35,7 +40,12 @@ pub(crate) struct TimerQueue {
 
 impl Default for TimerQueue {
     fn default() -> Self {
-        let held = Held { timers: BTreeSet::new(), horizon: Timestamp::EPOCH, filling: true };
+        let held = Held {
+            timers: BTreeSet::new(),
+            horizon: Timestamp::EPOCH,
+            cursor: Key::timers_due_until(Timestamp::EPOCH).start,
+            filling: true,
+        };
         Self { held: Mutex::new(held), changed: Notify::new() }
     }
 }
@@ -53,12 +63,13 @@ impl TimerQueue {
         }
         let first = held.timers.first().is_none_or(|(earliest, _, _)| due < *earliest);
         held.timers.insert((due, owner, name));
-        if held.timers.len() > HELD && !held.filling {
-            held.timers.pop_last();
-            if let Some((last, _, _)) = held.timers.last() {
-                // Timers due at the very same instant may be among those left out.
-                held.horizon = Timestamp::from_micros(last.as_micros().saturating_sub(1));
-            }
+        if held.timers.len() > HELD
+            && !held.filling
+            && let Some((last, _, _)) = held.timers.pop_last()
+        {
+            // All that is due with it is left to the store, also what stays in memory.
+            held.horizon = Timestamp::from_micros(last.as_micros().saturating_sub(1));
+            held.cursor = held.cursor.clone().min(Key::timers_due_until(held.horizon).end);
         }
         drop(held);
         if first {
@@ -78,25 +89,23 @@ impl TimerQueue {
 
     /// Reads the next page of the store, if what is held runs low.
     fn refill(&self, backend: &dyn Backend) -> Result<(), StoreError> {
-        let horizon = self.lock().horizon;
-        let all = Key::timers_due_until(Timestamp::from_micros(u64::MAX - 1));
-        let from = Key::timers_due_until(horizon).end;
-        let rows = backend.scan(&from..&all.end, PAGE)?;
+        let (horizon, from) = {
+            let held = self.lock();
+            (held.horizon, held.cursor.clone())
+        };
+        let end = Key::timers_due_until(Timestamp::from_micros(u64::MAX - 1)).end;
+        let rows = backend.scan(&from..&end, PAGE)?;
         let full = rows.len() == PAGE;
-        let timers = rows.iter().filter_map(|(key, _)| key.parse_timer_due());
-        let timers = timers.map(|(due, kind, key, name)| (due, Address::new(kind, key), name));
         let mut held = self.lock();
         let mut last = horizon;
-        for timer in timers {
-            last = timer.0;
-            held.timers.insert(timer);
+        for (key, _) in &rows {
+            held.cursor = successor(key);
+            let Some((due, kind, name, timer)) = key.parse_timer_due() else { continue };
+            last = due;
+            held.timers.insert((due, Address::new(kind, name), timer));
         }
         held.filling = false;
-        held.horizon = if full {
-            Timestamp::from_micros(last.as_micros().saturating_sub(1)).max(horizon)
-        } else {
-            Timestamp::from_micros(u64::MAX)
-        };
+        held.horizon = if full { last.max(horizon) } else { Timestamp::from_micros(u64::MAX) };
         Ok(())
     }
 
@@ -136,5 +145,65 @@ impl TimerQueue {
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_store::{Batch, MemoryBackend, Tag, seal};
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_micros(1_000_000);
+
+    #[test]
+    fn any_number_of_timers_due_at_one_instant_fire_although_none_is_consumed() {
+        let backend = MemoryBackend::new();
+        let epoch = backend.claim().unwrap();
+        let mut batch = Batch::new();
+        let count = 2 * PAGE + 7;
+        for number in 0..count {
+            let key = Key::timer_due(AT, "account", &number.to_string(), "t");
+            let value = seal(&key, Tag::Timer, 0, &[]);
+            batch.put(key, value);
+        }
+        backend.commit(epoch, &batch).unwrap();
+        let queue = TimerQueue::default();
+        let mut fired = BTreeSet::new();
+        for _ in 0..3 {
+            assert!(queue.runs_low());
+            queue.refill(&backend).unwrap();
+            // Set while others of the same instant are still in the store.
+            queue.arm(AT, Address::new("account", "0-set-late"), "t".to_owned());
+            fired.extend(queue.due(AT));
+        }
+        assert_eq!(fired.len(), count + 1);
+        assert!(!queue.runs_low(), "the store holds no more");
+    }
+
+    #[test]
+    fn what_memory_lets_go_is_read_again_with_all_that_is_due_with_it() {
+        let backend = MemoryBackend::new();
+        let epoch = backend.claim().unwrap();
+        let queue = TimerQueue::default();
+        queue.refill(&backend).unwrap();
+        let mut batch = Batch::new();
+        for number in 0..HELD + 10 {
+            let owner = number.to_string();
+            let key = Key::timer_due(AT, "account", &owner, "t");
+            let value = seal(&key, Tag::Timer, 0, &[]);
+            batch.put(key, value);
+            queue.arm(AT, Address::new("account", owner), "t".to_owned());
+        }
+        backend.commit(epoch, &batch).unwrap();
+        let mut fired = BTreeSet::new();
+        fired.extend(queue.due(AT));
+        for _ in 0..=(HELD + 10) / PAGE {
+            assert!(queue.runs_low());
+            queue.refill(&backend).unwrap();
+            fired.extend(queue.due(AT));
+        }
+        assert!(!queue.runs_low(), "the store holds no more");
+        assert_eq!(fired.len(), HELD + 10);
     }
 }

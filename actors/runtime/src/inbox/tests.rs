@@ -34,9 +34,9 @@ fn what_fits_the_window_comes_out_in_order_and_the_rest_is_read_from_the_store()
     assert_eq!(units(inbox.next(10)), [1, 2]);
     let Next::Load { from, position } = inbox.next(10) else { panic!() };
     assert_eq!((from.unit, position), (3, 5));
-    inbox.load(vec![envelope(3), envelope(4)], 2, 5);
+    inbox.load(vec![envelope(3), envelope(4)], false, 5);
     assert_eq!(units(inbox.next(10)), [3, 4]);
-    inbox.load(vec![envelope(5)], 2, 5);
+    inbox.load(vec![envelope(5)], true, 5);
     assert_eq!(units(inbox.next(10)), [5]);
     assert!(inbox.is_empty());
 }
@@ -48,7 +48,7 @@ fn once_it_spills_everything_spills_until_the_store_was_read_to_its_end() {
     assert_eq!(units(inbox.next(10)), [1, 2]);
     inbox.offer(envelope(4), 4, WINDOW);
     assert!(matches!(inbox.next(10), Next::Load { .. }), "4 must not overtake 3");
-    inbox.load(vec![envelope(3), envelope(4)], 10, 4);
+    inbox.load(vec![envelope(3), envelope(4)], true, 4);
     inbox.offer(envelope(5), 5, WINDOW);
     assert_eq!(units(inbox.next(2)), [3, 4]);
 }
@@ -59,7 +59,7 @@ fn after_a_scan_that_may_have_missed_a_spilled_message_another_begins_at_the_sam
     (1..=3).for_each(|unit| inbox.offer(envelope(unit), unit, WINDOW));
     assert_eq!(units(inbox.next(10)), [1, 2]);
     let Next::Load { from, .. } = inbox.next(10) else { panic!() };
-    inbox.load(vec![envelope(4)], 10, 2);
+    inbox.load(vec![envelope(4)], true, 2);
     assert_eq!(units(inbox.next(10)), [4], "what was found is handled, however busy the inbox");
     let Next::Load { from: again, position: 3 } = inbox.next(10) else { panic!() };
     assert_eq!(again, from);

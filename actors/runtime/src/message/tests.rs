@@ -40,6 +40,8 @@ fn effect() -> StoredEffect {
         trace: TraceId(17),
         attempts: 4,
         last_error: "the channel answered 503".to_owned(),
+        deaths: 2,
+        doubtful: true,
         version: 2,
         payload: vec![9, 8, 7],
     }

@@ -61,9 +61,27 @@ fn rows_of_one_owner_are_numbered_under_their_prefix() {
 fn a_row_of_another_version_is_refused() {
     let newer: Table<String> = Table::new("fruit", 2);
     let (key, bytes) = row("a", "a");
-    assert!(newer.open(&key, &bytes).is_err());
+    assert!(newer.open(&key, &bytes).is_err(), "without a migration");
+    let later = newer.seal(&key, &"2".to_owned()).unwrap();
+    let refused = FRUIT.open(&key, &later).unwrap_err().to_string();
+    assert!(refused.contains(&key.to_string()) && refused.contains("newer"), "{refused}");
     let reader = TableReader::new(stored());
     assert!(reader.get(&newer, "a").is_err());
     assert_eq!(reader.get(&FRUIT, "a").unwrap().unwrap(), "a");
     assert_eq!(reader.scan_back(&FRUIT, b"", 2).unwrap(), ["d", "c"]);
+}
+
+#[test]
+fn a_row_of_an_older_version_is_read_by_the_migration_of_its_table() {
+    const COUNTED: Table<(String, u32)> =
+        Table::new("fruit", 2).migrated_by(|version, bytes| match version {
+            1 => Ok((perennial_store::decode(bytes)?, 1)),
+            other => Err(Failure::Reject(format!("no migration from version {other}"))),
+        });
+    let reader = TableReader::new(stored());
+    assert_eq!(reader.get(&COUNTED, "b").unwrap().unwrap(), ("b".to_owned(), 1));
+    let (key, bytes) = row("e", "e");
+    let unread = perennial_store::seal(&key, Tag::Row, 0, &bytes);
+    let refused = COUNTED.open(&key, &unread).unwrap_err().to_string();
+    assert!(refused.contains(&key.to_string()) && refused.contains("version 0"), "{refused}");
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use perennial_runtime::Runtime;
 use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
+use prometheus_client::registry::Registry;
 
 use crate::world::{Behaviour, Deed, Node, Outside, Told, clock, eventually, options, start};
 
@@ -143,4 +145,68 @@ async fn an_effect_past_its_time_is_told_expired_and_not_performed() {
     node.until("a", |account| account.outcomes == ["expired"]).await;
     assert!(node.outside.names().await.is_empty());
     assert_eq!(node.runtime.dead_letters().list(10).unwrap().len(), 1);
+}
+
+/// Deeds that are pending, and those of them in memory, as the metrics say.
+fn outbox(runtime: &Runtime) -> (f64, f64) {
+    let mut registry = Registry::default();
+    runtime.register_metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    (value("perennial_outbox_depth{"), value("perennial_outbox_in_memory{"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_effects_is_performed_in_order_and_not_held_in_memory() {
+    const DEEDS: u32 = 20_000;
+    let bound = 1_010.0;
+    let (node, backend) = Node::on_memory().await;
+    node.outside.behave(Behaviour::Hangs);
+    node.tell("a", Told::Deeds(DEEDS)).await;
+    node.state("a").await;
+    let (pending, held) = outbox(&node.runtime);
+    assert!(pending == f64::from(DEEDS) && held <= bound, "{pending} pending, {held} in memory");
+    node.runtime.shutdown().await.unwrap();
+    node.outside.behave(Behaviour::Works);
+    let node = node.again(&backend).await;
+    let (pending, _) = outbox(&node.runtime);
+    assert!(pending > f64::from(DEEDS) - 1_000.0, "found again: {pending}");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let (pending, held) = outbox(&node.runtime);
+        assert!(held <= bound, "{held} in memory");
+        if pending == 0.0 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{pending} are pending");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut last = [None; 3];
+    let names = node.outside.names().await;
+    assert_eq!(names.len(), DEEDS as usize, "each once");
+    for number in names.iter().map(|name| name.parse::<u32>().unwrap()) {
+        if let Some(last) = last.get_mut(number as usize % 4) {
+            assert!(last.replace(number).is_none_or(|last| last < number), "{number} came late");
+        }
+    }
+    node.until("a", |account| account.balance == i64::from(DEEDS)).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_is_stuck_with_a_long_backlog_does_not_hold_up_the_others() {
+    let (node, _) = Node::on_memory().await;
+    node.outside.behave(Behaviour::HangsIn("stuck".to_owned()));
+    let deed = |n: u32, lane: &str| {
+        Told::Perform(Deed { lane: Some(lane.to_owned()), ..Deed::named(&format!("{lane}-{n}")) })
+    };
+    for n in 0..1_500 {
+        node.tell("a", deed(n, "stuck")).await;
+    }
+    node.tell("b", deed(0, "free")).await;
+    node.until("b", |account| account.outcomes == ["did free-0"]).await;
+    assert!(node.state("a").await.outcomes.len() < 1_000, "the other lane is stuck");
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use perennial_runtime::{
-    AskError, Durable, Failure, Kind, MessageId, Runtime, SendError, Supervisor, Timestamp, Turn,
+    AskError, Durable, Failure, Kind, MessageId, Runtime, SendError, SendOptions, Supervisor,
+    Timestamp, Turn,
 };
 use perennial_store::{Backend, Batch, Epoch, Key, MemoryBackend, Space, StoreError};
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,12 @@ use crate::world::{
     options, start,
 };
 
-/// A store that counts what is asked of it and panics at its commit of this number.
+/// A store that counts what is asked of it, panics at its commit of this number, and applies the commit
+/// of this row without knowing whether it is durable.
 #[derive(Debug, Default)]
 struct Odd {
     inner: MemoryBackend,
+    uncertain: Option<Key>,
     panics_at: u32,
     commits: AtomicU32,
     settles: AtomicU32,
@@ -31,7 +34,14 @@ impl Backend for Odd {
     }
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
         assert!(self.commits.fetch_add(1, Ordering::SeqCst) + 1 != self.panics_at, "told to");
-        self.inner.commit(epoch, batch)
+        self.inner.commit(epoch, batch)?;
+        match &self.uncertain {
+            Some(row) if batch.iter().any(|(key, _)| key == row) => Err(StoreError::Backend {
+                attempted: "sync".to_owned(),
+                message: "told to fail".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(key)
@@ -82,6 +92,33 @@ async fn a_store_that_panics_fails_the_node_and_nobody_waits_for_ever() {
     assert!(failed.to_string().contains("store failed"), "{failed}");
     let ended = tokio::time::timeout(PATIENCE, node.runtime.shutdown()).await.unwrap();
     assert!(ended.is_err(), "a shutdown after a failed commit is not in order");
+}
+
+#[tokio::test]
+async fn a_token_whose_acceptance_can_be_read_and_is_not_durable_is_unknown_also_the_second_time() {
+    let clock = clock();
+    let uncertain = Some(Key::receipt("t"));
+    let backend = Arc::new(Odd { uncertain, ..Odd::default() });
+    let node = start(options(backend, &clock), clock, Outside::default()).await;
+    for _ in 0..2 {
+        let with = SendOptions { token: Some("t".to_owned()), ..SendOptions::default() };
+        let sent = node.runtime.send_with::<Account>("a", &Told::Add(1), with).await;
+        assert_eq!(sent.unwrap_err(), SendError::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_can_be_read_and_is_not_durable_is_unknown_also_the_second_time() {
+    let clock = clock();
+    // Written by the turn, with the answer.
+    let uncertain = Some(Key::state("account", "a"));
+    let backend = Arc::new(Odd { uncertain, ..Odd::default() });
+    let node = start(options(backend, &clock), clock, Outside::default()).await;
+    for _ in 0..2 {
+        let with = SendOptions { token: Some("t".to_owned()), ..SendOptions::default() };
+        let asked = node.runtime.ask_with::<Account, i64>("a", &Told::Balance, PATIENCE, with);
+        assert_eq!(asked.await.unwrap_err(), AskError::Send(SendError::Unknown));
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod dead_letters;
 mod effects;
 mod hostile;
 mod limits;
+mod migrations;
 mod model;
 mod order;
 mod ownership;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
+use perennial_store::{Backend, Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
 
-use crate::world::{Node, Told};
+use crate::world::{Node, Outside, Told, clock, options, start};
 
 #[tokio::test]
 async fn a_backlog_longer_than_the_window_is_handled_in_order() {
@@ -71,4 +71,31 @@ async fn messages_stay_in_order_when_careful_running_ends() {
     }
     let state = node.until("a", |account| account.told.len() == 300).await;
     assert_eq!(state.told, notes);
+}
+
+#[tokio::test]
+async fn a_backlog_of_large_messages_is_read_back_in_windows_of_bounded_size_and_in_order() {
+    let (image, clock) = (MemoryBackend::new(), clock());
+    let mut patient = options(Arc::new(image.clone()), &clock);
+    patient.limits.retry_base = Duration::from_secs(3600);
+    patient.limits.retry_cap = patient.limits.retry_base;
+    let node = start(patient, clock.clone(), Outside::default()).await;
+    node.tell("a", Told::Fail("holds the rest up".to_owned())).await;
+    let notes: Vec<String> = (0..40).map(|n| format!("{n}{}", "x".repeat(100_000))).collect();
+    for note in &notes {
+        node.tell("a", Told::Note(note.clone())).await;
+    }
+    node.runtime.shutdown().await.unwrap();
+    let faulty = Arc::new(FaultyBackend::new(image, FaultPlan::none()));
+    let backend: Arc<dyn Backend> = faulty.clone();
+    let mut small = options(backend, &clock);
+    // Room for two of the messages.
+    small.limits.window_bytes = 250_000;
+    let node = start(small, clock, Outside::default()).await;
+    let scans = faulty.calls(Call::Scan);
+    let state = node.until("a", |account| account.told.len() == 40).await;
+    assert!(state.told == notes, "in order");
+    // Two at a time, where windows of 64 messages would need fewer than ten.
+    let scans = faulty.calls(Call::Scan) - scans;
+    assert!(scans >= 15, "{scans}");
 }

@@ -1,4 +1,4 @@
-//! Promise 8, second half: a message that kills the process is found out and put aside.
+//! Promise 8, second half: a message or an effect that kills the process is found out and put aside.
 //!
 //! A killed process is a child of this test: it runs the same world on the same directory.
 
@@ -9,11 +9,13 @@ use std::sync::Arc;
 use perennial_runtime::{DeadLetter, SystemClock};
 use perennial_store::{DataDir, SledBackend, SledOptions};
 
-use crate::world::{Node, Outside, Settings, Told, clock, eventually, options, start_with};
+use crate::world::{
+    Behaviour, Deed, Node, Outside, Settings, Told, clock, eventually, options, start_with,
+};
 
 const DIRECTORY: &str = "PERENNIAL_TEST_LETHAL_DIRECTORY";
 
-async fn open(directory: &Path) -> (Node, DataDir) {
+async fn open(directory: &Path, behaviour: Behaviour) -> (Node, DataDir) {
     let data = DataDir::open(directory).unwrap();
     let backend = SledBackend::open(&data.store_dir(), SledOptions::default()).unwrap();
     let clock = clock();
@@ -25,7 +27,28 @@ async fn open(directory: &Path) -> (Node, DataDir) {
     options.inflight = Some(data.inflight_path());
     let lethal = Box::new(|| std::process::abort());
     let settings = Arc::new(Settings { lethal, ..Settings::default() });
-    (start_with(options, clock, Outside::default(), settings).await, data)
+    let outside = Outside::default();
+    outside.behave(behaviour);
+    (start_with(options, clock, outside, settings).await, data)
+}
+
+/// Runs a test of this binary on `directory`, again and again until it does not die. Returns how often
+/// it died.
+fn run_until_it_lives(test: &str, directory: &Path) -> u32 {
+    let mut deaths = 0;
+    loop {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(DIRECTORY, directory)
+            .output()
+            .unwrap();
+        if status.status.success() {
+            return deaths;
+        }
+        deaths += 1;
+        let said = String::from_utf8_lossy(&status.stderr).into_owned();
+        assert!(deaths <= 6, "the killer was not put aside: {said}");
+    }
 }
 
 /// What the child process does: takes in messages, one of which kills it, until it is put aside.
@@ -33,7 +56,7 @@ async fn open(directory: &Path) -> (Node, DataDir) {
 async fn the_process_that_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "how the parent names the directory")]
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
-    let (node, data) = open(Path::new(&directory)).await;
+    let (node, data) = open(Path::new(&directory), Behaviour::Works).await;
     if data.unclean_ends() == 0 {
         for n in 0..10 {
             node.tell("a", Told::Note(n.to_string())).await;
@@ -59,28 +82,55 @@ fn killer(node: &Node) -> Option<DeadLetter> {
 async fn a_message_that_kills_the_process_is_put_aside_after_its_attempts_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
-    let mut deaths = 0;
-    loop {
-        let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "quarantine::the_process_that_is_killed", "--nocapture"])
-            .env(DIRECTORY, &path)
-            .output()
-            .unwrap();
-        if status.status.success() {
-            break;
-        }
-        deaths += 1;
-        let said = String::from_utf8_lossy(&status.stderr).into_owned();
-        assert!(deaths <= 6, "the message was not put aside: {said}");
-    }
+    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed", &path);
     assert!(deaths >= 2, "it was given more than one chance: {deaths}");
-    let (node, data) = open(&path).await;
+    let (node, data) = open(&path, Behaviour::Works).await;
     assert_eq!(killer(&node).unwrap().attempts, 5);
     node.tell("a", Told::Note("last".to_owned())).await;
     let told =
         node.until("a", |account| account.told.last().is_some_and(|last| last == "last")).await;
     assert!(told.told.len() >= 11, "what was accepted before it is there: {told:?}");
     assert_eq!(node.state("b").await.told.len(), 10);
+    node.runtime.shutdown().await.unwrap();
+    data.mark_clean().unwrap();
+}
+
+/// What the child process does: performs deeds, one of which kills it, until that is put aside.
+#[tokio::test]
+async fn the_process_that_is_killed_by_a_deed() {
+    #[expect(clippy::disallowed_methods, reason = "how the parent names the directory")]
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    let lethal = Behaviour::KillsAt("lethal".to_owned());
+    let (node, data) = open(Path::new(&directory), lethal).await;
+    if data.unclean_ends() == 0 {
+        let in_lane = |name| Deed { lane: Some("one".to_owned()), ..Deed::named(name) };
+        let deeds = ["before", "lethal", "after"].map(in_lane);
+        // In one turn: the lethal one may kill the process before another message is accepted.
+        let all = Told::PerformAll([deeds.as_slice(), &[Deed::named("beside")]].concat());
+        // The process may also be gone before it says that this was accepted.
+        node.tell("a", all).await;
+    }
+    eventually("the lethal deed is put aside", async || killer(&node)).await;
+    node.until("a", |account| account.outcomes.len() == 4).await;
+    node.runtime.shutdown().await.unwrap();
+    data.mark_clean().unwrap();
+}
+
+#[tokio::test]
+async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_the_rest_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed_by_a_deed", &path);
+    assert_eq!(deaths, 4, "once unsuspected, and three times alone");
+    let (node, data) = open(&path, Behaviour::Works).await;
+    let letter = killer(&node).unwrap();
+    assert_eq!((letter.effect.as_deref(), letter.attempts), (Some("deed"), 3));
+    assert_eq!(letter.reason, "outcome unknown: the process ended each time it was performed");
+    let mut told = node.state("a").await.outcomes;
+    told.retain(|outcome| !outcome.ends_with(" beside"));
+    assert_eq!(told, ["did before", "unknown", "did after"]);
+    assert!(node.runtime.dead_letters().redrive(letter.id).await.unwrap());
+    node.until("a", |account| account.outcomes.len() == 5).await;
     node.runtime.shutdown().await.unwrap();
     data.mark_clean().unwrap();
 }

@@ -9,7 +9,9 @@ use perennial_runtime::{
 use perennial_store::MemoryBackend;
 use tokio::sync::mpsc;
 
-use crate::world::{Account, Node, PATIENCE, Settings, Told, clock, eventually, options};
+use crate::world::{
+    Account, Behaviour, Deed, Node, Outside, PATIENCE, Settings, Told, clock, eventually, options,
+};
 
 #[tokio::test]
 async fn an_actor_that_asks_for_a_restart_comes_back_as_last_committed() {
@@ -211,4 +213,35 @@ async fn a_shutdown_stops_children_in_reverse_order_of_their_start() {
     lamps.runtime.shutdown().await.unwrap();
     let off: Vec<_> = lamps.next(3).await;
     assert!(off.iter().all(|(_, report)| *report == "off"));
+}
+
+#[tokio::test]
+async fn a_worker_pool_restarted_in_mid_effect_asks_the_world_and_does_not_repeat_it() {
+    let (sender, _reports) = mpsc::unbounded_channel();
+    let (order, orders) = mpsc::unbounded_channel();
+    let outside = Outside::default();
+    let tree = Supervisor::new("house")
+        .strategy(Strategy::OneForAll)
+        .actors::<Account>(Arc::new(Settings::default()))
+        .performer::<Deed, _>(outside.clone())
+        .sensor(Lamp::<0> { reports: sender, orders: tokio::sync::Mutex::new(orders) });
+    let clock = clock();
+    let options = options(Arc::new(MemoryBackend::new()), &clock);
+    let runtime = Runtime::start(options, tree).await.unwrap();
+    outside.behave(Behaviour::DoesAndHangs);
+    let perform = Told::PerformAll(["x", "y"].map(Deed::named).into());
+    runtime.send::<Account>("a", &perform).await.unwrap();
+    eventually("both deeds are done", async || (outside.names().await.len() == 2).then_some(()))
+        .await;
+    outside.behave(Behaviour::Works);
+    order.send(false).unwrap();
+    eventually("the owner is told", async || {
+        let state: Account = runtime.ask::<Account, _>("a", &Told::State, PATIENCE).await.unwrap();
+        let mut outcomes = state.outcomes;
+        outcomes.sort();
+        (outcomes == ["found x done", "found y done"]).then_some(())
+    })
+    .await;
+    assert_eq!(outside.names().await.len(), 2, "neither was repeated");
+    assert_eq!(runtime.tree().children[2].restarts, 1);
 }

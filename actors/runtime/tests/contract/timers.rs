@@ -1,8 +1,12 @@
 //! Promise 7: timers are stored, never early, and fire after a restart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{Node, Told, eventually};
+use perennial_runtime::{Clock, Timestamp};
+use perennial_store::{Backend, Key, MemoryBackend};
+
+use crate::world::{Node, Outside, Told, clock, eventually, options, start};
 
 fn remind(name: &str, after_ms: u64, note: &str) -> Told {
     Told::Remind { name: name.to_owned(), after_ms, note: note.to_owned() }
@@ -112,4 +116,42 @@ async fn a_timer_set_again_for_the_same_time_is_another_one() {
     let done = node.outside.done.lock().await.clone();
     let keys: std::collections::BTreeSet<_> = done.iter().map(|(_, key)| key).collect();
     assert_eq!(keys.len(), 3, "each deed has a key of its own: {done:?}");
+}
+
+#[tokio::test]
+async fn attempts_at_a_timer_are_forgotten_when_it_is_cancelled() {
+    let backend = MemoryBackend::new();
+    let clock = clock();
+    let began = Clock::now(&clock);
+    let mut patient = options(Arc::new(backend.clone()), &clock);
+    patient.limits.retry_base = Duration::from_secs(3600);
+    patient.limits.retry_cap = patient.limits.retry_base;
+    let node = start(patient, clock, Outside::default()).await;
+    node.tell("a", Told::RemindToFail { name: "fails".to_owned(), after_ms: 1000 }).await;
+    node.state("a").await;
+    node.clock.advance(Duration::from_secs(1));
+    let attempts = Key::attempts_of("account", "a");
+    let attempted = async || {
+        let rows = backend.scan(&attempts.start..&attempts.end, 9).unwrap();
+        (!rows.is_empty()).then_some(())
+    };
+    eventually("the timer fails", attempted).await;
+    node.runtime.shutdown().await.unwrap();
+    // Its clock is set back, so that another timer comes before it.
+    node.clock.set(Timestamp::from_micros(1));
+    let node = node.again(&backend).await;
+    let cancels = "fails".to_owned();
+    let cancel = Told::RemindToCancel { name: "cancels".to_owned(), after_ms: 1, cancels };
+    node.tell("a", cancel).await;
+    node.state("a").await;
+    node.clock.set(began + Duration::from_secs(60));
+    eventually("both timers are gone", async || {
+        let timers = Key::timers_of("account", "a");
+        let rows = backend.scan(&timers.start..&timers.end, 9).unwrap();
+        rows.is_empty().then_some(())
+    })
+    .await;
+    node.state("a").await;
+    assert!(node.runtime.dead_letters().list(9).unwrap().is_empty(), "it was cancelled");
+    assert!(backend.scan(&attempts.start..&attempts.end, 9).unwrap().is_empty());
 }

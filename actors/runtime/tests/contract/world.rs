@@ -1,6 +1,6 @@
 //! A small world of actors for the tests, and a node of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(crate) struct Account {
     pub(crate) balance: i64,
     pub(crate) told: Vec<String>,
     pub(crate) outcomes: Vec<String>,
+    /// Counts outcomes in the balance instead of listing them.
+    quiet: bool,
     failures: BTreeMap<String, u32>,
 }
 
@@ -55,7 +57,10 @@ pub(crate) enum Told {
     },
     Cancel(String),
     Perform(Deed),
+    PerformAll(Vec<Deed>),
     Done(Finished<Deed>),
+    /// Performs as many deeds as this, in turn in lane 0, 1, 2 and in none.
+    Deeds(u32),
     Put(String, String),
     /// Makes the state this large.
     Grow(usize),
@@ -66,6 +71,10 @@ pub(crate) enum Told {
         name: String,
         after_ms: u64,
         cancels: String,
+    },
+    RemindToFail {
+        name: String,
+        after_ms: u64,
     },
     /// Performs a deed each time a timer set for a time gone by fires, this often.
     DeedAgain(u32),
@@ -111,14 +120,7 @@ impl Durable for Account {
             Told::Lethal => (turn.settings().lethal)(),
             Told::Restart => return Err(Failure::Restart("asked to".to_owned())),
             Told::Escalate => return Err(Failure::Escalate("asked to".to_owned())),
-            Told::Remind { name, after_ms, note } => {
-                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Note(note));
-            }
-            Told::Tick { name, every_ms } => {
-                turn.send_every(Duration::from_millis(every_ms), &name, &Told::Note(name.clone()));
-            }
-            Told::Cancel(name) => turn.cancel(&name),
-            Told::Perform(deed) => drop(turn.perform(&deed)),
+            Told::Done(_) if self.quiet => self.balance += 1,
             Told::Done(finished) => self.outcomes.push(match finished.result {
                 Ok(outcome) => outcome,
                 Err(Undone::Failed(why)) => format!("failed: {why}"),
@@ -131,23 +133,69 @@ impl Durable for Account {
             }
             Told::Grow(bytes) => self.told = vec!["x".repeat(bytes)],
             Told::PutLarge(bytes) => turn.put(&NOTES, "large", &"x".repeat(bytes)),
-            Told::RemindToCancel { name, after_ms, cancels } => {
-                turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
-            }
-            Told::DeedAgain(left) => {
-                turn.perform(&Deed::named(&left.to_string()));
-                if left > 1 {
-                    turn.send_at(Timestamp::from_micros(1), "again", &Told::DeedAgain(left - 1));
-                }
-            }
             Told::Rows => {
                 let rows = turn.scan(&NOTES, &[], 100)?;
                 turn.reply(&rows);
             }
             Told::SendToNobody => turn.send::<Unregistered>("x", &()),
             Told::Stop => turn.stop(),
+            told @ (Told::Remind { .. }
+            | Told::Tick { .. }
+            | Told::Cancel(_)
+            | Told::RemindToCancel { .. }
+            | Told::RemindToFail { .. }) => set_timer(told, turn),
+            told @ (Told::Perform(_) | Told::PerformAll(_) | Told::DeedAgain(_)) => {
+                perform(told, turn);
+            }
+            Told::Deeds(count) => {
+                self.quiet = true;
+                deeds(count, turn);
+            }
         }
         Ok(())
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "called with what it handles")]
+fn set_timer(told: Told, turn: &mut Turn<'_, Account>) {
+    match told {
+        Told::Remind { name, after_ms, note } => {
+            turn.send_after(Duration::from_millis(after_ms), &name, &Told::Note(note));
+        }
+        Told::Tick { name, every_ms } => {
+            turn.send_every(Duration::from_millis(every_ms), &name, &Told::Note(name.clone()));
+        }
+        Told::Cancel(name) => turn.cancel(&name),
+        Told::RemindToCancel { name, after_ms, cancels } => {
+            turn.send_after(Duration::from_millis(after_ms), &name, &Told::Cancel(cancels));
+        }
+        Told::RemindToFail { name, after_ms } => {
+            let fail = Told::Fail("not now".to_owned());
+            turn.send_after(Duration::from_millis(after_ms), &name, &fail);
+        }
+        other => panic!("{other:?} sets no timer"),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "called with what it handles")]
+fn perform(told: Told, turn: &mut Turn<'_, Account>) {
+    match told {
+        Told::Perform(deed) => drop(turn.perform(&deed)),
+        Told::PerformAll(deeds) => deeds.iter().for_each(|deed| drop(turn.perform(deed))),
+        Told::DeedAgain(left) => {
+            turn.perform(&Deed::named(&left.to_string()));
+            if left > 1 {
+                turn.send_at(Timestamp::from_micros(1), "again", &Told::DeedAgain(left - 1));
+            }
+        }
+        other => panic!("{other:?} performs nothing"),
+    }
+}
+
+fn deeds(count: u32, turn: &mut Turn<'_, Account>) {
+    for n in 0..count {
+        let lane = (n % 4 < 3).then(|| (n % 4).to_string());
+        turn.perform(&Deed { lane, ..Deed::named(&n.to_string()) });
     }
 }
 
@@ -218,6 +266,7 @@ pub(crate) struct Outside {
     pub(crate) done: Arc<Mutex<Vec<(String, String)>>>,
     pub(crate) behaviour: Arc<std::sync::Mutex<Behaviour>>,
     pub(crate) asked: Arc<AtomicU32>,
+    keys: Arc<std::sync::Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -231,7 +280,11 @@ pub(crate) enum Behaviour {
     DoesAndHangs,
     /// Never answers and does nothing.
     Hangs,
+    /// The same for deeds of this lane; does the others.
+    HangsIn(String),
     Panics,
+    /// Kills the process at the deed of this name, and does the others.
+    KillsAt(String),
     /// Does it and answers with this many bytes.
     AnswersAtLength(usize),
 }
@@ -239,6 +292,11 @@ pub(crate) enum Behaviour {
 impl Outside {
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    async fn note(&self, done: (String, String)) {
+        self.keys.lock().unwrap().insert(done.1.clone());
+        self.done.lock().await.push(done);
     }
 
     pub(crate) async fn names(&self) -> Vec<String> {
@@ -251,8 +309,12 @@ impl Performer<Deed> for Outside {
         let behaviour = self.behaviour.lock().unwrap().clone();
         let done = (deed.name.clone(), attempt.key.to_string());
         match behaviour {
-            Behaviour::Works => {
-                self.done.lock().await.push(done);
+            Behaviour::KillsAt(name) if name == deed.name => std::process::abort(),
+            Behaviour::HangsIn(lane) if Some(&lane) == deed.lane.as_ref() => {
+                std::future::pending().await
+            }
+            Behaviour::Works | Behaviour::KillsAt(_) | Behaviour::HangsIn(_) => {
+                self.note(done).await;
                 Ok(format!("did {}", deed.name))
             }
             Behaviour::Fails(0) => {
@@ -264,12 +326,12 @@ impl Performer<Deed> for Outside {
                 Err(EffectError::transient("not yet"))
             }
             Behaviour::AnswersAtLength(bytes) => {
-                self.done.lock().await.push(done);
+                self.note(done).await;
                 Ok("x".repeat(bytes))
             }
             Behaviour::FailsForGood => Err(EffectError::permanent("never")),
             Behaviour::DoesAndHangs => {
-                self.done.lock().await.push(done);
+                self.note(done).await;
                 std::future::pending().await
             }
             Behaviour::Hangs => std::future::pending().await,
@@ -282,8 +344,7 @@ impl Performer<Deed> for Outside {
 
     async fn reconcile(&self, deed: &Deed, attempt: &Attempt) -> Reconciliation<String> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let done = self.done.lock().await;
-        if done.iter().any(|(_, key)| key == attempt.key.as_str()) {
+        if self.keys.lock().unwrap().contains(attempt.key.as_str()) {
             Reconciliation::Done(format!("found {} done", deed.name))
         } else {
             Reconciliation::NotDone
