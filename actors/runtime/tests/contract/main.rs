@@ -13,6 +13,7 @@ mod limits;
 mod model;
 mod order;
 mod ownership;
+mod power;
 mod quarantine;
 mod sensors;
 mod supervision;
