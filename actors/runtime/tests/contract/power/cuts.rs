@@ -83,11 +83,12 @@ impl Recording {
     }
 
     /// Makes each cut, shows `check` the data directory it leaves and what had been said, and returns what
-    /// it finds wrong. Stops after a few.
+    /// it finds wrong. Stops after `enough` of that.
     pub(super) fn find_wrong(
         &self,
         cuts: &[Cut],
         disk: &Disk,
+        enough: usize,
         check: impl Fn(&Path, &[String]) -> Result<(), String> + Sync,
     ) -> Vec<String> {
         let wrong = Mutex::new(Vec::new());
@@ -102,7 +103,7 @@ impl Recording {
                         if let Err(why) = self.check(*cut, &disk, &check) {
                             wrong.lock().unwrap().push(format!("{}: {why}", self.describe(*cut)));
                         }
-                        if wrong.lock().unwrap().len() >= 5 {
+                        if wrong.lock().unwrap().len() >= enough {
                             break;
                         }
                     }
@@ -142,7 +143,7 @@ impl Recording {
         cuts: &[Cut],
         check: impl Fn(&Path, &[String]) -> Result<(), String> + Sync,
     ) {
-        let wrong = self.find_wrong(cuts, &self.before, check);
+        let wrong = self.find_wrong(cuts, &self.before, 5, check);
         assert!(wrong.is_empty(), "of {} cuts:\n{}", cuts.len(), wrong.join("\n"));
     }
 }
