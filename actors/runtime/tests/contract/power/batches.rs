@@ -229,6 +229,7 @@ fn whatever_is_cut_every_acknowledged_batch_is_there_and_none_in_part() {
 #[test]
 fn the_store_survives_cuts_while_it_moves_pages_and_uses_space_again() {
     let recording = record("power::batches::the_process_that_commits_large_batches");
+    assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
     let check = |path: &Path, said: &[String]| check(path, said, Sizes::Large);
     recording.survives(&recording.cuts(3), check);
 }

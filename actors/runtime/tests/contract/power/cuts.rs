@@ -11,6 +11,9 @@ use super::recording::{DATA, Event, Recording, SyncKind};
 /// Cores that open stores at the same time.
 const WORKERS: usize = 2;
 
+/// The unit in which the engine frees space and uses it again.
+const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
+
 /// A way of cutting: before which event, and what is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
@@ -33,10 +36,8 @@ impl Recording {
     /// The moments between which a disk may not confuse anything: before every sync, and the end. What
     /// a sync covers is kept by the cuts after it.
     pub(super) fn syncs(&self) -> Vec<usize> {
-        let is_sync = |event: &Event| match event {
-            Event::Sync { kind, .. } => *kind != SyncKind::Range,
-            _ => false,
-        };
+        let is_sync =
+            |event: &Event| matches!(event, Event::Sync { kind, .. } if *kind != SyncKind::Range);
         let syncs = (0..self.events.len()).filter(|at| is_sync(&self.events[*at]));
         syncs.chain([self.events.len()]).collect()
     }
@@ -52,7 +53,7 @@ impl Recording {
             cuts.push(Cut { before, keep: Keep::Nothing });
             let seed = before as u64;
             if all {
-                let keeps = (0..3).flat_map(|more| ways(seed.wrapping_add(more << 32)));
+                let keeps = (0..2).flat_map(|more| ways(seed + (more << 32)));
                 cuts.extend(keeps.map(|keep| Cut { before, keep }));
             } else {
                 let [way, ..] = {
@@ -66,12 +67,28 @@ impl Recording {
         cuts
     }
 
+    /// Whether the engine writes to a segment of the file that lies before its end: one it had freed.
+    pub(super) fn writes_over(&self, file: &str) -> bool {
+        let is_file =
+            |event: &&Event| matches!(event, Event::Sync { path, .. } if path == Path::new(file));
+        let Some(Event::Sync { inode: synced, .. }) = self.events.iter().find(is_file) else {
+            return false;
+        };
+        let mut end = 0;
+        self.events.iter().any(|event| {
+            let Event::Write { inode, offset, data } = event else { return false };
+            if inode != synced {
+                return false;
+            }
+            let again = offset + SEGMENT_BYTES < end;
+            end = end.max(offset + data.len() as u64);
+            again
+        })
+    }
+
     /// Tells what had been said when the power was cut.
     pub(super) fn said(&self, cut: Cut) -> Vec<String> {
-        let said = self.events[..cut.before].iter().filter_map(|event| match event {
-            Event::Said(line) => Some(line.clone()),
-            _ => None,
-        });
+        let said = self.events[..cut.before].iter().filter_map(Event::said);
         self.said_before.iter().cloned().chain(said).collect()
     }
 
@@ -130,10 +147,10 @@ impl Recording {
     }
 
     fn describe(&self, cut: Cut) -> String {
-        let next = self.events.get(cut.before).map_or("the end".to_owned(), |event| match event {
-            Event::Sync { path, kind, .. } => format!("{kind:?} sync of {}", path.display()),
-            other => format!("{other:?}"),
-        });
+        let next = match self.events.get(cut.before) {
+            Some(Event::Sync { path, kind, .. }) => format!("{kind:?} sync of {}", path.display()),
+            Some(_) | None => "the end".to_owned(),
+        };
         format!("cut before event {} ({next}) with {:?}", cut.before, cut.keep)
     }
 

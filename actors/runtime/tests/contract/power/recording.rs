@@ -44,6 +44,13 @@ pub(super) enum SyncKind {
     Range,
 }
 
+impl Event {
+    /// What was said, if that is what happened.
+    pub(super) fn said(&self) -> Option<String> {
+        if let Self::Said(line) = self { Some(line.clone()) } else { None }
+    }
+}
+
 /// Everything a child did, and the disk it began with.
 pub(super) struct Recording {
     pub(super) before: Disk,
@@ -139,7 +146,9 @@ fn parse(mut log: &[u8], root: &Path) -> Vec<Event> {
             let text = std::str::from_utf8(data).unwrap();
             events.extend(text.lines().map(|line| Event::Said(line.to_owned())));
         } else {
-            events.push(event(head[0], inode, offset, below(path), data, below));
+            let kind = head[0];
+            let to = if kind == b'm' { below(data) } else { PathBuf::new() };
+            events.push(event(kind, (inode, offset), (below(path), to), data));
         }
     }
     events
@@ -147,11 +156,9 @@ fn parse(mut log: &[u8], root: &Path) -> Vec<Event> {
 
 fn event(
     kind: u8,
-    inode: u64,
-    offset: u64,
-    path: PathBuf,
+    (inode, offset): (u64, u64),
+    (path, to): (PathBuf, PathBuf),
     data: &[u8],
-    below: impl Fn(&[u8]) -> PathBuf,
 ) -> Event {
     let sync = |kind| Event::Sync { inode, size: offset, path: path.clone(), kind };
     match kind {
@@ -161,7 +168,7 @@ fn event(
         b's' => sync(SyncKind::All),
         b'd' => sync(SyncKind::Data),
         b'r' => sync(SyncKind::Range),
-        b'm' => Event::Rename { from: path, to: below(data) },
+        b'm' => Event::Rename { from: path, to },
         b'u' => Event::Unlink(path),
         b'k' => Event::MakeDir(path),
         b'x' => Event::RemoveDir(path),
