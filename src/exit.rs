@@ -101,7 +101,9 @@ fn store_exit(error: &StoreError) -> Exit {
         | StoreError::NoSpace { .. }
         | StoreError::Io { .. }
         | StoreError::Backend { .. } => Exit::Io,
-        StoreError::TooLarge { .. } | StoreError::Closed | _ => Exit::Software,
+        StoreError::KeyTooLong { .. } | StoreError::TooLarge { .. } | StoreError::Closed | _ => {
+            Exit::Software
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 mod actions;
 mod containers;
 mod dead_letters;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod decoding;
 mod error;
 mod extract;
 mod figures;

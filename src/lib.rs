@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 pub mod exit;
 mod http;
 pub mod metrics;

@@ -52,6 +52,21 @@ impl Config {
                 .map_err(Problem::new)?;
         }
         secret_files::read_into(&mut table)?;
+        Self::of_table(table, &source)
+    }
+
+    /// What a file with this text says. Files that it names are not read.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn from_text(text: &str) -> Result<Self, ConfigError> {
+        let source = Source { path: PathBuf::from("text"), text: text.to_owned() };
+        Self::of_table(parse(&source)?, &source)
+    }
+
+    /// What all sources together say; `source` tells where.
+    fn of_table(table: Table, source: &Source) -> Result<Self, ConfigError> {
         let config: Self = table
             .try_into()
             .map_err(|error: toml::de::Error| Problem::new(explain(error.message())))?;

@@ -3,7 +3,8 @@
 //! One binary, so that it links once. A new test belongs to the module of what it shows:
 //! `detection` (what the Monitor and the Analyzer make of a fault), `acting` (gates, actions,
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through),
-//! `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
+//! `format` (what an older version
+//! stored), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
 //! it).
 
 #![cfg(test)]
@@ -13,6 +14,7 @@ mod cli;
 mod config;
 mod detection;
 mod documents;
+mod format;
 mod http;
 mod support;
 mod survival;

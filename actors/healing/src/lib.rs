@@ -4,6 +4,8 @@
 
 pub mod alert;
 pub mod analyzer;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 pub mod docker;
 pub mod metrics;
 pub mod model;

@@ -162,6 +162,13 @@ fn parse(bytes: &[u8; SLOT]) -> Option<Address> {
     Some(Address::new(kind_text, key_text))
 }
 
+/// Reads the bytes of a file of marks, place by place.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn decode(bytes: &[u8]) {
+    let (places, _) = bytes.as_chunks::<SLOT>();
+    places.iter().for_each(|place| drop(parse(place)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

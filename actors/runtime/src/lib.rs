@@ -20,6 +20,8 @@ mod clock;
 mod committer;
 mod core;
 mod dead_letters;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 mod draft;
 mod driving;
 mod durable;

@@ -7,8 +7,10 @@ use std::time::Duration;
 pub(crate) const MAX_PAYLOAD_BYTES: usize = perennial_store::MAX_VALUE_BYTES / 2;
 
 /// Longest key of an actor or row, name of a timer, or message id, in bytes. They are parts of stored
-/// keys, which the store keeps whole in its pages.
-pub(crate) const MAX_KEY_BYTES: usize = 4096;
+/// keys: two of them, the names of a kind and a table, and some bytes between fit one key of the store.
+pub(crate) const MAX_KEY_BYTES: usize = 255;
+
+const _: () = assert!(2 * MAX_KEY_BYTES + 2 * 64 + 16 <= perennial_store::MAX_KEY_BYTES);
 
 /// Bounds and retry behaviour, the same for all actors of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

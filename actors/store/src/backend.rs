@@ -11,6 +11,10 @@ use crate::{Batch, Key, StoreError};
 /// is rewritten whole by every commit that touches it.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
 
+/// The longest key a backend takes, in bytes. The embedded engine keeps hundreds of keys whole in a page
+/// of its index, and a page has a largest size too.
+pub const MAX_KEY_BYTES: usize = 768;
+
 /// Numbers the owners of a store. A later owner has a larger epoch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -64,8 +68,8 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// After [`StoreError::Fenced`], [`StoreError::TooLarge`], [`StoreError::NoSpace`] and
-    /// [`StoreError::Closed`] nothing was applied. After any other error it is unknown whether the batch
+    /// After [`StoreError::Fenced`], [`StoreError::KeyTooLong`], [`StoreError::TooLarge`],
+    /// [`StoreError::NoSpace`] and [`StoreError::Closed`] nothing was applied. After any other error it is unknown whether the batch
     /// was applied, and the store has to be opened again.
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError>;
 
@@ -96,9 +100,17 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Refuses a batch with a value that no backend takes.
+/// Refuses a batch with a key or value that no backend takes.
 pub(crate) fn refuse_oversized(batch: &Batch) -> Result<(), StoreError> {
     for (key, value) in batch.iter() {
+        let bytes = key.as_ref().len();
+        if bytes > MAX_KEY_BYTES {
+            return Err(StoreError::KeyTooLong {
+                key: key.to_string(),
+                bytes,
+                limit: MAX_KEY_BYTES,
+            });
+        }
         let bytes = value.map_or(0, <[u8]>::len);
         if bytes > MAX_VALUE_BYTES {
             return Err(StoreError::TooLarge {

@@ -30,6 +30,16 @@ pub enum StoreError {
     /// An earlier write or sync failed, so what is on the disk is unknown.
     #[error("an earlier write failed and the store takes no more; restart the node")]
     Poisoned,
+    /// A key is longer than the store takes.
+    #[error("key {key} has {bytes} bytes, over the limit of {limit}; name things shorter")]
+    KeyTooLong {
+        /// The key, readable.
+        key: String,
+        /// Its length.
+        bytes: usize,
+        /// The longest that is taken.
+        limit: usize,
+    },
     /// A value is larger than the store takes.
     #[error("value of {bytes} bytes for {key} is over the limit of {limit}; store less in one row")]
     TooLarge {

@@ -45,7 +45,7 @@ mod sled;
 mod space;
 mod time;
 
-pub use crate::backend::{Backend, Epoch, MAX_VALUE_BYTES, Space};
+pub use crate::backend::{Backend, Epoch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Space};
 pub use crate::batch::Batch;
 pub use crate::check::{Report, check_data};
 pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into};

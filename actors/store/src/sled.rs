@@ -3,9 +3,9 @@
 //! What is done here that sled does not do:
 //! - `flush` hands the log to the disk's cache and no further; after it, the file is synced through a
 //!   descriptor of our own before a commit is acknowledged.
-//! - Pages over a quarter of a segment would go to files in `blobs/` that nobody syncs. Values over 16
-//!   KiB are split, so that no page comes near. Should there be such a file after all, the commit fails,
-//!   and the store is not opened again.
+//! - Pages over a quarter of a segment would go to files in `blobs/` that nobody syncs. Values over 8
+//!   KiB are split and long keys refused, so that no page comes near. Should there be such a file after
+//!   all, the commit fails, and the store is not opened again.
 //! - A full disk breaks sled for good, so a commit that might not fit is refused before it begins.
 //! - A damaged log opens silently without its end. Commits are counted, and a store that has fewer than
 //!   were synced is not opened.
@@ -52,7 +52,7 @@ impl Default for SledOptions {
 
 /// A store in a directory of its own.
 ///
-/// One process at a time; [`crate::DataDir`] sees to that. Values over 16 KiB are split over several
+/// One process at a time; [`crate::DataDir`] sees to that. Values over 8 KiB are split over several
 /// rows of the engine, which no read shows.
 #[derive(Debug)]
 pub struct SledBackend {

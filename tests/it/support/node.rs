@@ -47,7 +47,11 @@ impl NodeBuilder {
 
     /// Starts the node and returns as soon as it listens, ready or not.
     pub(crate) async fn start_listening(self) -> Node {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        self.start_in(tempfile::tempdir().expect("a temporary directory can be made")).await
+    }
+
+    /// The same in a directory that may hold data already, in `data`.
+    pub(crate) async fn start_in(self, directory: TempDir) -> Node {
         fs::write(directory.path().join("perennial.toml"), &self.toml)
             .expect("the configuration can be written");
         let environment = self.environment;

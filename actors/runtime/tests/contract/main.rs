@@ -14,6 +14,7 @@ mod migrations;
 mod model;
 mod order;
 mod ownership;
+mod power;
 mod quarantine;
 mod sensors;
 mod supervision;

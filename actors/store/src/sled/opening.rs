@@ -1,17 +1,18 @@
 //! Opening the engine's files.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{EngineFile, Live, SledOptions, engine, parts};
-use crate::{StoreError, files};
+use crate::{MAX_KEY_BYTES, StoreError, files};
 
 /// The unit in which the engine writes and frees its log.
 ///
-/// A page over a quarter of it would leave the log. The engine keeps a buffer of this size and reads one
-/// per thread while opening, so the largest (16 MiB) costs 8 MB more of resident memory when idle and 30
-/// MB more after opening than 4 MiB, measured; 2 MiB is the least whose quarter holds a page of the largest rows.
-pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// A page over a quarter of it would leave the log. The engine fills two buffers of this size in turn, and
+/// reads one per thread while opening, so the largest (16 MiB) costs tens of megabytes of memory in an
+/// idle node; 1 MiB is the least whose quarter holds the pages accounted for below.
+pub(crate) const SEGMENT_BYTES: usize = 1024 * 1024;
 
 /// How often the engine flushes by itself, in milliseconds. Every commit is flushed and synced anyway;
 /// this is for the pages it moves on its own account. Its own default, twice a second, syncs an idle
@@ -21,25 +22,69 @@ const ENGINE_FLUSH_MS: u64 = 10_000;
 /// The most rows a page has: 16, 3 of a neighbour merged into it, and the one that makes it split.
 const ROWS_PER_PAGE: usize = 20;
 
-/// The longest keys that are accounted for.
-const KEY_BYTES: usize = 4 * 1024;
+/// The most keys a page of the index has: 256, 63 of a neighbour, and the one that makes it split.
+const KEYS_PER_PAGE: usize = 320;
 
-const _: () = assert!(ROWS_PER_PAGE * (parts::PART_BYTES + KEY_BYTES) < SEGMENT_BYTES / 4);
+/// Allowed for what the engine writes around each.
+const AROUND: usize = 16;
+
+const _: () =
+    assert!(ROWS_PER_PAGE * (parts::PART_BYTES + MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES / 4);
+const _: () = assert!(KEYS_PER_PAGE * (MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES / 4);
 
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError> {
-    let blobs = dir.join("blobs");
-    refuse_blobs(&blobs)?;
-    files::create_dir(dir)?;
-    let db = open_engine(dir, options)?;
-    let path = dir.join("db");
-    let file = File::open(&path)
-        .and_then(|file| file.sync_all().map(|()| file))
-        .map_err(StoreError::io(format!("open {}", path.display())))?;
-    // The engine creates its files without making their names durable.
-    files::sync_dir(&blobs)?;
-    files::sync_dir(dir)?;
+    refuse_blobs(&dir.join("blobs"))?;
+    if is_absent(dir)? {
+        create(dir, options)?;
+    }
+    let (db, file) = open_durably(dir, options)?;
     let split = parts::find_split(&db)?;
-    Ok(Live { db, split, file: EngineFile(file) })
+    Ok(Live { db, split, file })
+}
+
+fn is_absent(dir: &Path) -> Result<bool, StoreError> {
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
+        Ok(empty) => Ok(empty),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(StoreError::io(format!("list {}", dir.display()))(error)),
+    }
+}
+
+/// Makes an empty store, which appears in its place whole or not at all.
+///
+/// A power cut while the engine creates its files leaves some that it does not open any more.
+fn create(dir: &Path, options: SledOptions) -> Result<(), StoreError> {
+    let aside = dir.with_extension("new");
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(StoreError::io(format!("remove {}", aside.display()))(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    files::create_dir(&aside)?;
+    let (db, file) = open_durably(&aside, options)?;
+    drop(db);
+    drop(file);
+    // Closing the engine may have changed names.
+    files::sync_dir(&aside)?;
+    fs::rename(&aside, dir).map_err(StoreError::io(format!("create {}", dir.display())))?;
+    files::sync_parent(dir)
+}
+
+/// Opens the engine, and makes what it creates without syncing durable: its settings and all names.
+fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineFile), StoreError> {
+    let db = open_engine(dir, options)?;
+    let open_synced = |name: &str| {
+        let path = dir.join(name);
+        File::open(&path)
+            .and_then(|file| file.sync_all().map(|()| file))
+            .map_err(StoreError::io(format!("open {}", path.display())))
+    };
+    let file = EngineFile(open_synced("db")?);
+    open_synced("conf")?;
+    files::sync_dir(&dir.join("blobs"))?;
+    files::sync_dir(dir)?;
+    Ok((db, file))
 }
 
 /// Opens the engine; if it fails, removes half-written snapshots and tries once more.
@@ -85,7 +130,7 @@ pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
     match fs::read_dir(blobs).map(|mut entries| entries.next().is_some()) {
         Ok(true) => Err(StoreError::BlobFiles { path: blobs.to_owned() }),
         Ok(false) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io(format!("list {}", blobs.display()))(error)),
     }
 }

@@ -10,7 +10,7 @@ use super::{Live, engine};
 use crate::{Batch, Key, StoreError};
 
 /// The most bytes of a value in one row of the engine.
-pub(super) const PART_BYTES: usize = 16 * 1024;
+pub(super) const PART_BYTES: usize = 8 * 1024;
 
 /// Finds all split values, at opening.
 pub(super) fn find_split(db: &::sled::Db) -> Result<BTreeMap<Key, u16>, StoreError> {

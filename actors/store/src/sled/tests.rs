@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::parts::PART_BYTES;
 use super::*;
+use crate::MAX_KEY_BYTES;
 
 fn open(dir: &Path) -> (SledBackend, Epoch) {
     let store = SledBackend::open(dir, SledOptions::default()).unwrap();
@@ -156,6 +157,27 @@ fn pages_of_the_largest_rows_stay_in_the_log() {
 }
 
 #[test]
+fn pages_of_the_longest_keys_stay_in_the_log() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    let longest = MAX_KEY_BYTES - row(0).as_ref().len() - 1;
+    // What parts two pages is the whole of a key here: a group has a beginning of its own, and its keys
+    // differ at the very end.
+    for group in 0..900u64 {
+        let mut batch = Batch::new();
+        for n in 0..24u8 {
+            let mut key = large(longest, group);
+            key.rotate_left(group as usize % longest);
+            key[longest - 1] = n;
+            batch.put(Key::row("t", &key), vec![n]);
+        }
+        store.commit(epoch, &batch).unwrap();
+    }
+    assert_eq!(blobs(temp.path()), 0);
+    assert_eq!(rows(&store).len(), 900 * 24);
+}
+
+#[test]
 fn a_value_over_the_limit_is_refused_and_nothing_of_its_batch_is_stored() {
     let temp = tempfile::tempdir().unwrap();
     let (store, epoch) = open(temp.path());
@@ -207,7 +229,13 @@ fn a_store_that_lost_synced_commits_is_not_opened_until_its_witness_is_removed()
     let (store, epoch) = open(temp.path());
     store.commit(epoch, &put(row(1), vec![1])).unwrap();
     store.close().unwrap();
-    fs::remove_file(temp.path().join("db")).unwrap();
+    // The log, and where the engine had noted what stands in it.
+    for file in fs::read_dir(temp.path()).unwrap().map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if name == "db" || name.starts_with("snap.") {
+            fs::remove_file(file).unwrap();
+        }
+    }
     let reopen = || SledBackend::open(temp.path(), SledOptions::default());
     let error = reopen().unwrap_err();
     assert!(error.to_string().contains("ends at commit 0 though commit 2 was synced"), "{error}");

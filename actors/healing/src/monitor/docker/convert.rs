@@ -258,7 +258,8 @@ pub(super) fn sample(
 fn network(stats: &ContainerStatsResponse) -> (u64, u64) {
     let all = stats.networks.iter().flat_map(HashMap::values);
     all.fold((0, 0), |(received, sent), one| {
-        (received + one.rx_bytes.unwrap_or(0), sent + one.tx_bytes.unwrap_or(0))
+        let (more_received, more_sent) = (one.rx_bytes.unwrap_or(0), one.tx_bytes.unwrap_or(0));
+        (received.saturating_add(more_received), sent.saturating_add(more_sent))
     })
 }
 
@@ -269,7 +270,7 @@ fn blocks(stats: &ContainerStatsResponse) -> (u64, u64) {
             .into_iter()
             .flatten()
             .filter(|entry| entry.op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(name)));
-        named.filter_map(|entry| entry.value).sum()
+        named.filter_map(|entry| entry.value).fold(0, u64::saturating_add)
     };
     (sum("read"), sum("write"))
 }

@@ -2,6 +2,8 @@
 //! what the stream lost, the sampler measures. Each goes on when another one hangs.
 
 mod convert;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod decoding;
 mod events;
 mod fleet;
 mod host;

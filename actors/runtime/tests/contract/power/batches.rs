@@ -1,0 +1,260 @@
+//! The store alone: after any cut it holds exactly the first n batches, n no less than what was
+//! acknowledged, and its directory tells the truth about itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use perennial_store::{
+    Backend, Batch, DataDir, Key, SledBackend, SledOptions, SpaceGuard, Tag, check_data, open, seal,
+};
+
+use super::cuts::Cut;
+use super::disk::{Dice, Keep};
+use super::recording::{DATA, Recording, Said, record, record_on};
+
+const TABLE: &str = "t";
+/// Rows that batches write to and delete from.
+const ROWS: u64 = 48;
+/// Small, because a cut copies it.
+const RESERVE_BYTES: u64 = 4096;
+
+type Rows = BTreeMap<Key, Vec<u8>>;
+
+/// How many batches each owner of the store commits, how large they are, and whether it ends in order.
+type Life = (u64, Sizes, bool);
+
+#[derive(Clone, Copy)]
+enum Sizes {
+    Small,
+    /// So large that the engine fills segments, moves pages and uses the space again.
+    Large,
+}
+
+fn number_key() -> Key {
+    Key::row(TABLE, b"number")
+}
+
+fn value(key: &Key, bytes: u64, dice: &mut Dice) -> Vec<u8> {
+    let payload: Vec<u8> = (0..bytes).map(|_| dice.below(256) as u8).collect();
+    seal(key, Tag::Row, 1, &payload)
+}
+
+/// What the batch with this number writes and deletes.
+fn writes(number: u64, sizes: Sizes) -> Vec<(Key, Option<Vec<u8>>)> {
+    let mut dice = Dice(number);
+    let mut writes = Vec::new();
+    for _ in 0..=dice.below(6) {
+        let key = Key::row(TABLE, &[dice.below(ROWS) as u8]);
+        let bytes = match (dice.below(20), sizes) {
+            (0..4, _) => None,
+            (4, _) => Some(16_000 + dice.below(40_000)),
+            (5..8, _) => Some(dice.below(6_000)),
+            (_, Sizes::Small) => Some(dice.below(300)),
+            (_, Sizes::Large) => Some(20_000 + dice.below(60_000)),
+        };
+        let value = bytes.map(|bytes| value(&key, bytes, &mut dice));
+        writes.push((key, value));
+    }
+    let key = number_key();
+    let number = seal(&key, Tag::Row, 1, &number.to_be_bytes());
+    writes.push((key, Some(number)));
+    writes
+}
+
+/// What is stored after this many batches.
+fn model(batches: u64, sizes: Sizes) -> Rows {
+    let mut rows = Rows::new();
+    for number in 1..=batches {
+        for (key, value) in writes(number, sizes) {
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(&key),
+            };
+        }
+    }
+    rows
+}
+
+fn stored(store: &SledBackend) -> Rows {
+    let all = Key::rows_all(TABLE);
+    store.scan(&all.start..&all.end, usize::MAX).unwrap().into_iter().collect()
+}
+
+fn number_in(rows: &Rows) -> u64 {
+    let key = number_key();
+    rows.get(&key).map_or(0, |value| {
+        u64::from_be_bytes(open(&key, value).unwrap().payload.try_into().unwrap())
+    })
+}
+
+fn commit(number: u64, sizes: Sizes) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value) in writes(number, sizes) {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+    }
+    batch
+}
+
+/// What the child does, saying each step before and after.
+fn work(root: &Path, lives: &[Life]) {
+    let said = Said::open(root);
+    for (batches, sizes, in_order) in lives {
+        said.say("opening");
+        let data = DataDir::open(&root.join(DATA)).unwrap();
+        said.say(&format!("opened {}", data.unclean_ends()));
+        SpaceGuard::new(data.path(), RESERVE_BYTES).check().unwrap();
+        let store = SledBackend::open(&data.store_dir(), SledOptions::default()).unwrap();
+        let epoch = store.claim().unwrap();
+        said.say(&format!("claimed {}", epoch.as_u64()));
+        let first = number_in(&stored(&store)) + 1;
+        for number in first..first + batches {
+            said.say(&format!("begun {number}"));
+            store.commit(epoch, &commit(number, *sizes)).unwrap();
+            said.say(&format!("done {number}"));
+        }
+        if *in_order {
+            store.close().unwrap();
+            said.say("ending");
+            data.mark_clean().unwrap();
+            said.say("ended");
+        }
+    }
+}
+
+/// What is known from outside.
+#[derive(Debug, Default)]
+struct Known {
+    begun: u64,
+    done: u64,
+    epoch: u64,
+    /// How many unclean ends the next owner may find: from, to.
+    unclean: (u32, u32),
+}
+
+fn known(said: &[String]) -> Known {
+    let mut known = Known::default();
+    for line in said {
+        let (word, number) = line.split_once(' ').unwrap_or((line, "0"));
+        let number: u64 = number.parse().unwrap();
+        match word {
+            "opening" => known.unclean.1 += 1,
+            "opened" => known.unclean = (number as u32 + 1, number as u32 + 1),
+            "claimed" => known.epoch = number,
+            "begun" => known.begun = known.begun.max(number),
+            "done" => known.done = known.done.max(number),
+            "ending" => known.unclean.0 = 0,
+            "ended" => known.unclean = (0, 0),
+            other => panic!("the child said {other}"),
+        }
+    }
+    known
+}
+
+/// Opens what a cut left and holds it against what was said.
+fn check(path: &Path, said: &[String], sizes: Sizes) -> Result<(), String> {
+    let known = known(said);
+    let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}; {known:?}");
+    let data =
+        DataDir::open(path).map_err(|error| failed("the directory does not open", &error))?;
+    let unclean = data.unclean_ends();
+    if unclean < known.unclean.0 || known.unclean.1 < unclean {
+        return Err(failed("unclean ends", &unclean));
+    }
+    let store = SledBackend::open(&data.store_dir(), SledOptions::default())
+        .map_err(|error| failed("the store does not open", &error))?;
+    let rows = stored(&store);
+    let number = number_in(&rows);
+    if number < known.done {
+        return Err(failed("lost acknowledged batches, it ends at", &number));
+    }
+    if known.begun < number {
+        return Err(failed("it holds a batch that was never begun", &number));
+    }
+    if rows != model(number, sizes) {
+        return Err(failed("it differs from the batches up to", &number));
+    }
+    let epoch = store.claim().map_err(|error| failed("nobody can own it", &error))?;
+    if epoch.as_u64() <= known.epoch {
+        return Err(failed("an epoch was given twice", &epoch));
+    }
+    // It is not only readable, it goes on.
+    let next = commit(number + 1, sizes);
+    store.commit(epoch, &next).map_err(|error| failed("it does not go on", &error))?;
+    store.close().map_err(|error| failed("it does not close", &error))?;
+    drop(store);
+    data.mark_clean().map_err(|error| failed("it does not end", &error))?;
+    let report = check_data(path).map_err(|error| failed("it cannot be checked", &error))?;
+    if !report.corrupted.is_empty() {
+        return Err(format!("damaged records: {:?}", report.corrupted));
+    }
+    Ok(())
+}
+
+fn check_small(path: &Path, said: &[String]) -> Result<(), String> {
+    check(path, said, Sizes::Small)
+}
+
+#[test]
+fn the_process_that_commits_small_batches() {
+    let Some(root) = Said::root() else { return };
+    let small = Sizes::Small;
+    work(&root, &[(20, small, true), (1, small, false), (80, small, true), (5, small, false)]);
+}
+
+#[test]
+fn the_process_that_commits_large_batches() {
+    let Some(root) = Said::root() else { return };
+    work(&root, &[(120, Sizes::Large, false), (30, Sizes::Large, true)]);
+}
+
+#[test]
+fn the_process_that_goes_on_after_a_cut() {
+    let Some(root) = Said::root() else { return };
+    work(&root, &[(6, Sizes::Small, false)]);
+}
+
+fn small_batches() -> Recording {
+    record("power::batches::the_process_that_commits_small_batches")
+}
+
+#[test]
+fn whatever_is_cut_every_acknowledged_batch_is_there_and_none_in_part() {
+    let recording = small_batches();
+    recording.survives(&recording.cuts(1), check_small);
+}
+
+#[test]
+fn the_store_survives_cuts_while_it_moves_pages_and_uses_space_again() {
+    let recording = record("power::batches::the_process_that_commits_large_batches");
+    assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
+    let check = |path: &Path, said: &[String]| check(path, said, Sizes::Large);
+    recording.survives(&recording.cuts(3), check);
+}
+
+#[test]
+fn a_second_cut_while_the_first_is_recovered_from_loses_nothing_either() {
+    let first = small_batches();
+    let syncs = first.syncs();
+    for (number, keep) in (1..=3).zip([Keep::Nothing, Keep::Scattered(1), Keep::TornByBytes(2)]) {
+        let cut = Cut { before: syncs[syncs.len() * number / 4], keep };
+        let prepare = |root: &Path| {
+            first.leave(cut, root);
+            first.said(cut)
+        };
+        let second = record_on("power::batches::the_process_that_goes_on_after_a_cut", prepare);
+        second.survives(&second.cuts(1), check_small);
+    }
+}
+
+/// The negative control: if this passes without our own sync, the cuts above prove nothing.
+#[test]
+fn a_store_that_only_flushes_its_engine_is_found_to_lose_acknowledged_batches() {
+    let recording = small_batches();
+    let cuts: Vec<Cut> = recording.cuts(1).into_iter().step_by(2).collect();
+    let disk = recording.before.without_our_sync();
+    let wrong = recording.find_wrong(&cuts, &disk, 1, check_small);
+    assert!(wrong.iter().any(|why| why.contains("lost acknowledged batches")), "found {wrong:?}");
+}
