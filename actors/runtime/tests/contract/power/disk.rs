@@ -19,7 +19,7 @@ pub(super) enum Keep {
     Beginning(u64),
     /// Everything, but of the last write only the first sectors.
     TornBySectors(u64),
-    /// Everything, but of the last write only the first bytes.
+    /// Everything, but of the last write only the first bytes, if nothing was there before it.
     TornByBytes(u64),
     /// Any sectors of any writes, and names up to some moment.
     Scattered(u64),
@@ -245,15 +245,14 @@ impl Content {
             match (keep, change) {
                 (Keep::Nothing, _) => {}
                 (Keep::Beginning(_), _) if *at > until => {}
-                (Keep::TornBySectors(_), Change::Write(offset, data)) if *at == last => {
-                    let sectors = data.len() as u64 / SECTOR + 1;
-                    let end = (offset / SECTOR + dice.below(sectors)) * SECTOR;
-                    let kept = end.saturating_sub(*offset).min(data.len() as u64) as usize;
-                    Change::Write(*offset, data[..kept].to_vec()).apply(&mut content);
-                }
-                (Keep::TornByBytes(_), Change::Write(offset, data)) if *at == last => {
-                    let kept = dice.below(data.len() as u64) as usize;
-                    Change::Write(*offset, data[..kept].to_vec()).apply(&mut content);
+                (Keep::TornBySectors(_) | Keep::TornByBytes(_), Change::Write(offset, data))
+                    if *at == last =>
+                {
+                    let by_bytes = matches!(keep, Keep::TornByBytes(_));
+                    // What is overwritten keeps its sectors whole, by assumption.
+                    let appended = *offset >= self.synced.len() as u64;
+                    let kept = torn(*offset, data, by_bytes && appended, dice);
+                    Change::Write(*offset, kept.to_vec()).apply(&mut content);
                 }
                 (Keep::Scattered(_), Change::Write(offset, data)) => {
                     scatter(*offset, data, dice, &mut content);
@@ -264,6 +263,16 @@ impl Content {
         }
         content
     }
+}
+
+/// The beginning of a write: some bytes, or what lies in some sectors.
+fn torn<'a>(offset: u64, data: &'a [u8], by_bytes: bool, dice: &mut Dice) -> &'a [u8] {
+    let length = data.len() as u64;
+    if by_bytes {
+        return &data[..dice.below(length) as usize];
+    }
+    let end = (offset / SECTOR + dice.below(length / SECTOR + 1)) * SECTOR;
+    &data[..end.saturating_sub(offset).min(length) as usize]
 }
 
 /// Writes about half of the sectors of a write.
