@@ -108,7 +108,7 @@ async fn what_a_sensor_emits_too_large_is_a_dead_letter_and_the_rest_is_accepted
     let expected = [
         over(payload(2).unwrap().len()),
         over(payload(9).unwrap().len()),
-        "careless: a key is over the limit of 4096 bytes".to_owned(),
+        "careless: a key is over the limit of 255 bytes".to_owned(),
     ];
     assert_eq!(reasons, expected);
     assert!(letters[2].payload_bytes > 2 << 20 && letters[1].payload_bytes == 0, "{letters:?}");

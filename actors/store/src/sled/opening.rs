@@ -72,22 +72,33 @@ fn create(dir: &Path, options: SledOptions) -> Result<(), StoreError> {
 }
 
 /// Opens the engine, and makes what it creates without syncing durable: its settings and all names.
+///
+/// What a process that died had written and not synced is made durable before: the engine reads it and
+/// may note durably where it ends, and does not open a log any more that ends earlier than noted.
 fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineFile), StoreError> {
+    if dir.join("db").exists() {
+        open_synced(dir, "db")?;
+    }
     let db = open_engine(dir, options)?;
-    let open_synced = |name: &str| {
-        let path = dir.join(name);
-        File::open(&path)
-            .and_then(|file| file.sync_all().map(|()| file))
-            .map_err(StoreError::io(format!("open {}", path.display())))
-    };
-    let file = EngineFile(open_synced("db")?);
-    open_synced("conf")?;
-    files::sync_dir(&dir.join("blobs"))?;
+    // Names first: what the engine does next may no longer fit its snapshot of before.
     files::sync_dir(dir)?;
+    let file = EngineFile(open_synced(dir, "db")?);
+    open_synced(dir, "conf")?;
+    files::sync_dir(&dir.join("blobs"))?;
     Ok((db, file))
 }
 
-/// Opens the engine; if it fails, removes half-written snapshots and tries once more.
+fn open_synced(dir: &Path, name: &str) -> Result<File, StoreError> {
+    let path = dir.join(name);
+    File::open(&path)
+        .and_then(|file| file.sync_all().map(|()| file))
+        .map_err(StoreError::io(format!("open and sync {}", path.display())))
+}
+
+/// Opens the engine; if it fails, removes its snapshots and tries once more.
+///
+/// A snapshot only speeds up opening, and holds nothing that the log does not. After a power cut it may be
+/// half written, or an older one may be back while the log has gone on and used its space again.
 fn open_engine(dir: &Path, options: SledOptions) -> Result<::sled::Db, StoreError> {
     let config = ::sled::Config::default()
         .path(dir)
@@ -98,26 +109,23 @@ fn open_engine(dir: &Path, options: SledOptions) -> Result<::sled::Db, StoreErro
         Ok(db) => return Ok(db),
         Err(error) => error,
     };
-    let leftovers = unfinished_snapshots(dir)?;
-    if leftovers.is_empty() {
+    let snapshots = snapshots(dir)?;
+    if snapshots.is_empty() {
         return Err(engine("open the store")(error));
     }
-    // A snapshot only speeds up opening, and an unfinished one holds nothing that the log does not.
-    for path in &leftovers {
-        tracing::warn!(path = %path.display(), "removing an unfinished snapshot of the store");
+    for path in &snapshots {
+        tracing::warn!(path = %path.display(), %error, "opening the store without this snapshot");
         files::remove(path)?;
     }
-    config.open().map_err(engine("open the store without its unfinished snapshots"))
+    config.open().map_err(engine("open the store without its snapshots"))
 }
 
-fn unfinished_snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let list = || {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with("snap.") && name.ends_with(".generating") {
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
                 found.push(entry.path());
             }
         }

@@ -11,7 +11,7 @@ use super::recording::{DATA, Event, SyncKind};
 const SECTOR: u64 = 512;
 
 /// What a cut leaves of that which was not synced.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
     Nothing,
     Everything,
