@@ -294,7 +294,7 @@ impl Outside {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    async fn note(&self, done: (String, String)) {
+    pub(crate) async fn note(&self, done: (String, String)) {
         self.keys.lock().unwrap().insert(done.1.clone());
         self.done.lock().await.push(done);
     }

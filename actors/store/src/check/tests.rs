@@ -111,7 +111,7 @@ fn lost_parts_and_stray_parts_are_reported() {
         db.remove(key(b'z')).unwrap();
     });
     assert_eq!(keys(&report), ["row t large", "row t kz"]);
-    assert_eq!(report.corrupted[0].1, "part 2 of 12 is missing");
+    assert_eq!(report.corrupted[0].1, "part 2 of 24 is missing");
 }
 
 #[test]

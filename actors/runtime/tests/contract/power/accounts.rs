@@ -174,7 +174,7 @@ async fn check(path: &Path, said: &[String]) -> Result<(), String> {
     let ledger = Ledger { outside: Outside::default(), said: None };
     for line in said.iter().filter_map(|line| line.strip_prefix("did ")) {
         let (name, key) = line.split_once(' ').unwrap();
-        ledger.outside.done.lock().await.push((name.to_owned(), key.to_owned()));
+        ledger.outside.note((name.to_owned(), key.to_owned())).await;
     }
     let (node, data) = open(path, &ledger).await?;
     let owed = &accepted | &did;
