@@ -12,7 +12,7 @@ use super::recording::{DATA, Event, Recording, SyncKind};
 const WORKERS: usize = 2;
 
 /// The unit in which the engine frees space and uses it again.
-const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
+const SEGMENT_BYTES: u64 = 1024 * 1024;
 
 /// A way of cutting: before which event, and what is kept.
 #[derive(Clone, Copy, Debug)]
