@@ -32,12 +32,25 @@ const _: () =
     assert!(ROWS_PER_PAGE * (parts::PART_BYTES + MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES / 4);
 const _: () = assert!(KEYS_PER_PAGE * (MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES / 4);
 
+/// Opens the store in `dir`, or makes one.
+///
+/// A power cut while the engine creates its files leaves some that it does not open any more. So it is noted
+/// beside `dir` while they are made, and what was left half made is thrown away: nobody was told of it yet.
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError> {
     refuse_blobs(&dir.join("blobs"))?;
-    if is_absent(dir)? {
-        create(dir, options)?;
+    let unfinished = dir.with_extension("unfinished");
+    if unfinished.exists() {
+        remove_all(dir)?;
+    }
+    let new = is_absent(dir)?;
+    if new {
+        files::create_dir(dir)?;
+        files::replace(&unfinished, b"")?;
     }
     let (db, file) = open_durably(dir, options)?;
+    if new {
+        files::remove(&unfinished)?;
+    }
     let split = parts::find_split(&db)?;
     Ok(Live { db, split, file })
 }
@@ -50,25 +63,13 @@ fn is_absent(dir: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Makes an empty store, which appears in its place whole or not at all.
-///
-/// A power cut while the engine creates its files leaves some that it does not open any more.
-fn create(dir: &Path, options: SledOptions) -> Result<(), StoreError> {
-    let aside = dir.with_extension("new");
-    match fs::remove_dir_all(&aside) {
+fn remove_all(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(StoreError::io(format!("remove {}", aside.display()))(error));
+            Err(StoreError::io(format!("remove {}", dir.display()))(error))
         }
-        Ok(()) | Err(_) => {}
+        Ok(()) | Err(_) => Ok(()),
     }
-    files::create_dir(&aside)?;
-    let (db, file) = open_durably(&aside, options)?;
-    drop(db);
-    drop(file);
-    // Closing the engine may have changed names.
-    files::sync_dir(&aside)?;
-    fs::rename(&aside, dir).map_err(StoreError::io(format!("create {}", dir.display())))?;
-    files::sync_parent(dir)
 }
 
 /// Opens the engine, and makes what it creates without syncing durable: its settings and all names.
