@@ -48,6 +48,8 @@ pub(crate) enum Act {
         name: u8,
         after_ms: u32,
         ticks: u8,
+        /// A timer that is taken back when this one rings.
+        cancels: Option<u8>,
     },
     Cancel(u8),
     Perform {
@@ -87,7 +89,7 @@ impl Trouble {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Told {
     Order(Order),
-    Rings { name: String, id: String, due: Timestamp },
+    Rings { name: String, id: String, due: Timestamp, cancels: Option<u8> },
     Done(Finished<Deed>),
     State,
 }
@@ -140,8 +142,9 @@ impl Durable for Cell {
     fn handle(&mut self, told: Told, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         match told {
             Told::Order(order) => self.order(order, turn),
-            Told::Rings { name, id, due } => {
-                self.ring(&name, &id, due, turn);
+            Told::Rings { name, id, due, cancels } => {
+                self.ring((&name, &id), due, turn);
+                cancels.into_iter().for_each(|name| self.cancel(name, turn));
                 Ok(())
             }
             Told::Done(finished) => self.conclude(&finished, turn),
@@ -222,13 +225,8 @@ impl Cell {
                 self.tell(to, Act::Deposit(amount), turn);
             }
             Act::Burst { to, count } => (0..count).for_each(|_| self.tell(to, Act::Note, turn)),
-            Act::Remind { name, after_ms, ticks } => {
-                self.remind(name, (after_ms, ticks), key, turn)
-            }
-            Act::Cancel(name) => {
-                turn.cancel(&timer(name));
-                self.timers.remove(&timer(name));
-            }
+            remind @ Act::Remind { .. } => self.remind(&remind, key, turn),
+            Act::Cancel(name) => self.cancel(name, turn),
             Act::Perform { lane, count, keep } => {
                 for part in 0..count {
                     let id = format!("{key}.{part}");
@@ -250,16 +248,12 @@ impl Cell {
         turn.send::<Self>(cell(to), &Told::Order(order));
     }
 
-    fn remind(
-        &mut self,
-        name: u8,
-        (after_ms, ticks): (u32, u8),
-        key: &str,
-        turn: &mut Turn<'_, Self>,
-    ) {
+    fn remind(&mut self, remind: &Act, key: &str, turn: &mut Turn<'_, Self>) {
+        let Act::Remind { name, after_ms, ticks, cancels } = *remind else { return };
         let (name, id) = (timer(name), key.to_owned());
         let after = Duration::from_millis(after_ms.into());
-        let rings = Told::Rings { name: name.clone(), id: id.clone(), due: turn.now() + after };
+        let due = turn.now() + after;
+        let rings = Told::Rings { name: name.clone(), id: id.clone(), due, cancels };
         if ticks == 0 {
             turn.send_after(after, &name, &rings);
         } else {
@@ -268,7 +262,12 @@ impl Cell {
         self.timers.insert(name, Armed { id, ticks });
     }
 
-    fn ring(&mut self, name: &str, id: &str, due: Timestamp, turn: &mut Turn<'_, Self>) {
+    fn cancel(&mut self, name: u8, turn: &mut Turn<'_, Self>) {
+        turn.cancel(&timer(name));
+        self.timers.remove(&timer(name));
+    }
+
+    fn ring(&mut self, (name, id): (&str, &str), due: Timestamp, turn: &mut Turn<'_, Self>) {
         if turn.settings().clock.latest() < due {
             self.wrong.push(format!("{id} rang before {due}"));
         }

@@ -60,7 +60,8 @@ fn draw_act(chance: &mut Chance) -> Act {
         7..11 => {
             let after_ms = chance.pick(&[0, 1, 10, 100, 700, 3_000]);
             let ticks = if chance.one_in(3) { 1 + chance.below(4) as u8 } else { 0 };
-            Act::Remind { name: chance.below(2) as u8, after_ms, ticks }
+            let cancels = chance.one_in(3).then(|| chance.below(2) as u8);
+            Act::Remind { name: chance.below(2) as u8, after_ms, ticks, cancels }
         }
         11..13 => Act::Cancel(chance.below(2) as u8),
         13..17 => {
