@@ -6,7 +6,9 @@
 
 mod cell;
 mod chance;
+mod clerk;
 mod client;
+mod feed;
 mod outside;
 mod verdict;
 
@@ -15,12 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_runtime::{
-    Crash, Death, Faults, Limits, Runtime, SimulatedStore, Simulation, Supervisor,
+    Crash, Death, Faults, Intensity, Limits, Runtime, SimulatedStore, Simulation, Supervisor,
 };
 
 use cell::{Cell, Deed};
 use chance::Chance;
 use client::Client;
+use feed::Feed;
 use outside::Outside;
 
 /// One run of a node over several lives.
@@ -146,6 +149,7 @@ impl Run {
             for client in clients {
                 tokio::spawn(client.run(runtime.clone(), outside.clone()));
             }
+            tokio::spawn(clerk::run(runtime.clone(), outside.clone()));
             if let Some((after, by)) = plan.clock {
                 tokio::spawn(set_clock(outside.clone(), after, by));
             }
@@ -180,6 +184,9 @@ impl Run {
             for client in &clients {
                 tokio::spawn(client.clone().run(runtime.clone(), outside.clone()));
             }
+            let clerk = tokio::spawn(clerk::run(runtime.clone(), outside.clone()));
+            verdict::until_rest(&runtime, &clients).await?;
+            clerk.await.map_err(|error| format!("the clerk: {error}"))?;
             verdict::until_rest(&runtime, &clients).await?;
             verdict::judge(&runtime, &clients, &outside, &limits).await?;
             runtime.shutdown().await.map_err(|error| format!("the last shutdown: {error}"))?;
@@ -197,7 +204,13 @@ enum Ended {
 }
 
 fn tree(outside: &Outside) -> Supervisor {
-    Supervisor::new("root").actors::<Cell>(outside.clone()).performer::<Deed, _>(outside.clone())
+    // A sensor that fails again and again shall not end the node: that is another test.
+    let patient = Intensity { restarts: 1_000, ..Intensity::default() };
+    Supervisor::new("root")
+        .intensity(patient)
+        .actors::<Cell>(outside.clone())
+        .performer::<Deed, _>(outside.clone())
+        .sensor(Feed(outside.clone()))
 }
 
 async fn set_clock(outside: Outside, after: Duration, by: i64) {

@@ -8,6 +8,7 @@ use perennial_store::Key;
 
 use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, cell};
 use super::client::{CELLS, Client, Entry, Fate};
+use super::feed;
 use super::outside::Outside;
 
 /// Virtual time until everything must have come to rest: more than any clock was set back.
@@ -25,10 +26,12 @@ async fn state(runtime: &Runtime, key: &str) -> Result<Cell, String> {
 /// Waits until all clients are done, no mailbox holds anything, and no cell expects anything.
 pub(crate) async fn until_rest(runtime: &Runtime, clients: &[Client]) -> Result<(), String> {
     let deadline = instant() + PATIENCE;
+    let last = feed::keys().last().unwrap_or_default();
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut restless = Vec::new();
-        if clients.iter().all(Client::is_done) && !waits(&runtime.tree()) {
+        let fed = runtime.tables().get(&APPLIED, &last).map_err(|error| error.to_string())?;
+        if clients.iter().all(Client::is_done) && fed.is_some() && !waits(&runtime.tree()) {
             for number in 0..CELLS {
                 let state = state(runtime, &cell(number)).await?;
                 restless.extend((!state.rests()).then_some(state));
@@ -63,15 +66,34 @@ pub(crate) async fn judge(
     wrong.extend(facts.cells.values().flat_map(|cell| cell.wrong.clone()));
     wrong.extend(fates(&facts, &entries, limits));
     wrong.extend(balances(&facts, &entries));
+    let unheard = feed::keys().filter(|key| !facts.applied.contains(key));
+    wrong.extend(unheard.map(|key| format!("{key} of the feed is lost")));
     wrong.extend(deeds(&facts, outside));
-    tokio::time::sleep(limits.idle * 2 + Duration::from_secs(70)).await;
-    let tree = runtime.tree();
-    let slots = |node: &TreeNode| node.children.iter().map(|child| child.children.len()).sum();
-    let held: usize = slots(&tree);
-    if held > 0 {
-        wrong.push(format!("{held} idle actors are still in memory: {tree:?}"));
-    }
+    wrong.extend(leaks(runtime, limits).await);
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n  ")) }
+}
+
+/// The root and its three children, the sensor's run with its watchdog and its pulse, the timers, the
+/// housekeeping, the committer, and who watches the root.
+const TASKS: usize = 11;
+
+/// Idle actors leave memory, and no task stays that is not there for good.
+async fn leaks(runtime: &Runtime, limits: &Limits) -> Option<String> {
+    // Until then it runs carefully at most.
+    let deadline = instant() + Duration::from_secs(700);
+    tokio::time::sleep(limits.idle * 2).await;
+    loop {
+        let tree = runtime.tree();
+        let held: usize = tree.children.iter().map(|child| child.children.len()).sum();
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if held == 0 && tasks == TASKS {
+            return None;
+        }
+        if instant() > deadline {
+            return Some(format!("{held} idle actors and {tasks} tasks are left: {tree:?}"));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn names(outside: &Outside, table: &str) -> Result<BTreeSet<String>, String> {
