@@ -10,6 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::apply;
+use crate::clock::instant;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
@@ -173,7 +174,7 @@ impl<A: Durable> Activation<A> {
             match self.slice(loaded, works).await? {
                 Pace::Again => {}
                 Pace::Later(at) => {
-                    let wait = at.saturating_duration_since(Instant::now());
+                    let wait = at.saturating_duration_since(instant());
                     drop(myself.send_after(wait, || Wake::Run));
                     return Ok(());
                 }
@@ -202,8 +203,8 @@ impl<A: Durable> Activation<A> {
                 if state.generation != generation {
                     return Err(superseded());
                 }
-                if let Some(at) = state.not_before.take_if(|at| *at > Instant::now()) {
-                    let wait = at.saturating_duration_since(Instant::now());
+                if let Some(at) = state.not_before.take_if(|at| *at > instant()) {
+                    let wait = at.saturating_duration_since(instant());
                     drop(myself.send_after(wait, || Wake::Run));
                     return Ok(None);
                 }
@@ -211,7 +212,7 @@ impl<A: Durable> Activation<A> {
                 if matches!(next, Next::Empty) {
                     state.awake = false;
                 }
-                state.last_used = Instant::now();
+                state.last_used = instant();
                 next
             };
             match next {
@@ -393,7 +394,7 @@ impl<A: Durable> Activation<A> {
                 let limits = &self.core.limits;
                 let jitter = self.core.jitter();
                 let wait = backoff(limits.retry_base, limits.retry_cap, attempts, jitter);
-                Ok(Pace::Later(Instant::now() + wait))
+                Ok(Pace::Later(instant() + wait))
             }
         }
     }

@@ -6,8 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use perennial_store::Timestamp;
+use tokio::time::Instant;
 
-/// Tells wall time. Intervals and sleeps come from `tokio::time`.
+/// The moment by which intervals and waits are measured; wall time comes from [`Clock`]. Virtual where
+/// tokio's time is paused.
+#[must_use]
+pub fn instant() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the steady clock")]
+    Instant::now()
+}
+
+/// Tells wall time. Intervals come from [`instant`], sleeps from `tokio::time`.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;

@@ -1,20 +1,24 @@
-//! The one thread that writes: everything that waits becomes one batch and shares one sync.
+//! The one way to the disk: everything that waits becomes one batch and shares one sync.
 //!
 //! A unit's messages are delivered in memory under the same lock that orders the queue. So a
 //! receiver's unit stands behind its sender's, and can only land in the same batch or a later one:
 //! nobody inside the node has to wait for the disk.
 
+mod thread;
+
 use std::collections::VecDeque;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
 
+use futures::future::BoxFuture;
 use perennial_store::{Backend, Batch, Epoch, StoreError};
-use tokio::sync::watch;
 
+use crate::signal::Signal;
 use crate::slice::text;
 use crate::stats::CommitStats;
+
+pub(crate) use thread::OwnThread;
 
 /// Called once the unit's fate is known: whether it is durable.
 pub(crate) type After = Box<dyn FnOnce(bool) + Send>;
@@ -46,48 +50,96 @@ struct Queue {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    arrived: Condvar,
-    committed: watch::Sender<u64>,
-    congested: watch::Sender<bool>,
+    committed: Signal<u64>,
+    congested: Signal<bool>,
     backlog_bytes: usize,
 }
 
-/// Handle to the committing thread.
-#[derive(Clone, Debug)]
+/// Where commits are made: on a thread of their own, or in a simulation on virtual time. What is
+/// committed together, and what follows from it, is decided here and not there.
+pub(crate) trait Host: Send + Sync {
+    /// Something waits to be committed, or the queue was closed.
+    fn ring(&self);
+
+    /// Starts to do `work`, until the queue is closed and empty or a commit fails.
+    fn start(self: Arc<Self>, work: Work) -> io::Result<Ending>;
+}
+
+/// Resolves when no more commits are made: whether that came in order. Polled at the end only.
+pub(crate) type Ending = BoxFuture<'static, bool>;
+
+/// Told once, with the error of the commit that failed.
+pub(crate) type Failed = Box<dyn FnOnce(StoreError) + Send>;
+
+/// The committing side of the queue.
+pub(crate) struct Work {
+    shared: Arc<Shared>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) epoch: Epoch,
+    stats: Arc<CommitStats>,
+    failed: Option<Failed>,
+    done: u64,
+}
+
+/// What commits at once.
+pub(crate) struct Sealed {
+    pub(crate) batch: Batch,
+    units: u64,
+    afters: Vec<After>,
+}
+
+impl Sealed {
+    /// Merges the units; none when there are none. Done without the queue's lock.
+    fn of(taken: Vec<Unit>) -> Option<Self> {
+        let mut sealed =
+            Self { batch: Batch::new(), units: taken.len() as u64, afters: Vec::new() };
+        for unit in taken {
+            sealed.batch.merge(unit.batch);
+            sealed.afters.extend(unit.after);
+        }
+        (sealed.units > 0).then_some(sealed)
+    }
+}
+
+/// Handle to the queue of what is committed.
+#[derive(Clone)]
 pub(crate) struct Committer {
     shared: Arc<Shared>,
+    host: Arc<dyn Host>,
+}
+
+impl fmt::Debug for Committer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Committer").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 /// Bytes in one batch after which it is sealed; the rest waits for the next.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a full disk is left alone before the next try.
-const NO_SPACE_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+pub(crate) const NO_SPACE_WAIT: Duration = Duration::from_millis(250);
 
 impl Committer {
-    /// Starts the thread. `failed` is called once, with the error, when a commit fails; nothing is
-    /// committed afterwards.
+    /// Starts to commit on `host`. `failed` is called once, with the error, when a commit fails;
+    /// nothing is committed afterwards.
     pub(crate) fn start(
-        backend: Arc<dyn Backend>,
-        epoch: Epoch,
+        host: Arc<dyn Host>,
+        (backend, epoch): (Arc<dyn Backend>, Epoch),
         backlog_bytes: usize,
         stats: Arc<CommitStats>,
-        failed: impl FnOnce(StoreError) + Send + 'static,
-    ) -> Result<(Self, std::thread::JoinHandle<()>), std::io::Error> {
+        failed: Failed,
+    ) -> io::Result<(Self, Ending)> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
-            arrived: Condvar::new(),
-            committed: watch::Sender::new(0),
-            congested: watch::Sender::new(false),
+            committed: Signal::new(0),
+            congested: Signal::new(false),
             backlog_bytes,
         });
-        let thread_shared = shared.clone();
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            if let Err(error) = thread_shared.run_caught(backend.as_ref(), epoch, &stats) {
-                failed(error);
-            }
-        })?;
-        Ok((Self { shared }, thread))
+        let failed = Some(failed);
+        let work = Work { shared: shared.clone(), backend, epoch, stats, failed, done: 0 };
+        let ending = host.clone().start(work)?;
+        Ok((Self { shared, host }, ending))
     }
 
     /// Adds `unit` to what is committed next. `admit` is given its position and delivers its messages
@@ -108,22 +160,21 @@ impl Committer {
         queue.bytes += unit.batch.bytes();
         queue.units.push_back(unit);
         if queue.bytes > self.shared.backlog_bytes {
-            self.shared.congested.send_replace(true);
+            self.shared.congested.set(true);
         }
         drop(queue);
-        self.shared.arrived.notify_one();
+        self.host.ring();
         Some(position)
     }
 
     /// The position up to which everything is durable.
     pub(crate) fn committed(&self) -> u64 {
-        *self.shared.committed.borrow()
+        self.shared.committed.get()
     }
 
     /// Resolves when `position` is durable; false if it never will be.
     pub(crate) async fn wait_for(&self, position: u64) -> bool {
-        let mut committed = self.shared.committed.subscribe();
-        committed.wait_for(|done| *done >= position).await.is_ok_and(|done| *done != u64::MAX)
+        self.shared.committed.wait_for(|done| *done >= position).await != u64::MAX
     }
 
     /// Resolves when everything pushed so far is durable; false if it never will be.
@@ -134,15 +185,13 @@ impl Committer {
 
     /// Resolves when the queue is short enough for actors to go on.
     pub(crate) async fn until_calm(&self) {
-        let mut congested = self.shared.congested.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
-        let _calm = congested.wait_for(|congested| !*congested).await;
+        self.shared.congested.wait_for(|congested| !*congested).await;
     }
 
-    /// Lets the thread end after everything pushed so far.
+    /// Lets committing end after everything pushed so far.
     pub(crate) fn close(&self) {
         self.shared.lock().closed = true;
-        self.shared.arrived.notify_one();
+        self.host.ring();
     }
 }
 
@@ -151,83 +200,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A panic on this thread, of the store or of what observes commits, is a failed commit: those
-    /// who wait are told, and the node ends instead of waiting for a thread that is gone.
-    fn run_caught(
-        &self,
-        backend: &dyn Backend,
-        epoch: Epoch,
-        stats: &CommitStats,
-    ) -> Result<(), StoreError> {
-        let run = AssertUnwindSafe(|| self.run(backend, epoch, stats));
-        catch_unwind(run).unwrap_or_else(|panic| {
-            self.fail(Vec::new());
-            Err(StoreError::Backend {
-                attempted: "commit and tell who waits".to_owned(),
-                message: format!("panicked: {}", text(&*panic)),
-            })
-        })
-    }
-
-    fn run(
-        &self,
-        backend: &dyn Backend,
-        epoch: Epoch,
-        stats: &CommitStats,
-    ) -> Result<(), StoreError> {
-        let mut done = 0;
-        while let Some(units) = self.seal() {
-            let count = units.len() as u64;
-            let mut batch = Batch::new();
-            let mut afters = Vec::new();
-            for unit in units {
-                batch.merge(unit.batch);
-                afters.extend(unit.after);
-            }
-            let began = Instant::now();
-            if let Err(error) = self.commit(backend, epoch, &batch) {
-                self.fail(afters);
-                return Err(error);
-            }
-            stats.committed(count, batch.bytes(), began.elapsed());
-            done += count;
-            self.committed.send_replace(done);
-            afters.into_iter().for_each(|after| after(true));
-        }
-        Ok(())
-    }
-
-    /// A full disk refuses the batch whole, so it is kept and tried again until there is room: what
-    /// waits was not acknowledged to anybody.
-    fn commit(&self, backend: &dyn Backend, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
-        let mut told = false;
-        loop {
-            match backend.commit(epoch, batch) {
-                Err(StoreError::NoSpace { attempted, free }) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::error!(free, attempted, "the disk is full; commits wait for room");
-                    }
-                    let queue = self.lock();
-                    if queue.closed {
-                        return Err(StoreError::NoSpace { attempted, free });
-                    }
-                    // Woken early by every new unit, which then just tries once more.
-                    let _woken = self.arrived.wait_timeout(queue, NO_SPACE_WAIT);
-                }
-                result => return result,
-            }
-        }
-    }
-
-    /// Waits for units and takes as many as fit one batch. `None` once closed and empty.
-    fn seal(&self) -> Option<Vec<Unit>> {
-        let mut queue = self.lock();
-        while queue.units.is_empty() {
-            if queue.closed {
-                return None;
-            }
-            queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Takes as many units as fit one batch.
+    fn take(&self, queue: &mut Queue) -> Vec<Unit> {
         let mut units = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
@@ -238,9 +212,9 @@ impl Shared {
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
         if queue.bytes <= self.backlog_bytes / 2 {
-            self.congested.send_replace(false);
+            self.congested.set(false);
         }
-        Some(units)
+        units
     }
 
     /// A failed commit may have been applied or not: nothing in memory can be trusted any more, so
@@ -250,10 +224,57 @@ impl Shared {
         queue.failed = true;
         let waiting: Vec<Unit> = queue.units.drain(..).collect();
         drop(queue);
-        self.committed.send_replace(u64::MAX);
-        self.congested.send_replace(false);
+        self.committed.set(u64::MAX);
+        self.congested.set(false);
         let afters = afters.into_iter().chain(waiting.into_iter().flat_map(|unit| unit.after));
         afters.for_each(|after| after(false));
+    }
+}
+
+impl Work {
+    /// Whether nothing more is pushed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    /// Takes as many units as fit one batch; none when none wait.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take(&self) -> Option<Sealed> {
+        let units = self.shared.take(&mut self.shared.lock());
+        Sealed::of(units)
+    }
+
+    /// Lets out what waited for the batch, or nothing ever again.
+    pub(crate) fn conclude(
+        &mut self,
+        sealed: Sealed,
+        (result, took): (Result<(), StoreError>, Duration),
+    ) -> Result<(), StoreError> {
+        if let Err(error) = result {
+            self.shared.fail(sealed.afters);
+            return Err(error);
+        }
+        self.stats.committed(sealed.units, sealed.batch.bytes(), took);
+        self.done += sealed.units;
+        self.shared.committed.set(self.done);
+        sealed.afters.into_iter().for_each(|after| after(true));
+        Ok(())
+    }
+
+    /// Tells of how committing ended. A panic, of the store or of what observes commits, is a failed
+    /// commit: those who wait are told, and the node ends instead of waiting for what is gone.
+    pub(crate) fn end(&mut self, ended: std::thread::Result<Result<(), StoreError>>) {
+        let ended = ended.unwrap_or_else(|panic| {
+            self.shared.fail(Vec::new());
+            Err(StoreError::Backend {
+                attempted: "commit and tell who waits".to_owned(),
+                message: format!("panicked: {}", text(&*panic)),
+            })
+        });
+        if let (Err(error), Some(failed)) = (ended, self.failed.take()) {
+            failed(error);
+        }
     }
 }
 
@@ -280,17 +301,16 @@ mod tests {
         let backend = MemoryBackend::new();
         let epoch = backend.claim().unwrap();
         let stats = Arc::new(CommitStats::default());
-        let (committer, thread) =
-            Committer::start(Arc::new(backend.clone()), epoch, 1 << 20, stats, |error| {
-                panic!("{error}")
-            })
-            .unwrap();
+        let (host, store) = (Arc::new(OwnThread::default()), Arc::new(backend.clone()));
+        let failed: Failed = Box::new(|error| panic!("{error}"));
+        let (committer, ending) =
+            Committer::start(host, (store, epoch), 1 << 20, stats, failed).unwrap();
         let heard = Arc::new(AtomicU32::new(0));
         assert_eq!(committer.push(unit("refused", &heard), |_| false), None);
         let position = committer.push(unit("admitted", &heard), |_| true).unwrap();
         assert!(committer.wait_for(position).await);
         committer.close();
-        thread.join().unwrap();
+        assert!(ending.await);
         assert_eq!(heard.load(Ordering::SeqCst), 1);
         assert!(backend.get(Key::meta("refused").as_ref()).unwrap().is_none());
         assert!(backend.get(Key::meta("admitted").as_ref()).unwrap().is_some());

@@ -1,14 +1,14 @@
 //! What every part of the runtime shares: the store, the committer, the addresses in memory, and the
 //! one way by which anything becomes durable and is delivered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use perennial_store::{Backend, Epoch, MessageId, StoreError, Timestamp};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::activation::Wake;
 use crate::address::Address;
@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::random::{Random, stable_hash};
 use crate::receipts::Receipts;
+use crate::signal::Signal;
 use crate::slot::{Phase, Slot, SlotState, Slots};
 use crate::stats::Stats;
 use crate::timers::TimerQueue;
@@ -37,6 +38,9 @@ pub(crate) enum Intake {
     NoSpace = 1,
 }
 
+/// Why the node must end, once it must.
+pub(crate) type Failed = Signal<Option<Arc<RuntimeError>>>;
+
 /// Those who wait for the answer to a message.
 pub(crate) type Answer = Result<Vec<u8>, AskError>;
 
@@ -47,8 +51,8 @@ pub(crate) struct Core {
     pub(crate) limits: Limits,
     pub(crate) committer: Committer,
     pub(crate) slots: Slots,
-    pub(crate) kinds: HashMap<&'static str, Arc<KindEntry>>,
-    pub(crate) pools: HashMap<&'static str, Arc<Pool>>,
+    pub(crate) kinds: BTreeMap<&'static str, Arc<KindEntry>>,
+    pub(crate) pools: BTreeMap<&'static str, Arc<Pool>>,
     pub(crate) timers: TimerQueue,
     pub(crate) receipts: Receipts,
     pub(crate) inflight: Inflight,
@@ -61,12 +65,12 @@ pub(crate) struct Core {
     /// Held around each round of an effect that is suspected of the same.
     pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
     pub(crate) intake: AtomicU8,
-    pub(crate) stopping: watch::Sender<bool>,
-    pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
+    pub(crate) stopping: Arc<Signal<bool>>,
+    pub(crate) failure: Arc<Failed>,
     pub(crate) restarts: crate::limiter::Limiter,
     /// Held from reading a dead letter until its removal is durable, so that it is redriven once.
     pub(crate) letters: Arc<tokio::sync::Mutex<()>>,
-    asks: Mutex<HashMap<MessageId, Vec<oneshot::Sender<Answer>>>>,
+    asks: Mutex<BTreeMap<MessageId, Vec<oneshot::Sender<Answer>>>>,
     next_unit: AtomicU64,
     numbers: AtomicU64,
 }
@@ -84,12 +88,14 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) committer: Committer,
-    pub(crate) kinds: HashMap<&'static str, Arc<KindEntry>>,
-    pub(crate) pools: HashMap<&'static str, Arc<Pool>>,
+    pub(crate) kinds: BTreeMap<&'static str, Arc<KindEntry>>,
+    pub(crate) pools: BTreeMap<&'static str, Arc<Pool>>,
     pub(crate) inflight: Inflight,
     pub(crate) observer: Observer,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) failure: watch::Sender<Option<Arc<RuntimeError>>>,
+    pub(crate) failure: Arc<Failed>,
+    /// Where jitter and traces begin.
+    pub(crate) seed: u64,
 }
 
 /// Units of one epoch are numbered below this; the epoch stands above. So numbers rise over restarts
@@ -98,7 +104,6 @@ const UNIT_BITS: u32 = 40;
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let seed = parts.clock.now().as_micros() ^ u64::from(std::process::id()).rotate_left(32);
         Arc::new(Self {
             next_unit: AtomicU64::new((parts.epoch.as_u64() << UNIT_BITS) | 1),
             restarts: crate::limiter::Limiter::per_second(parts.limits.restarts_per_second),
@@ -119,11 +124,11 @@ impl Core {
             quarantine: tokio::sync::Mutex::new(()),
             quarantined_effects: tokio::sync::Mutex::new(()),
             intake: AtomicU8::new(Intake::Open as u8),
-            stopping: watch::Sender::new(false),
+            stopping: Arc::new(Signal::new(false)),
             failure: parts.failure,
             letters: Arc::default(),
             asks: Mutex::default(),
-            numbers: AtomicU64::new(seed),
+            numbers: AtomicU64::new(parts.seed),
         })
     }
 
@@ -140,7 +145,7 @@ impl Core {
         id.unit >> UNIT_BITS == self.epoch.as_u64()
     }
 
-    /// A number for jitter; not reproducible, and never stored.
+    /// A number for jitter and traces; nothing that is done rests on it.
     pub(crate) fn jitter(&self) -> u64 {
         Random::seeded(self.numbers.fetch_add(0x9e37_79b9, Ordering::Relaxed)).next()
     }
@@ -151,17 +156,13 @@ impl Core {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        self.stopping.get()
     }
 
     /// Ends the node's work: what is in memory cannot be trusted, or nobody supervises it any more.
     pub(crate) fn fail(&self, error: RuntimeError) {
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                *failure = Some(Arc::new(error));
-            }
-            first
+        self.failure.update(|failure| {
+            failure.get_or_insert_with(|| Arc::new(error));
         });
     }
 
@@ -254,9 +255,7 @@ impl Core {
 
     /// Resolves when the node has failed.
     pub(crate) async fn until_failed(&self) {
-        let mut failure = self.failure.subscribe();
-        // The sender lives as long as `self`, so this cannot end without a failure.
-        let _failed = failure.wait_for(Option::is_some).await;
+        self.failure.wait_for(Option::is_some).await;
     }
 
     pub(crate) fn forget_ask(&self, id: MessageId) {

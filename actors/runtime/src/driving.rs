@@ -17,6 +17,7 @@ use crate::effect::{
 };
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
+use crate::performer::NOTHING_WRITTEN;
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
 use crate::slice::text;
@@ -80,10 +81,10 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         Self { core, pool, term, performer, effect, job, counted: false, lethal: false }
     }
 
-    pub(crate) async fn drive(mut self) {
-        if let Some(result) = self.outcome().await {
-            self.complete(result);
-        }
+    /// Resolves to the position of the commit of its end; none when that is not for it to write.
+    pub(crate) async fn drive(mut self) -> Option<u64> {
+        let result = self.outcome().await?;
+        self.complete(result)
     }
 
     async fn outcome(&mut self) -> Option<Result<E::Outcome, Undone>> {
@@ -265,7 +266,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
     }
 
     /// Deletes the intent and tells the owner, in one commit.
-    fn complete(self, result: Result<E::Outcome, Undone>) {
+    fn complete(self, result: Result<E::Outcome, Undone>) -> Option<u64> {
         let result = storable(result);
         let stored = self.job.effect;
         let undone = result.as_ref().err().map(ToString::to_string);
@@ -287,9 +288,9 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         };
         if let Err(error) = told.and(buried) {
             tracing::error!(%error, effect = E::NAME, "the outcome of an effect cannot be stored");
-            return;
+            return Some(NOTHING_WRITTEN);
         }
-        self.pool.write((self.term, self.job.id), true, &self.core, draft);
+        self.pool.write((self.term, self.job.id), true, &self.core, draft)
     }
 }
 

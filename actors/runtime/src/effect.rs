@@ -21,8 +21,8 @@ pub trait Effect: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the world answered.
     type Outcome: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Effects in one lane are performed one at a time, in the order of their commits. The default,
-    /// `None`, puts no order on them.
+    /// Effects in one lane are performed one at a time, in the order of their commits, each once the end
+    /// of the one before it is durable. The default, `None`, puts no order on them.
     fn lane(&self) -> Option<String> {
         None
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perennial_store::{Key, Room, SpaceGuard, StoreError};
-use tokio::time::Instant;
 
+use crate::clock::instant;
 use crate::core::{Core, Intake};
 use crate::draft::Draft;
 use crate::kind::KindMessage;
@@ -18,26 +18,26 @@ const PAGE: usize = 1_000;
 
 /// Runs until the node stops.
 pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
-    let mut stopping = core.stopping.subscribe();
-    let mut receipts_swept = Instant::now();
-    let mut idle_swept = Instant::now();
+    let mut receipts_swept = instant();
+    let mut idle_swept = instant();
     loop {
         tokio::select! {
+            biased;
+            _ = core.stopping.wait_for(|stopping| *stopping) => return,
             () = tokio::time::sleep(EVERY) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         if let Some(space) = &space {
             watch_space(&core, space);
         }
         if idle_swept.elapsed() >= core.limits.idle / 4 {
-            idle_swept = Instant::now();
+            idle_swept = instant();
             for kind in core.kinds.values() {
                 kind.tell(KindMessage::Sweep(core.limits.idle));
             }
             core.slots.retire(core.committer.committed());
         }
         if receipts_swept.elapsed() >= SWEEP_RECEIPTS {
-            receipts_swept = Instant::now();
+            receipts_swept = instant();
             if let Err(error) = sweep_receipts(&core).await {
                 return core.unreadable(error);
             }

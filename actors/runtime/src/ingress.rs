@@ -9,7 +9,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::address::Address;
+use crate::clock::instant;
 use crate::error::SendError;
+use crate::signal::Signal;
 use crate::turn::{Observation, Outgoing, TraceId};
 
 /// Messages of one emission, with the sensor's new position.
@@ -77,7 +79,7 @@ pub(crate) struct SensorLink {
     sensor: SensorName,
     door: Arc<dyn Door>,
     pulse: Arc<watch::Sender<tokio::time::Instant>>,
-    stopping: watch::Receiver<bool>,
+    stopping: Arc<Signal<bool>>,
 }
 
 impl SensorLink {
@@ -85,7 +87,7 @@ impl SensorLink {
         sensor: SensorName,
         door: Arc<dyn Door>,
         pulse: Arc<watch::Sender<tokio::time::Instant>>,
-        stopping: watch::Receiver<bool>,
+        stopping: Arc<Signal<bool>>,
     ) -> Self {
         Self { sensor, door, pulse, stopping }
     }
@@ -99,13 +101,11 @@ impl SensorLink {
     }
 
     pub(crate) fn alive(&self) {
-        self.pulse.send_replace(tokio::time::Instant::now());
+        self.pulse.send_replace(instant());
     }
 
     pub(crate) async fn stopping(&self) {
-        let mut stopping = self.stopping.clone();
-        // A closed channel means that the node is gone, which is a reason to stop as well.
-        let _closed = stopping.wait_for(|stopping| *stopping).await;
+        self.stopping.wait_for(|stopping| *stopping).await;
     }
 
     pub(crate) async fn accept(&self, emission: Emission) -> Result<(), SendError> {

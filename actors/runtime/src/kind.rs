@@ -1,15 +1,15 @@
 //! The supervisor of all live actors of one kind: started by their first message, restarted after a
 //! failure, let go when idle.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use tokio::time::Instant;
 
 use crate::activation::{Activation, Wake};
+use crate::clock::instant;
 use crate::core::Core;
 use crate::durable::Durable;
 use crate::ended::Ended;
@@ -102,7 +102,7 @@ pub(crate) struct KindSupervisor {
     pub(crate) intensity: Intensity,
 }
 
-pub(crate) type Children = HashMap<ActorId, Arc<Slot>>;
+pub(crate) type Children = BTreeMap<ActorId, Arc<Slot>>;
 
 impl Actor for KindSupervisor {
     type Msg = KindMessage;
@@ -224,7 +224,7 @@ impl KindSupervisor {
         let escalate = error.downcast_ref::<Ended>().is_some_and(|ended| ended.escalate);
         let illegible = error.downcast_ref::<Ended>().is_some_and(|ended| ended.illegible);
         let exit = if escalate { Exit::Escalated } else { Exit::Failed };
-        let now = Instant::now();
+        let now = instant();
         let mut state = slot.lock();
         state.awake = false;
         state.last_error = Some(error.to_string());
@@ -257,7 +257,7 @@ impl KindSupervisor {
 }
 
 fn sweep(children: &Children, idle: Duration) {
-    let now = Instant::now();
+    let now = instant();
     for slot in children.values() {
         let state = slot.lock();
         let rests = !state.awake && now.duration_since(state.last_used) >= idle;

@@ -52,6 +52,9 @@ mod recovery;
 mod runtime;
 mod sensing;
 mod sensor;
+mod signal;
+#[cfg(feature = "testing")]
+mod simulation;
 mod slice;
 mod slot;
 mod stats;
@@ -63,7 +66,7 @@ mod turn;
 mod window;
 
 pub use address::{Address, Kind};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, instant};
 pub use core::Observer;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use durable::{Durable, Failure};
@@ -82,6 +85,10 @@ pub use play::{Play, Recorded};
 pub use policy::{Intensity, Restart, Strategy};
 pub use runtime::{Check, Options, Runtime};
 pub use sensor::{Emit, Sensor, SensorContext, SensorError};
+#[cfg(feature = "testing")]
+pub use simulation::{
+    Crash, Death, Disk, Faults, Seen, SimulatedClock, SimulatedStore, Simulation,
+};
 pub use table::{MigrateRow, RowKey, Table, TableReader, owner_prefix};
 pub use tree::{Supervisor, TreeNode};
 pub use turn::{Observation, TraceId, Turn};

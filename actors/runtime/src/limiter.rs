@@ -31,11 +31,12 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::instant;
 
     #[tokio::test]
     async fn a_storm_of_restarts_is_spread_out() {
         let limiter = Limiter::per_second(10);
-        let now = Instant::now();
+        let now = instant();
         let waits: Vec<Duration> = (0..30).map(|_| limiter.wait(now)).collect();
         assert!(waits[..11].iter().all(Duration::is_zero), "{waits:?}");
         assert!(waits[29] >= Duration::from_millis(1800), "{waits:?}");

@@ -8,7 +8,7 @@
 //! An effect that was read ahead of its own announcement, and one whose end is not durable yet, are in
 //! the store as well: both are recognised and not taken in twice.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use perennial_store::{MessageId, Timestamp};
 
@@ -27,7 +27,7 @@ pub(crate) struct Outbox {
     /// Intended and not known to be done.
     known: BTreeMap<MessageId, Job>,
     bytes: usize,
-    lanes: HashMap<String, Lane>,
+    lanes: BTreeMap<String, Lane>,
     /// To be started, in this order.
     ready: VecDeque<MessageId>,
     /// To be started one at a time, beside the others.

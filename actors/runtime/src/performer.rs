@@ -27,11 +27,11 @@ use crate::slice::text;
 pub(crate) enum PoolMessage {
     /// There are fresh effects.
     Wake,
-    /// One ended.
+    /// One ended, or the end of one is durable.
     Done(Done),
 }
 
-/// What an effect that ended sets free.
+/// What an effect that ended sets free: its worker at once, its lane when the end is durable.
 #[derive(Debug)]
 pub(crate) struct Done {
     lane: Option<String>,
@@ -135,21 +135,31 @@ impl PoolActor {
         let (core, myself, pool) = (core.clone(), myself.clone(), self.pool.clone());
         let term = state.term;
         state.tasks.spawn(async move {
-            let done = Done { lane: job.effect.lane.clone(), worker };
             let busy = Busy::of(&pool);
             let drive = pool.driver.drive(core.clone(), pool.clone(), term, job.clone());
-            if let Err(panic) = AssertUnwindSafe(drive).catch_unwind().await {
+            let driven = AssertUnwindSafe(drive).catch_unwind().await;
+            let end = driven.unwrap_or_else(|panic| {
                 let why = format!("panicked: {}", text(&*panic));
-                bury(&core, &pool, term, &job, ("its outcome cannot be told", &why));
-            }
+                bury(&core, &pool, term, &job, ("its outcome cannot be told", &why))
+            });
             drop(busy);
             // A cast fails only when the pool is ending.
-            let _ending = myself.cast(PoolMessage::Done(done));
+            let _ending = myself.cast(PoolMessage::Done(Done { lane: None, worker }));
+            let Some(lane) = job.effect.lane else { return };
+            // Were its end not durable, it might be performed again after a crash, and then behind the
+            // one that comes next.
+            if let Some(end) = end
+                && core.committer.wait_for(end).await
+            {
+                let _ending =
+                    myself.cast(PoolMessage::Done(Done { lane: Some(lane), worker: false }));
+            }
         });
     }
 }
 
-/// Brings one effect to its end, whatever its type.
+/// Brings one effect to its end, whatever its type. Resolves to the position of the commit of that
+/// end; none when it is not for this pool to end any more.
 pub(crate) trait Driver: Send + Sync {
     fn drive(
         &self,
@@ -157,7 +167,7 @@ pub(crate) trait Driver: Send + Sync {
         pool: Arc<Pool>,
         term: u64,
         job: Job,
-    ) -> BoxFuture<'static, ()>;
+    ) -> BoxFuture<'static, Option<u64>>;
 }
 
 /// Drives effects of type `E` by `performer`.
@@ -177,14 +187,12 @@ impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
         pool: Arc<Pool>,
         term: u64,
         job: Job,
-    ) -> BoxFuture<'static, ()> {
+    ) -> BoxFuture<'static, Option<u64>> {
         let performer = self.performer.clone();
         Box::pin(async move {
             match read::<E>(&job) {
                 Ok(effect) => Run::new((core, pool, term), performer, (effect, job)).drive().await,
-                Err(failure) => {
-                    bury(&core, &pool, term, &job, ("undecodable", failure.reason()));
-                }
+                Err(failure) => bury(&core, &pool, term, &job, ("undecodable", failure.reason())),
             }
         })
     }
@@ -200,15 +208,24 @@ fn read<E: Effect>(job: &Job) -> Result<E, Failure> {
         .map_err(|failure| Failure::Reject(format!("{}: {failure}", Key::effect(job.id))))
 }
 
+/// A position that is always durable: the rest of a lane does not wait for what cannot be written.
+pub(crate) const NOTHING_WRITTEN: u64 = 0;
+
 /// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.
-fn bury(core: &Arc<Core>, pool: &Arc<Pool>, term: u64, job: &Job, (reason, why): (&str, &str)) {
+fn bury(
+    core: &Arc<Core>,
+    pool: &Arc<Pool>,
+    term: u64,
+    job: &Job,
+    (reason, why): (&str, &str),
+) -> Option<u64> {
     let mut draft = Draft::new(core);
     draft.batch.delete(Key::effect(job.id));
     let content = DeadContent::Effect(job.effect.clone());
     let buried = draft.bury(&job.effect.owner, content, (reason, job.effect.attempts, why));
     if let Err(error) = buried {
         tracing::error!(%error, effect = %job.effect.name, "an effect can be neither read nor buried");
-        return;
+        return Some(NOTHING_WRITTEN);
     }
-    pool.write((term, job.id), true, core, draft);
+    pool.write((term, job.id), true, core, draft)
 }

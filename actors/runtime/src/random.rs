@@ -1,5 +1,7 @@
 //! Deterministic numbers: the same message sees the same sequence.
 
+use std::hash::BuildHasher;
+
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): one word of state, any seed is good.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -16,6 +18,12 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// A number that nobody can foretell, for what shall differ between two starts.
+pub(crate) fn from_system() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for chance")]
+    std::hash::RandomState::new().hash_one(0)
 }
 
 /// FNV-1a with 128 bits over length-prefixed parts. Stored in idempotency keys, so it never changes.

@@ -124,10 +124,10 @@ pub(crate) fn be_careful(core: &Arc<Core>, unclean_ends: u32) {
     tracing::warn!(unclean_ends, ?period, "the last run did not end in order; running carefully");
     let core = core.clone();
     tokio::spawn(async move {
-        let mut stopping = core.stopping.subscribe();
         tokio::select! {
+            biased;
+            _ = core.stopping.wait_for(|stopping| *stopping) => return,
             () = tokio::time::sleep(period) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         core.careful.store(false, Ordering::SeqCst);
         core.slots.all().iter().for_each(|slot| slot.lock().suspect = false);

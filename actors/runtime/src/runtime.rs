@@ -11,12 +11,11 @@ use prometheus_client::registry::Registry;
 use ractor::{Actor, ActorRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::address::Address;
-use crate::clock::Clock;
-use crate::committer::Committer;
+use crate::clock::{Clock, instant};
+use crate::committer::{Committer, Ending, Host, OwnThread};
 use crate::core::{Core, Intake, Observer, Parts};
 use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
@@ -24,13 +23,14 @@ use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
 use crate::inflight::{Inflight, Suspects};
 use crate::limits::Limits;
+use crate::signal::Signal;
 use crate::stats::Stats;
 use crate::supervisor::{Node, SupervisorActor, SupervisorMessage};
 use crate::table::TableReader;
 use crate::timers::TimerQueue;
 use crate::tree::{Supervisor, TreeNode, draw};
 use crate::turn::Outgoing;
-use crate::{housekeeping, recovery};
+use crate::{housekeeping, random, recovery};
 
 /// What a runtime stands on.
 pub struct Options {
@@ -49,6 +49,11 @@ pub struct Options {
     pub observer: Observer,
     /// Watches the room on the store's disk.
     pub space: Option<SpaceGuard>,
+    /// Where the waits between attempts and the trace ids begin: two runs that must not agree need
+    /// two. By default the system chooses.
+    pub seed: u64,
+    /// Where commits are made.
+    pub(crate) host: Arc<dyn Host>,
 }
 
 impl fmt::Debug for Options {
@@ -68,6 +73,8 @@ impl Options {
             inflight: None,
             observer: Arc::new(|_| {}),
             space: None,
+            seed: random::from_system(),
+            host: Arc::new(OwnThread::default()),
         }
     }
 }
@@ -104,7 +111,7 @@ struct Begun {
 struct Ends {
     root: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
-    committer: std::thread::JoinHandle<()>,
+    committer: Ending,
 }
 
 impl fmt::Debug for Runtime {
@@ -127,17 +134,17 @@ impl Runtime {
             suspects = Suspects::default();
         }
         let stats = Arc::new(Stats::default());
-        let failure = watch::Sender::new(None);
+        let failure = Arc::new(Signal::new(None));
         let failed = failure.clone();
-        let (committer, thread) = Committer::start(
-            options.backend.clone(),
-            epoch,
+        let (committer, ending) = Committer::start(
+            options.host,
+            (options.backend.clone(), epoch),
             options.limits.commit_backlog_bytes,
             stats.commits.clone(),
-            move |error| {
+            Box::new(move |error| {
                 tracing::error!(%error, "a commit failed; the node stops");
-                failed.send_replace(Some(Arc::new(RuntimeError::Store(error))));
-            },
+                failed.set(Some(Arc::new(RuntimeError::Store(error))));
+            }),
         )
         .map_err(|error| not_started("the committer", &error))?;
         let (space, unclean_ends) = (options.space, options.unclean_ends);
@@ -153,15 +160,16 @@ impl Runtime {
             observer: options.observer,
             stats,
             failure,
+            seed: options.seed,
         });
         match Self::begin(&core, tree, space, (&suspects, unclean_ends)).await {
-            Ok(begun) => Ok(Self::of(core, begun, thread)),
+            Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
-                core.stopping.send_replace(true);
+                core.stopping.set(true);
                 core.committer.close();
-                // A panic of the thread was reported as a failed commit.
-                let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
+                // A panic of it was reported as a failed commit.
+                let _ended = ending.await;
                 Err(error)
             }
         }
@@ -188,7 +196,7 @@ impl Runtime {
         Ok(Begun { root, task, node, space })
     }
 
-    fn of(core: Arc<Core>, begun: Begun, committer: std::thread::JoinHandle<()>) -> Self {
+    fn of(core: Arc<Core>, begun: Begun, committer: Ending) -> Self {
         let Begun { root, task, node, space } = begun;
         let watched = tokio::spawn(watch_root(core.clone(), task));
         let tasks = vec![
@@ -289,7 +297,7 @@ impl Runtime {
     /// Whether the store, the tree and the disk are in order.
     #[must_use]
     pub fn readiness(&self) -> Vec<Check> {
-        let failed = self.core.failure.borrow().as_ref().map(ToString::to_string);
+        let failed = self.core.failure.get().as_ref().map(ToString::to_string);
         let room = self.core.intake.load(Ordering::Relaxed) == Intake::Open as u8;
         let stopping = self.core.is_stopping();
         vec![
@@ -305,13 +313,9 @@ impl Runtime {
 
     /// Resolves when the store has failed or supervision has given up: the process must end.
     pub async fn failed(&self) -> Arc<RuntimeError> {
-        let mut failure = self.core.failure.subscribe();
         loop {
-            if let Some(error) = failure.borrow_and_update().clone() {
+            if let Some(error) = self.core.failure.wait_for(Option::is_some).await {
                 return error;
-            }
-            if failure.changed().await.is_err() {
-                std::future::pending::<()>().await;
             }
         }
     }
@@ -325,7 +329,7 @@ impl Runtime {
         let Some(ends) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        self.core.stopping.send_replace(true);
+        self.core.stopping.set(true);
         self.let_effects_end().await;
         self.root.stop(Some("shutdown".to_owned()));
         // Both end by themselves; a panic of theirs was reported when it happened.
@@ -336,13 +340,12 @@ impl Runtime {
             let _ended = task.await;
         }
         self.core.committer.close();
-        let joined = tokio::task::spawn_blocking(move || ends.committer.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
+        if !ends.committer.await {
             return Err(not_started("the orderly end of the committer", &"it panicked"));
         }
         self.core.end_asks();
         self.core.backend.close()?;
-        match self.core.failure.borrow().as_deref() {
+        match self.core.failure.get().as_deref() {
             Some(RuntimeError::Store(error)) => {
                 Err(not_started("an orderly end: the store had failed before it", error))
             }
@@ -351,10 +354,8 @@ impl Runtime {
     }
 
     async fn let_effects_end(&self) {
-        let until = tokio::time::Instant::now() + self.core.limits.effect_grace;
-        while self.core.pools.values().any(|pool| pool.busy())
-            && tokio::time::Instant::now() < until
-        {
+        let until = instant() + self.core.limits.effect_grace;
+        while self.core.pools.values().any(|pool| pool.busy()) && instant() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

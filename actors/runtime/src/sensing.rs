@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::clock::instant;
 use crate::core::Core;
 use crate::ended::Ended;
 use crate::ingress::SensorLink;
@@ -56,8 +57,8 @@ impl<S: Sensor> Actor for SensorActor<S> {
             return Err(ended("the store failed").into());
         }
         let position = read_position::<S>(&core)?;
-        let (pulse_sender, pulse) = watch::channel(Instant::now());
-        let stopping = core.stopping.subscribe();
+        let (pulse_sender, pulse) = watch::channel(instant());
+        let stopping = core.stopping.clone();
         let link = SensorLink::new(
             (S::NAME, S::VERSION),
             Arc::new(core),

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::activation::Wake;
 use crate::address::Address;
+use crate::clock::instant;
 use crate::inbox::Inbox;
 use crate::policy::History;
 
@@ -83,7 +84,7 @@ impl Slot {
             dirty: false,
             last_position: 0,
             retired: false,
-            last_used: Instant::now(),
+            last_used: instant(),
             restarts: 0,
             history: History::default(),
             last_error: None,
@@ -100,7 +101,7 @@ impl Slot {
 
     /// Lets no slice start for `pause`.
     pub(crate) fn pause(&self, pause: Duration) {
-        let until = Instant::now() + pause;
+        let until = instant() + pause;
         let mut state = self.lock();
         state.not_before = Some(state.not_before.map_or(until, |before| before.max(until)));
     }
@@ -148,8 +149,13 @@ impl Slots {
         self.lock().values().cloned().collect()
     }
 
+    /// In the order of their addresses.
     pub(crate) fn of_kind(&self, kind: &str) -> Vec<Arc<Slot>> {
-        self.lock().values().filter(|slot| slot.address.kind() == kind).cloned().collect()
+        let slots = self.lock();
+        let of_kind = slots.values().filter(|slot| slot.address.kind() == kind);
+        let mut slots: Vec<Arc<Slot>> = of_kind.cloned().collect();
+        slots.sort_by(|a, b| a.address.cmp(&b.address));
+        slots
     }
 
     /// Forgets passive slots that hold nothing and whose commits are done.

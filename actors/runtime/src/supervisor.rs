@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use perennial_store::Timestamp;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use tokio::time::Instant;
 
+use crate::clock::instant;
 use crate::core::Core;
 use crate::ended::Ended;
 use crate::policy::{Exit, History, Intensity, Restart, Strategy, Verdict, verdict};
@@ -224,7 +224,7 @@ impl SupervisorActor {
         let child = &self.plan.children[index];
         let state = if exit == Exit::Finished { "finished" } else { "failed" };
         child.node.set(state, core.now(), (exit != Exit::Finished).then(|| reason.clone()));
-        let (now, jitter) = (Instant::now(), core.jitter());
+        let (now, jitter) = (instant(), core.jitter());
         let case = (child.restart, exit);
         match verdict(case, &self.plan.intensity, &mut running.histories[index], now, jitter) {
             Verdict::Leave => Ok(()),

@@ -123,7 +123,6 @@ impl TimerQueue {
 
     /// Runs until the node stops.
     pub(crate) async fn run(core: Arc<Core>) {
-        let mut stopping = core.stopping.subscribe();
         loop {
             // A timer set beyond the horizon is in the store once its unit is durable.
             if core.timers.runs_low() {
@@ -140,9 +139,10 @@ impl TimerQueue {
             let wait =
                 core.timers.next_due().map_or(GLANCE, |due| due.since(core.now()).min(GLANCE));
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                biased;
+                _ = core.stopping.wait_for(|stopping| *stopping) => return,
                 () = core.timers.changed.notified() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Describes a supervision tree before it runs, and shows it while it runs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -168,8 +168,8 @@ impl Supervisor {
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    pub(crate) kinds: HashMap<&'static str, Arc<KindEntry>>,
-    pub(crate) pools: HashMap<&'static str, Arc<Pool>>,
+    pub(crate) kinds: BTreeMap<&'static str, Arc<KindEntry>>,
+    pub(crate) pools: BTreeMap<&'static str, Arc<Pool>>,
     sensors: std::collections::HashSet<&'static str>,
 }
 
@@ -283,8 +283,7 @@ pub(crate) fn draw(core: &Core, node: &Node, supervisor: Option<&str>) -> TreeNo
 }
 
 fn draw_actors(core: &Core, kind: &str) -> Vec<TreeNode> {
-    let mut slots = core.slots.of_kind(kind);
-    slots.sort_by(|a, b| a.address.cmp(&b.address));
+    let slots = core.slots.of_kind(kind);
     let draw_one = |slot: &Arc<crate::slot::Slot>| {
         let state = slot.lock();
         TreeNode {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use perennial_runtime::instant;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use super::process;
 use super::wait::eventually;
@@ -167,7 +167,7 @@ impl Node {
     /// Stops the node as an init system does; returns how and how soon it ended.
     pub(crate) fn sigterm(&mut self) -> (ExitStatus, Duration) {
         let child = self.child.take().expect("the node is running");
-        let begin = Instant::now();
+        let begin = instant();
         let status = process::end(child, STOP);
         (status, begin.elapsed())
     }

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit, Mac};
+use perennial_runtime::instant;
 use sha2::Sha256;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -159,7 +160,7 @@ async fn record(
 ) -> Response {
     let answer = *shared.answer.lock().expect("no holder panics");
     let path = uri.to_string();
-    let request = Received { at: Instant::now(), method, path, headers, body, answer };
+    let request = Received { at: instant(), method, path, headers, body, answer };
     shared.received.lock().expect("no holder panics").push(request);
     match answer {
         Answer::Status(code) => StatusCode::from_u16(code).expect("a status code").into_response(),

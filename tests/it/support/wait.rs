@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use perennial_runtime::instant;
+use tokio::time::sleep;
 
 /// How long [`eventually`] waits between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -17,11 +18,11 @@ pub(crate) async fn eventually<T, E: Debug>(
     within: Duration,
     mut probe: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
-    let give_up = Instant::now() + within;
+    let give_up = instant() + within;
     loop {
         match probe().await {
             Ok(value) => return value,
-            Err(seen) if Instant::now() >= give_up => {
+            Err(seen) if instant() >= give_up => {
                 panic!("waited {within:?} for {awaited}; last seen: {seen:?}")
             }
             Err(_) => sleep(INTERVAL).await,

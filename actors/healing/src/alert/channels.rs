@@ -155,7 +155,7 @@ impl Performer<Deliver> for Channels {
             )));
         };
         channel.enter(name, attempt.now)?;
-        let began = tokio::time::Instant::now();
+        let began = perennial_runtime::instant();
         let sending = tokio::time::timeout(PATIENCE, channel.send(&effect.notice, attempt));
         let result = sending.await.unwrap_or_else(|_| {
             Err(EffectError::transient(format!("no answer within {} s", PATIENCE.as_secs())))

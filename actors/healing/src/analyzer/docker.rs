@@ -8,8 +8,8 @@ use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, ContainerState, HostConfig, RestartPolicy};
 use bollard::query_parameters::{InspectContainerOptions, LogsOptions, StatsOptions};
 use futures::StreamExt;
-use perennial_runtime::{Attempt, EffectError, Performer};
-use tokio::time::{Instant, timeout_at};
+use perennial_runtime::{Attempt, EffectError, Performer, instant};
+use tokio::time::timeout_at;
 
 use crate::analyzer::evidence::{CaptureEvidence, LOG_LINES, MEMORY_PEAK, log_tail, one_line};
 use crate::docker::{Engine, EngineError};
@@ -100,7 +100,7 @@ impl EvidencePerformer {
 
     /// The lines that came in time, and why there are not more, if the log did not end by itself.
     async fn log(&self, id: &str) -> (Vec<String>, Result<(), EngineError>) {
-        let deadline = Instant::now() + TOTAL;
+        let deadline = instant() + TOTAL;
         let mut lines = Lines::default();
         let late = || Err(EngineError::TimedOut(TOTAL));
         let docker = match timeout_at(deadline, self.engine.client()).await {

@@ -13,8 +13,7 @@ use bollard::models::{ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     InspectContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
-use perennial_runtime::{Attempt, EffectError, Performer, Reconciliation};
-use tokio::time::Instant;
+use perennial_runtime::{Attempt, EffectError, Performer, Reconciliation, instant};
 
 use crate::docker::{Engine, EngineError};
 use crate::model::{Action, ActionOutcome, ContainerId};
@@ -81,14 +80,14 @@ impl EnginePerformer {
         effect: &EngineAction,
         attempt: &Attempt,
     ) -> Result<ContainerState, EngineError> {
-        let over = Instant::now() + effect.deadline.since(attempt.now).min(AWAY);
+        let over = instant() + effect.deadline.since(attempt.now).min(AWAY);
         loop {
             match self.state(effect).await {
-                Err(error) if error.is_lost() && Instant::now() + ASK_AGAIN < over => {
+                Err(error) if error.is_lost() && instant() + ASK_AGAIN < over => {
                     tracing::debug!(incident = %effect.incident.0, %error, "the engine is away");
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
-                Ok(_) if Instant::now() >= over => {
+                Ok(_) if instant() >= over => {
                     let late = "it was back only after the deadline".to_owned();
                     return Err(EngineError::Unreachable(late));
                 }
@@ -151,7 +150,7 @@ impl EnginePerformer {
     ) -> Reconciliation<ActionOutcome> {
         let under_way =
             attempt.intended_at + Duration::from_secs(effect.stop_timeout.into()) + SETTLES;
-        let over = Instant::now() + under_way.since(attempt.now);
+        let over = instant() + under_way.since(attempt.now);
         loop {
             let state = match self.state(effect).await {
                 Ok(state) => state,
@@ -165,7 +164,7 @@ impl EnginePerformer {
                     return Reconciliation::Done(ActionOutcome::Reconciled(what));
                 }
                 Shows::NotDone => return Reconciliation::NotDone,
-                Shows::Nothing if Instant::now() >= over => return Reconciliation::NotDone,
+                Shows::Nothing if instant() >= over => return Reconciliation::NotDone,
                 Shows::Nothing => tokio::time::sleep(LOOK).await,
             }
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::instant;
 
 fn intensity() -> Intensity {
     Intensity { restarts: 2, within: Duration::from_secs(10), ..Intensity::default() }
@@ -6,7 +7,7 @@ fn intensity() -> Intensity {
 
 #[tokio::test]
 async fn every_case_of_restart_policy_and_exit_has_its_verdict() {
-    let now = Instant::now();
+    let now = instant();
     let decide =
         |restart, exit| verdict((restart, exit), &intensity(), &mut History::default(), now, 0);
     let again = Verdict::Restart(Duration::ZERO);
@@ -28,7 +29,7 @@ async fn every_case_of_restart_policy_and_exit_has_its_verdict() {
 
 #[tokio::test]
 async fn one_restart_too_many_within_the_period_escalates() {
-    let (start, mut history) = (Instant::now(), History::default());
+    let (start, mut history) = (instant(), History::default());
     let mut fail = |after: u64| {
         let now = start + Duration::from_secs(after);
         verdict((Restart::Permanent, Exit::Failed), &intensity(), &mut history, now, 0)
@@ -42,7 +43,7 @@ async fn one_restart_too_many_within_the_period_escalates() {
 #[tokio::test]
 async fn waits_double_up_to_the_cap_and_begin_anew_after_a_stable_time() {
     let lenient = Intensity { restarts: 100, ..Intensity::default() };
-    let (start, mut history) = (Instant::now(), History::default());
+    let (start, mut history) = (instant(), History::default());
     let mut wait = |after: u64| {
         let now = start + Duration::from_secs(after);
         let case = (Restart::Permanent, Exit::Failed);

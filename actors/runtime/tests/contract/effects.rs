@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial_runtime::Runtime;
+use perennial_runtime::{Crash, Faults, Runtime, SimulatedStore, Simulation};
 use perennial_store::{Call, Fault, FaultPlan, FaultyBackend, MemoryBackend};
 use prometheus_client::registry::Registry;
 
-use crate::world::{Behaviour, Deed, Node, Outside, Told, clock, eventually, options, start};
+use crate::world::{
+    Account, Behaviour, Deed, Node, Outside, Told, clock, eventually, options, start, try_start,
+};
 
 #[tokio::test]
 async fn an_effect_is_performed_after_its_commit_and_its_owner_is_told() {
@@ -175,14 +177,14 @@ async fn a_backlog_of_effects_is_performed_in_order_and_not_held_in_memory() {
     let node = node.again(&backend).await;
     let (pending, _) = outbox(&node.runtime);
     assert!(pending > f64::from(DEEDS) - 1_000.0, "found again: {pending}");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = perennial_runtime::instant() + Duration::from_secs(60);
     loop {
         let (pending, held) = outbox(&node.runtime);
         assert!(held <= bound, "{held} in memory");
         if pending == 0.0 {
             break;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{pending} are pending");
+        assert!(perennial_runtime::instant() < deadline, "{pending} are pending");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut last = [None; 3];
@@ -209,4 +211,35 @@ async fn a_lane_that_is_stuck_with_a_long_backlog_does_not_hold_up_the_others() 
     node.tell("b", deed(0, "free")).await;
     node.until("b", |account| account.outcomes == ["did free-0"]).await;
     assert!(node.state("a").await.outcomes.len() < 1_000, "the other lane is stuck");
+}
+
+#[test]
+fn the_next_of_a_lane_is_started_once_the_end_of_the_one_before_it_is_durable() {
+    for crash in 1..8 {
+        let mut simulation = Simulation::seeded(crash);
+        let store = SimulatedStore::seeded(crash);
+        let longest_sync = Duration::from_millis(5);
+        let faults =
+            Faults { crash: Some(Crash::Before(crash)), longest_sync, ..Faults::default() };
+        store.begin(faults, true).unwrap();
+        let options = simulation.options(Arc::new(store.clone()));
+        let life = async {
+            let node =
+                try_start(options, clock(), Outside::default(), Arc::default()).await.unwrap();
+            let in_lane = |name| Deed { lane: Some("l".to_owned()), ..Deed::named(name) };
+            let deeds = Told::PerformAll(vec![in_lane("first"), in_lane("second")]);
+            // It is answered or not, as the store crashes sooner or later.
+            drop(node.runtime.send::<Account>("a", &deeds).await);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            node.outside.names().await
+        };
+        let done = simulation.live(None, life).unwrap().unwrap();
+        let rows = store.rows().unwrap();
+        let pending = rows.iter().filter(|(key, _)| key.parse_effect().is_some()).count();
+        let ahead = done.len() == 2 && pending == 2;
+        assert!(
+            !ahead,
+            "crash {crash}: the end of the first is not durable, and {done:?} are done"
+        );
+    }
 }

@@ -133,7 +133,7 @@ async fn verify(node: &Node, steps: &[Step]) -> Result<(), String> {
             Step::Reminder(_) => reminders += 1,
         }
     }
-    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    let deadline = perennial_runtime::instant() + crate::world::PATIENCE;
     loop {
         let mut accounts = Vec::new();
         for account in 0..5 {
@@ -148,7 +148,7 @@ async fn verify(node: &Node, steps: &[Step]) -> Result<(), String> {
         if now == (money, deeds.len(), poisons, reminders) {
             break;
         }
-        if tokio::time::Instant::now() > deadline {
+        if perennial_runtime::instant() > deadline {
             let wanted = (money, deeds.len(), poisons, reminders);
             return Err(format!(
                 "(money, outcomes, dead letters, reminders) are {now:?}, not {wanted:?}"

@@ -432,13 +432,13 @@ impl Node {
 
     /// Waits until the account is as wished.
     pub(crate) async fn until(&self, key: &str, wished: impl Fn(&Account) -> bool) -> Account {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = perennial_runtime::instant() + PATIENCE;
         loop {
             let state = self.state(key).await;
             if wished(&state) {
                 return state;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{key} is {state:?}");
+            assert!(perennial_runtime::instant() < deadline, "{key} is {state:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -446,12 +446,12 @@ impl Node {
 
 /// Waits until `probe` gives something.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = perennial_runtime::instant() + PATIENCE;
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{what} did not happen");
+        assert!(perennial_runtime::instant() < deadline, "{what} did not happen");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

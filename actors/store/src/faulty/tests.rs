@@ -64,6 +64,7 @@ fn reads_fail_by_their_own_numbers() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the thread is made to wait, and not a task")]
 fn a_slow_commit_takes_its_time_and_succeeds() {
     let delay = Duration::from_millis(30);
     let (store, epoch) = faulty(FaultPlan::none().at(Call::Commit, 1, Fault::Slow(delay)));

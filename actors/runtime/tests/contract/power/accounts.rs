@@ -151,13 +151,13 @@ impl Found {
 
 /// Waits until what is found is as wished; says what was found if that does not happen.
 async fn until(node: &Node, wished: impl Fn(&Found) -> bool) -> Result<Found, String> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let deadline = perennial_runtime::instant() + Duration::from_secs(5);
     loop {
         let found = Found::read(node).await?;
         if wished(&found) {
             return Ok(found);
         }
-        if tokio::time::Instant::now() > deadline {
+        if perennial_runtime::instant() > deadline {
             return Err(format!("found only {found:?}"));
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
