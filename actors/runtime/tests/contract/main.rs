@@ -17,6 +17,7 @@ mod ownership;
 mod power;
 mod quarantine;
 mod sensors;
+mod stress;
 mod supervision;
 mod tables;
 mod timers;
