@@ -203,20 +203,15 @@ async fn ten_thousand_children_that_panic_and_restart_at_random_lose_nothing_and
     let (mut all, mut wanted, mut killers) = (Vec::new(), Vec::new(), 0);
     for child in 0..CHILDREN {
         all.push((child, Told::Add(1)));
-        match dice.percent() {
-            0..10 => all.push((child, Told::Panic)),
-            10..12 => all.push((child, Told::Restart)),
-            12..20 => all.push((child, Told::Deeds(3))),
-            _ => {}
-        }
-        wanted.push(match &all.last().unwrap().1 {
-            Told::Deeds(count) => 2 + i64::from(*count),
-            Told::Panic | Told::Restart => {
-                killers += 1;
-                2
-            }
-            _ => 2,
-        });
+        let (midway, deeds) = match dice.percent() {
+            0..10 => (Some(Told::Panic), 0),
+            10..12 => (Some(Told::Restart), 0),
+            12..20 => (Some(Told::Deeds(3)), 3),
+            _ => (None, 0),
+        };
+        killers += usize::from(midway.is_some() && deeds == 0);
+        all.extend(midway.map(|told| (child, told)));
+        wanted.push(2 + deeds);
         all.push((child, Told::Add(1)));
     }
     send_all(&runtime, all).await;
@@ -292,6 +287,33 @@ async fn a_parent_that_stops_while_its_children_work_loses_nothing_of_theirs() {
     assert_eq!(done.len(), 2 * WORKING);
     assert!(done.values().all(|times| *times == 1), "no deed was done twice");
     assert_eq!(runtime.dead_letters().list(10).unwrap().len(), 1, "the one that escalates");
+    end(runtime, before, &hands).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_is_killed_again_and_again_in_the_middle_of_work_loses_nothing() {
+    const WORKING: usize = 500;
+    const KILLS: i64 = 4;
+    let (before, hands) = (tasks(), Hands::new());
+    let runtime = start(options(Arc::new(MemoryBackend::new()), &clock()), &hands).await;
+    for killed in 1..=KILLS {
+        let work = (0..WORKING).flat_map(|n| [(n, Told::Add(1)), (n, Told::Deeds(1))]);
+        let sending = tokio::spawn({
+            let (runtime, work) = (runtime.clone(), work.collect());
+            async move { send_all(&runtime, work).await }
+        });
+        eventually("actors to be at work", || match runtime.kill::<Account>() {
+            0 => Err("none is alive".to_owned()),
+            _ => Ok(()),
+        })
+        .await;
+        sending.await.unwrap();
+        balances(&runtime, &[2 * killed; WORKING], &format!("after {killed} kills")).await;
+    }
+    at_rest(&runtime).await;
+    assert!(runtime.tree().children[0].restarts >= KILLS as u64);
+    assert!(hands.done().values().all(|times| *times == 1), "no deed was done twice");
+    assert_eq!(runtime.dead_letters().list(10).unwrap(), []);
     end(runtime, before, &hands).await;
 }
 
