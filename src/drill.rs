@@ -92,6 +92,7 @@ async fn hold(options: &Options) -> Result<Vec<Outcome>, Failure> {
         });
         let lost = outcome.balance.lost;
         tell(&format!("{}: {}, {rto}, {lost} lost", scenario.name, outcome.struck));
+        outcome.flaws.iter().for_each(|flaw| tell(&format!("  {flaw}")));
         outcomes.push(outcome);
     }
     Ok(outcomes)

@@ -155,6 +155,21 @@ impl Ledger {
         balance
     }
 
+    /// What became of each piece of work that was not done exactly once, for people.
+    pub(super) fn flaws(&self) -> Vec<String> {
+        let entries = self.read();
+        let faults = entries.faults.iter().filter(|(_, fault)| fault.times() != (1, 1));
+        let faults = faults.map(|(id, fault)| {
+            let told: Vec<&str> = fault.told.keys().map(String::as_str).collect();
+            let (restarts, told) = (fault.restarted.len(), told.join(", "));
+            format!("the fault of {id}: restarted {restarts} times, told {told}")
+        });
+        let orders = entries.orders.iter().filter(|(_, order)| order.recorded != 1);
+        let orders =
+            orders.map(|(id, order)| format!("the order {id}: on record {} times", order.recorded));
+        faults.chain(orders).collect()
+    }
+
     /// Waits until `wanted` gives something.
     pub(super) async fn until<T>(&self, wanted: impl Fn(&Self) -> Option<T>) -> T {
         let mut changes = self.changes.subscribe();
@@ -196,10 +211,12 @@ mod tests {
         ledger.told(&notice("opened"), "1");
         ledger.restarted("a");
         assert_eq!(ledger.balance().lost, 1);
+        assert_eq!(ledger.flaws(), ["the fault of a: restarted 1 times, told opened"]);
         ledger.told(&notice("resolved"), "2");
         // The same delivery again is no second notification.
         ledger.told(&notice("resolved"), "2");
         assert_eq!(ledger.balance(), Balance { accepted: 1, ..Balance::default() });
+        assert!(ledger.flaws().is_empty());
         ledger.restarted("a");
         assert_eq!(ledger.balance().twice, 1);
     }

@@ -74,6 +74,7 @@ pub(super) fn json(outcomes: &[Outcome], ours: &Goals) -> Value {
             "accepted": outcome.balance.accepted,
             "lost": outcome.balance.lost,
             "twice": outcome.balance.twice,
+            "flaws": outcome.flaws,
             "rto_seconds": outcome.rto.map(|rto| rto.as_secs_f64()),
             "rpo_seconds": outcome.rpo.as_secs_f64(),
             "met": { "stated": Goals::STATED.are_met(outcome), "ours": ours.are_met(outcome) },
@@ -110,7 +111,14 @@ mod tests {
         let struck = "SIGKILL".to_owned();
         let rto = rto.map(Duration::from_millis);
         let rpo = Duration::from_millis(rpo);
-        Outcome { name: "process", struck, rto, rpo, balance: Balance::default() }
+        Outcome {
+            name: "process",
+            struck,
+            rto,
+            rpo,
+            balance: Balance::default(),
+            flaws: Vec::new(),
+        }
     }
 
     #[track_caller]

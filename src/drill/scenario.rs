@@ -64,6 +64,8 @@ pub(super) struct Outcome {
     /// From the acceptance of the oldest work that was lost until recovery; nothing if none was.
     pub(super) rpo: Duration,
     pub(super) balance: Balance,
+    /// What of the work was lost or done twice, for people.
+    pub(super) flaws: Vec<String>,
 }
 
 /// Runs one scenario.
@@ -106,6 +108,7 @@ pub(super) async fn run(
         rto: recovered.map(|at| at - begin),
         rpo: balance.oldest_lost.map_or(Duration::ZERO, |at| end.saturating_duration_since(at)),
         balance,
+        flaws: ledger.flaws(),
     })
 }
 
