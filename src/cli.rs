@@ -3,15 +3,18 @@
 mod local;
 mod remote;
 mod show;
-mod table;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use humantime_serde::re::humantime::parse_duration;
 
 use crate::config::{Config, ConfigError, Sources};
+use crate::drill::{self, Goals};
 use crate::exit::{Exit, Failure};
 
 /// A supervised, durable node that watches the local Docker engine and heals what breaks in it.
@@ -61,6 +64,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Strike each agent, the store and the process of a node made for it, and measure what that costs
+    Drill(DrillArgs),
+    /// The node of a drill
+    #[command(hide = true)]
+    DrillNode(RunArgs),
     /// Ask a node whether it is ready; exit code 1 if it is not
     Health {
         /// Ask only whether it answers
@@ -136,6 +144,26 @@ enum Command {
     },
 }
 
+/// No container and no data of this machine is touched.
+#[derive(Clone, Debug, Args)]
+struct DrillArgs {
+    /// Only this disaster; may be given more than once
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(drill::names()))]
+    only: Vec<String>,
+    /// Recovery has to take less than this
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    rto: Duration,
+    /// The accepted work of no longer than this may be lost
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    rpo: Duration,
+    /// Write a report in JSON to this file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Make the directory that is thrown away in here, to measure the disk it is on
+    #[arg(long, value_name = "DIR")]
+    r#in: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum DeadLetters {
     /// List them
@@ -195,12 +223,24 @@ impl Cli {
         let done = match self.command {
             None => return run(self.run.config()?),
             Some(Command::Run(args)) => return run(args.config()?),
+            Some(Command::Drill(args)) => return args.hold(),
+            Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),
             Some(remote) => remote::execute(remote),
         };
         done.map(|()| Exit::Success)
+    }
+}
+
+impl DrillArgs {
+    fn hold(self) -> Result<Exit, Failure> {
+        let Self { only, rto, rpo, report, r#in: inside } = self;
+        let goals = Goals { rto, rpo };
+        let (table, met) = drill::run(&drill::Options { only, goals, inside, report })?;
+        print(&table)?;
+        Ok(if met { Exit::Success } else { Exit::Failed })
     }
 }
 

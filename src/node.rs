@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use perennial_healing::docker::Engine;
 use perennial_runtime::{Options, Runtime, RuntimeError, SystemClock};
-use perennial_store::{DataDir, SledBackend, SledOptions, SpaceGuard};
+use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -33,6 +33,15 @@ impl Node {
     /// # Errors
     /// The data directory is in use, damaged or of another version, or the actors do not start.
     pub async fn start(config: Config, listener: TcpListener) -> Result<Self, Failure> {
+        Self::start_on(config, listener, |backend| backend).await
+    }
+
+    /// The same on the store that `wrap` makes of its own.
+    pub(crate) async fn start_on(
+        config: Config,
+        listener: TcpListener,
+        wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
+    ) -> Result<Self, Failure> {
         let Config { http, log: _, store, runtime, docker, monitor, analyzer, responder, alert } =
             config;
         let engine = Engine::connect(&docker)
@@ -43,6 +52,7 @@ impl Node {
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
         let (data_dir, mut options) = open(store).await?;
+        options.backend = wrap(options.backend);
         options.limits = runtime.into();
         options.observer = Arc::new(move |observation| intake.observe(observation));
         let runtime = Runtime::start(options, tree).await?;
@@ -53,6 +63,10 @@ impl Node {
         let (stop_http, stop) = watch::channel(false);
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
         Ok(Self { runtime, data_dir, stop_http, http })
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// Runs until a signal comes or the node cannot go on, then stops everything in reverse order.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::print;
-use super::table::Table;
 use crate::config::{Config, Sources};
 use crate::exit::{Exit, Failure};
+use crate::table::Table;
 
 /// Judges the file by itself: without the environment, which another machine does not have.
 pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {

@@ -70,6 +70,8 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         }
         Command::DeadLetters { action } => dead_letters(action),
         Command::Run(_)
+        | Command::Drill(_)
+        | Command::DrillNode(_)
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }
         | Command::CheckData { .. } => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::table::Table;
+use crate::table::Table;
 
 /// Digits of a container's id that are enough for people.
 const SHORT_ID: usize = 12;

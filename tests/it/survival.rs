@@ -6,6 +6,7 @@ mod engine;
 mod full;
 mod hanging;
 mod killed;
+mod killing;
 pub(crate) mod proxy;
 mod stopping;
 

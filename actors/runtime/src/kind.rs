@@ -84,6 +84,12 @@ impl KindEntry {
         supervisor.as_ref().is_some_and(|supervisor| supervisor.cast(message).is_ok())
     }
 
+    /// Kills the kind's supervisor, if there is one at the moment.
+    pub(crate) fn kill(&self) {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        supervisor.iter().for_each(|supervisor| supervisor.kill());
+    }
+
     fn set(&self, supervisor: ActorRef<KindMessage>) {
         *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(supervisor);
     }

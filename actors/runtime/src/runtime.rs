@@ -271,6 +271,16 @@ impl Runtime {
         decode(&answer?).map_err(|error| AskError::NoAnswer(error.to_string()))
     }
 
+    /// Kills the live actors of this kind, and what supervises them, as a defect in them would: at once,
+    /// in the middle of whatever they do. What they had accepted is theirs again when they have been
+    /// started again. For drills; returns how many actors were live.
+    pub fn kill<A: Durable>(&self) -> usize {
+        let kind = A::KIND.as_str();
+        self.core.kinds.get(kind).inspect(|entry| entry.kill());
+        let slots = self.core.slots.of_kind(kind);
+        slots.iter().filter(|slot| slot.kill()).count()
+    }
+
     /// Committed rows.
     #[must_use]
     pub fn tables(&self) -> TableReader {

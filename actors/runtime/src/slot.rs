@@ -99,6 +99,14 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Kills the live actor, if there is one.
+    pub(crate) fn kill(&self) -> bool {
+        let state = self.lock();
+        let Phase::Active(actor) = &state.phase else { return false };
+        actor.kill();
+        true
+    }
+
     /// Lets no slice start for `pause`.
     pub(crate) fn pause(&self, pause: Duration) {
         let until = instant() + pause;

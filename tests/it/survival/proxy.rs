@@ -1,7 +1,7 @@
 //! A real engine behind a socket of the test's own, which plays tricks on what passes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +18,8 @@ pub(crate) enum Trick {
     HangWhile(Arc<AtomicBool>, Vec<String>),
     /// Every event of a live event stream is passed on twice.
     DoubleEvents,
+    /// The first line of every request that changes something is written down before it is passed on.
+    Record(Arc<Mutex<Vec<String>>>),
 }
 
 impl Trick {
@@ -27,7 +29,16 @@ impl Trick {
             Trick::HangWhile(on, texts) => {
                 on.load(Ordering::SeqCst) && texts.iter().any(|text| head.contains(text))
             }
-            Trick::DoubleEvents => false,
+            Trick::DoubleEvents | Trick::Record(_) => false,
+        }
+    }
+
+    fn note(&self, head: &str) {
+        let changes = ["POST ", "PUT ", "DELETE "].iter().any(|method| head.starts_with(method));
+        if let Trick::Record(heads) = self
+            && changes
+        {
+            heads.lock().expect("no holder panics").push(head.to_owned());
         }
     }
 }
@@ -111,6 +122,7 @@ async fn requests(
         }
         let text = String::from_utf8_lossy(&buffer[..length]);
         let head = text.lines().next().unwrap_or_default();
+        trick.note(head);
         if trick.hangs(head) {
             tricked.fetch_add(1, Ordering::SeqCst);
             // Until the client gives up.

@@ -18,6 +18,7 @@ mod power;
 mod quarantine;
 mod sensors;
 mod simulation;
+mod stress;
 mod supervision;
 mod tables;
 mod timers;

@@ -4,19 +4,19 @@ use std::fmt;
 
 /// Rows under a head, aligned; the last column is as wide as it likes.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: usize,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(head: &[&str]) -> Self {
+    pub(crate) fn new(head: &[&str]) -> Self {
         let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
         Self { columns: head.len(), rows: vec![head] }
     }
 
     /// Adds a row; an empty cell shows as a dash, control characters as spaces.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let clean = |cell: String| match cell.trim_end() {
             "" => "-".to_owned(),
             text => text.replace(char::is_control, " "),

@@ -1,0 +1,141 @@
+//! The scenarios: one disaster each, struck under load and measured.
+
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::time::Instant;
+
+use super::ledger::{Balance, Ledger};
+use super::load::Load;
+use super::process::Process;
+use crate::exit::Failure;
+
+/// How long the store hangs: as a disk does that tries a bad sector again.
+const STALL: Duration = Duration::from_millis(500);
+/// Work that there must be before a disaster: faults and orders.
+const UNDER_LOAD: (usize, usize) = (5, 10);
+/// Recovery is not awaited for longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Nor is the end of all work, once the load is off.
+const SETTLE: Duration = Duration::from_secs(60);
+/// Between two looks at the audit.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A disaster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scenario {
+    /// What it is called on the command line.
+    pub(super) name: &'static str,
+    strike: Strike,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strike {
+    /// An agent: its live actors and their supervisor are killed.
+    Agent,
+    /// The store hangs, and goes on.
+    Stall,
+    /// A commit fails, so the node ends and is started again.
+    Fail,
+    /// The process is killed with SIGKILL and started again.
+    Process,
+}
+
+/// All of them, in the order in which they strike.
+pub(super) const SCENARIOS: [Scenario; 7] = [
+    Scenario { name: "monitor", strike: Strike::Agent },
+    Scenario { name: "analyzer", strike: Strike::Agent },
+    Scenario { name: "responder", strike: Strike::Agent },
+    Scenario { name: "alert", strike: Strike::Agent },
+    Scenario { name: "store-stalled", strike: Strike::Stall },
+    Scenario { name: "store-failed", strike: Strike::Fail },
+    Scenario { name: "process", strike: Strike::Process },
+];
+
+/// What a disaster did.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) name: &'static str,
+    /// What was done, for people.
+    pub(super) struck: String,
+    /// From the disaster until a fault that struck right after it had been seen, judged, repaired and
+    /// told, and an order given after it was accepted; none if that did not come in time.
+    pub(super) rto: Option<Duration>,
+    /// From the acceptance of the oldest work that was lost until recovery; nothing if none was.
+    pub(super) rpo: Duration,
+    pub(super) balance: Balance,
+    /// What of the work was lost or done twice, for people.
+    pub(super) flaws: Vec<String>,
+}
+
+/// Runs one scenario.
+pub(super) async fn run(
+    scenario: Scenario,
+    process: &mut Process,
+    load: &Load,
+    ledger: &Ledger,
+) -> Result<Outcome, Failure> {
+    ledger.clear();
+    load.set(true);
+    let busy = |ledger: &Ledger| {
+        let (faults, orders) = ledger.work();
+        (faults >= UNDER_LOAD.0 && orders >= UNDER_LOAD.1).then_some(())
+    };
+    if tokio::time::timeout(PATIENCE, ledger.until(busy)).await.is_err() {
+        let why = format!("no load came up within {} s", PATIENCE.as_secs());
+        return Err(Failure::new(crate::exit::Exit::Software, why));
+    }
+    let begin = Instant::now();
+    let mut struck = strike(scenario, process).await?;
+    let probe = load.one_more();
+    match scenario.strike {
+        Strike::Agent | Strike::Stall => {}
+        Strike::Process => process.start_again().await?,
+        Strike::Fail => {
+            let code = process.ends().await?;
+            struck = format!("{struck}, ended with {code}");
+            process.start_again().await?;
+        }
+    }
+    let recovered = ledger.until(|ledger| ledger.recovered(&probe, begin));
+    let recovered = tokio::time::timeout_at(begin + PATIENCE, recovered).await.ok();
+    load.set(false);
+    let balance = settle(process, ledger).await;
+    let end = recovered.unwrap_or(begin + PATIENCE);
+    Ok(Outcome {
+        name: scenario.name,
+        struck,
+        rto: recovered.map(|at| at - begin),
+        rpo: balance.oldest_lost.map_or(Duration::ZERO, |at| end.saturating_duration_since(at)),
+        balance,
+        flaws: ledger.flaws(),
+    })
+}
+
+async fn strike(scenario: Scenario, process: &mut Process) -> Result<String, Failure> {
+    match scenario.strike {
+        Strike::Agent => process.order(&format!("kill {}", scenario.name)).await,
+        Strike::Stall => process.order(&format!("stall {}", STALL.as_millis())).await,
+        Strike::Fail => process.order("fail").await,
+        Strike::Process => {
+            process.kill().await?;
+            Ok("SIGKILL".to_owned())
+        }
+    }
+}
+
+/// Waits until all work is done, or for as long as that is worth it.
+async fn settle(process: &Process, ledger: &Ledger) -> Balance {
+    let client = process.client().borrow().clone();
+    let over = Instant::now() + SETTLE;
+    loop {
+        if let Ok(audit) = client.call(Method::GET, "/v1/actions?limit=1000", None).await {
+            ledger.audited(&audit);
+        }
+        let balance = ledger.balance();
+        if balance.lost == 0 || Instant::now() >= over {
+            return balance;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,58 @@
+//! Where the node of a drill tells people: a webhook's receiver that notes what it is told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Router, routing::post};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::ledger::Ledger;
+use crate::client::IDEMPOTENCY_KEY;
+use crate::exit::{Exit, Failure};
+
+/// A running receiver; gone when dropped.
+#[derive(Debug)]
+pub(super) struct Sink {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Sink {
+    /// Listens on a free port of this machine.
+    pub(super) async fn start(ledger: Arc<Ledger>) -> Result<Self, Failure> {
+        let busy = |error| Failure::new(Exit::Unavailable, format!("cannot listen: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(busy)?;
+        let address = listener.local_addr().map_err(busy)?;
+        let router = Router::new().route("/", post(note)).with_state(ledger);
+        let serving = tokio::spawn(async move {
+            // It ends with its task, never by itself.
+            let _ended = axum::serve(listener, router).await;
+        });
+        Ok(Self { address, serving })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+async fn note(State(ledger): State<Arc<Ledger>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let key = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+    match (serde_json::from_slice(&body), key) {
+        (Ok(notice), Some(key)) => {
+            ledger.told(&notice, key);
+            StatusCode::OK
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
