@@ -54,10 +54,11 @@ pub fn open(dir: &Path) -> Arc<dyn Backend> {
     Arc::new(SledBackend::open(&dir.join("db"), SledOptions::default()).unwrap())
 }
 
-/// Starts counters on `backend`.
-pub async fn start(backend: Arc<dyn Backend>, limits: Limits) -> Runtime {
+/// Starts counters on the embedded store in `dir`, with notes of what runs as the node keeps them.
+pub async fn start(dir: &Path, limits: Limits) -> Runtime {
     let tree = Supervisor::new("bench").actors::<Counter>(());
-    let options = Options { limits, ..Options::new(backend, Arc::new(SystemClock)) };
+    let inflight = Some(dir.join("inflight"));
+    let options = Options { limits, inflight, ..Options::new(open(dir), Arc::new(SystemClock)) };
     Runtime::start(options, tree).await.unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::table::{millis, percentile};
+use crate::table::{cpu_seconds, millis, percentile};
 
 /// What the senders saw in one round.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Pushed {
     pub p50: f64,
     /// And 99 of 100 within this many.
     pub p99: f64,
+    /// Microseconds of processor time that this process spent on a message.
+    pub cpu: f64,
 }
 
 impl Pushed {
@@ -35,7 +37,7 @@ where
     F: Fn(S, usize) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = S> + Send,
 {
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_seconds());
     let until = began + time;
     let mut tasks = JoinSet::new();
     for mut sender in senders {
@@ -54,8 +56,15 @@ where
     }
     let mut all: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
     let elapsed = began.elapsed();
+    let cpu = cpu_seconds() - cpu;
     all.sort_by(f64::total_cmp);
-    Pushed { count: all.len(), elapsed, p50: percentile(&all, 50.0), p99: percentile(&all, 99.0) }
+    Pushed {
+        count: all.len(),
+        elapsed,
+        p50: percentile(&all, 50.0),
+        p99: percentile(&all, 99.0),
+        cpu: cpu * 1e6 / all.len() as f64,
+    }
 }
 
 /// A message of 256 bytes.

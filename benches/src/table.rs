@@ -95,3 +95,12 @@ pub fn own_kilobytes() -> f64 {
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+/// Processor time of this process so far, in user and system mode. The kernel counts in hundredths of a
+/// second.
+pub fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let ticks = |at: usize| after_name.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
