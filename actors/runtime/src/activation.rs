@@ -17,16 +17,17 @@ use crate::ended::Ended;
 use crate::inbox::{Next, Work};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
+use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
 use crate::table::{Overlay, RowView, scan_merged};
 use crate::window;
 
 /// All that a live actor is ever told through ractor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Wake {
-    /// There may be something in the inbox.
-    Run,
+    /// There may be something in the inbox; the commit waits a moment for what comes of it.
+    Run(Option<Busy>),
     /// Leave memory, if nothing waits.
     Passivate,
 }
@@ -68,7 +69,7 @@ impl<A: Durable> Actor for Activation<A> {
         myself: ActorRef<Wake>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
-        myself.cast(Wake::Run)?;
+        myself.cast(Wake::Run(None))?;
         let mut state = self.slot.lock();
         state.generation += 1;
         if std::mem::replace(&mut state.dirty, true) {
@@ -87,7 +88,9 @@ impl<A: Durable> Actor for Activation<A> {
     ) -> Result<(), ActorProcessingErr> {
         match wake {
             Wake::Passivate => self.passivate(&myself),
-            Wake::Run => {
+            Wake::Run(_busy) => {
+                // Those who are ready to send go first: what they send belongs to the same slice.
+                tokio::task::yield_now().await;
                 if live.loaded.is_none() {
                     live.loaded = Some(self.load(live.generation).await?);
                 }
@@ -110,7 +113,7 @@ enum Pace {
 impl<A: Durable> Activation<A> {
     async fn load(&self, generation: u64) -> Result<Loaded<A>, Ended> {
         let position = self.slot.lock().last_position;
-        if !self.core.committer.wait_for(position).await {
+        if !self.core.committer.wait_busily_for(position).await {
             return Err(failed("the store failed"));
         }
         let loaded = self.read(generation).map_err(|error| self.unreadable(error))??;
@@ -175,7 +178,7 @@ impl<A: Durable> Activation<A> {
                 Pace::Again => {}
                 Pace::Later(at) => {
                     let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run));
+                    drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(());
                 }
                 Pace::Stop => {
@@ -185,7 +188,8 @@ impl<A: Durable> Activation<A> {
                 }
             }
         }
-        myself.cast(Wake::Run).map_err(|_| failed("the actor is ending"))
+        let busy = self.core.committer.busy();
+        myself.cast(Wake::Run(Some(busy))).map_err(|_| failed("the actor is ending"))
     }
 
     /// What to handle next, read from the store if need be. None when there is nothing now.
@@ -205,7 +209,7 @@ impl<A: Durable> Activation<A> {
                 }
                 if let Some(at) = state.not_before.take_if(|at| *at > instant()) {
                     let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run));
+                    drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(None);
                 }
                 let next = state.inbox.next(limit);
@@ -232,7 +236,7 @@ impl<A: Durable> Activation<A> {
         generation: u64,
     ) -> Result<(), Ended> {
         let own = self.slot.lock().last_position;
-        if !self.core.committer.wait_for(position.max(own)).await {
+        if !self.core.committer.wait_busily_for(position.max(own)).await {
             return Err(failed("the store failed"));
         }
         let address = &self.slot.address;
@@ -333,7 +337,7 @@ impl<A: Durable> Activation<A> {
         }
         let sender = Sender { slot: &self.slot, generation };
         match self.core.publish(draft, Some(sender)) {
-            Some(position) if self.core.committer.wait_for(position).await => Ok(envelopes),
+            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(envelopes),
             Some(_) | None => Err(failed("the store failed or another activation took over")),
         }
     }

@@ -175,6 +175,8 @@ impl Core {
         sender: Option<Sender<'_>>,
     ) -> Option<u64> {
         let careful = self.careful.load(Ordering::Relaxed);
+        // Until those are at work who are woken below.
+        let _busy = self.committer.busy();
         let mut wakes: Vec<Arc<Slot>> = Vec::new();
         let mut crowded = false;
         let (unit, deliveries) = draft.into_unit(self);
@@ -216,7 +218,7 @@ impl Core {
         }
         if let Phase::Active(actor) = &state.phase {
             // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
-            state.awake = actor.cast(Wake::Run).is_ok();
+            state.awake = actor.cast(Wake::Run(Some(self.committer.busy()))).is_ok();
         } else if let Some(kind) = self.kinds.get(slot.address.kind())
             && kind.activate(slot)
         {
