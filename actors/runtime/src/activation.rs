@@ -28,6 +28,9 @@ use crate::window;
 pub(crate) enum Wake {
     /// There may be something in the inbox; the commit waits a moment for what comes of it.
     Run(Option<Busy>),
+    /// The same, for what came from outside: those who are ready to send go first, so that what they
+    /// send belongs to the same slice.
+    RunAfterOthers(Option<Busy>),
     /// Leave memory, if nothing waits.
     Passivate,
 }
@@ -88,15 +91,10 @@ impl<A: Durable> Actor for Activation<A> {
     ) -> Result<(), ActorProcessingErr> {
         match wake {
             Wake::Passivate => self.passivate(&myself),
-            Wake::Run(_busy) => {
-                // Those who are ready to send go first: what they send belongs to the same slice.
+            Wake::Run(_busy) => self.look(&myself, live).await?,
+            Wake::RunAfterOthers(_busy) => {
                 tokio::task::yield_now().await;
-                if live.loaded.is_none() {
-                    live.loaded = Some(self.load(live.generation).await?);
-                }
-                if let Some(loaded) = &mut live.loaded {
-                    self.run(&myself, loaded).await?;
-                }
+                self.look(&myself, live).await?;
             }
         }
         Ok(())
@@ -111,6 +109,16 @@ enum Pace {
 }
 
 impl<A: Durable> Activation<A> {
+    async fn look(&self, myself: &ActorRef<Wake>, live: &mut Live<A>) -> Result<(), Ended> {
+        if live.loaded.is_none() {
+            live.loaded = Some(self.load(live.generation).await?);
+        }
+        match &mut live.loaded {
+            Some(loaded) => self.run(myself, loaded).await,
+            None => Ok(()),
+        }
+    }
+
     async fn load(&self, generation: u64) -> Result<Loaded<A>, Ended> {
         let position = self.slot.lock().last_position;
         if !self.core.committer.wait_busily_for(position).await {
