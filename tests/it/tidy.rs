@@ -11,8 +11,8 @@ const LONGEST_FILE: usize = 500;
 /// A crate, and where alone it may be named.
 const RESERVED: [(&str, &[&str]); 7] = [
     ("sled", &["actors/store/"]),
-    ("ractor", &["actors/runtime/"]),
-    ("axum", &["src/"]),
+    ("ractor", &["actors/runtime/", "benches/"]),
+    ("axum", &["src/", "benches/"]),
     ("clap", &["src/"]),
     (
         "bollard",

@@ -17,16 +17,20 @@ use crate::ended::Ended;
 use crate::inbox::{Next, Work};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
+use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
 use crate::table::{Overlay, RowView, scan_merged};
 use crate::window;
 
 /// All that a live actor is ever told through ractor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Wake {
-    /// There may be something in the inbox.
-    Run,
+    /// There may be something in the inbox; the commit waits a moment for what comes of it.
+    Run(Option<Busy>),
+    /// The same, for what came from outside: those who are ready to send go first, so that what they
+    /// send belongs to the same slice.
+    RunAfterOthers(Option<Busy>),
     /// Leave memory, if nothing waits.
     Passivate,
 }
@@ -68,7 +72,7 @@ impl<A: Durable> Actor for Activation<A> {
         myself: ActorRef<Wake>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
-        myself.cast(Wake::Run)?;
+        myself.cast(Wake::Run(None))?;
         let mut state = self.slot.lock();
         state.generation += 1;
         if std::mem::replace(&mut state.dirty, true) {
@@ -87,13 +91,10 @@ impl<A: Durable> Actor for Activation<A> {
     ) -> Result<(), ActorProcessingErr> {
         match wake {
             Wake::Passivate => self.passivate(&myself),
-            Wake::Run => {
-                if live.loaded.is_none() {
-                    live.loaded = Some(self.load(live.generation).await?);
-                }
-                if let Some(loaded) = &mut live.loaded {
-                    self.run(&myself, loaded).await?;
-                }
+            Wake::Run(_busy) => self.look(&myself, live).await?,
+            Wake::RunAfterOthers(_busy) => {
+                tokio::task::yield_now().await;
+                self.look(&myself, live).await?;
             }
         }
         Ok(())
@@ -108,9 +109,19 @@ enum Pace {
 }
 
 impl<A: Durable> Activation<A> {
+    async fn look(&self, myself: &ActorRef<Wake>, live: &mut Live<A>) -> Result<(), Ended> {
+        if live.loaded.is_none() {
+            live.loaded = Some(self.load(live.generation).await?);
+        }
+        match &mut live.loaded {
+            Some(loaded) => self.run(myself, loaded).await,
+            None => Ok(()),
+        }
+    }
+
     async fn load(&self, generation: u64) -> Result<Loaded<A>, Ended> {
         let position = self.slot.lock().last_position;
-        if !self.core.committer.wait_for(position).await {
+        if !self.core.committer.wait_busily_for(position).await {
             return Err(failed("the store failed"));
         }
         let loaded = self.read(generation).map_err(|error| self.unreadable(error))??;
@@ -175,7 +186,7 @@ impl<A: Durable> Activation<A> {
                 Pace::Again => {}
                 Pace::Later(at) => {
                     let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run));
+                    drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(());
                 }
                 Pace::Stop => {
@@ -185,7 +196,8 @@ impl<A: Durable> Activation<A> {
                 }
             }
         }
-        myself.cast(Wake::Run).map_err(|_| failed("the actor is ending"))
+        let busy = self.core.committer.busy();
+        myself.cast(Wake::Run(Some(busy))).map_err(|_| failed("the actor is ending"))
     }
 
     /// What to handle next, read from the store if need be. None when there is nothing now.
@@ -205,7 +217,7 @@ impl<A: Durable> Activation<A> {
                 }
                 if let Some(at) = state.not_before.take_if(|at| *at > instant()) {
                     let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run));
+                    drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(None);
                 }
                 let next = state.inbox.next(limit);
@@ -232,7 +244,7 @@ impl<A: Durable> Activation<A> {
         generation: u64,
     ) -> Result<(), Ended> {
         let own = self.slot.lock().last_position;
-        if !self.core.committer.wait_for(position.max(own)).await {
+        if !self.core.committer.wait_busily_for(position.max(own)).await {
             return Err(failed("the store failed"));
         }
         let address = &self.slot.address;
@@ -333,7 +345,7 @@ impl<A: Durable> Activation<A> {
         }
         let sender = Sender { slot: &self.slot, generation };
         match self.core.publish(draft, Some(sender)) {
-            Some(position) if self.core.committer.wait_for(position).await => Ok(envelopes),
+            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(envelopes),
             Some(_) | None => Err(failed("the store failed or another activation took over")),
         }
     }

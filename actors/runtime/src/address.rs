@@ -1,6 +1,8 @@
 //! Who a message is for: a kind and a key, wherever the actor lives and whether it is active or not.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +44,8 @@ impl fmt::Display for Kind {
 /// Location-independent name of one actor. Valid across restarts, passivation and moves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Address {
-    kind: String,
-    key: String,
+    kind: Cow<'static, str>,
+    key: Arc<str>,
 }
 
 impl Address {
@@ -51,7 +53,12 @@ impl Address {
     /// are replaced by U+FFFD.
     #[must_use]
     pub fn new(kind: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { kind: without_zeros(kind.into()), key: without_zeros(key.into()) }
+        Self { kind: Cow::Owned(without_zeros(kind.into())), key: without_zeros(key.into()).into() }
+    }
+
+    /// The same for a kind known here, whose name needs no copy.
+    pub(crate) fn of(kind: Kind, key: impl Into<String>) -> Self {
+        Self { kind: Cow::Borrowed(kind.as_str()), key: without_zeros(key.into()).into() }
     }
 
     /// Its kind's name.

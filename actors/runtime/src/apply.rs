@@ -172,7 +172,7 @@ impl<A: Durable> Work<'_, A> {
         self.consume(&envelope)?;
         let why =
             if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
-        let content = DeadContent::Message(envelope.message.clone());
+        let content = DeadContent::Message((*envelope.message).clone());
         self.draft.bury(&address, content, (why, attempts, &reason))?;
         self.conclude(&envelope, Err(AskError::Rejected(reason.clone())))?;
         self.actor.slot.lock().last_error = Some(reason);

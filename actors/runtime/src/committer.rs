@@ -12,8 +12,11 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use futures::future::BoxFuture;
-use perennial_store::{Backend, Batch, Epoch, StoreError};
+use perennial_store::{Backend, Batch, Epoch, MessageId, StoreError};
 
+use crate::address::Address;
+use crate::merge::{Fresh, merge};
+use crate::settling::{Busy, Settling};
 use crate::signal::Signal;
 use crate::slice::text;
 use crate::stats::CommitStats;
@@ -27,7 +30,17 @@ pub(crate) type After = Box<dyn FnOnce(bool) + Send>;
 #[derive(Default)]
 pub(crate) struct Unit {
     pub(crate) batch: Batch,
+    /// Messages put into inboxes; they become rows if they still wait when the batch is made.
+    pub(crate) fresh: Vec<Fresh>,
+    /// Messages taken out of inboxes.
+    pub(crate) consumed: Vec<(Address, MessageId)>,
     pub(crate) after: Vec<After>,
+}
+
+impl Unit {
+    fn bytes(&self) -> usize {
+        self.batch.bytes() + self.fresh.iter().map(Fresh::bytes).sum::<usize>()
+    }
 }
 
 impl fmt::Debug for Unit {
@@ -53,6 +66,7 @@ struct Shared {
     committed: Signal<u64>,
     congested: Signal<bool>,
     backlog_bytes: usize,
+    settling: Arc<Settling>,
 }
 
 /// Where commits are made: on a thread of their own, or in a simulation on virtual time. What is
@@ -90,14 +104,13 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     /// Merges the units; none when there are none. Done without the queue's lock.
-    fn of(taken: Vec<Unit>) -> Option<Self> {
-        let mut sealed =
-            Self { batch: Batch::new(), units: taken.len() as u64, afters: Vec::new() };
-        for unit in taken {
-            sealed.batch.merge(unit.batch);
-            sealed.afters.extend(unit.after);
-        }
-        (sealed.units > 0).then_some(sealed)
+    fn of(taken: Vec<Unit>) -> Result<Option<Self>, StoreError> {
+        let units = taken.len() as u64;
+        let (batch, afters) = merge(taken).map_err(|error| StoreError::Backend {
+            attempted: "make a batch".to_owned(),
+            message: error.to_string(),
+        })?;
+        Ok((units > 0).then_some(Self { batch, units, afters }))
     }
 }
 
@@ -135,6 +148,7 @@ impl Committer {
             committed: Signal::new(0),
             congested: Signal::new(false),
             backlog_bytes,
+            settling: Arc::default(),
         });
         let failed = Some(failed);
         let work = Work { shared: shared.clone(), backend, epoch, stats, failed, done: 0 };
@@ -157,19 +171,36 @@ impl Committer {
             return None;
         }
         queue.pushed = position;
-        queue.bytes += unit.batch.bytes();
+        queue.bytes += unit.bytes();
+        // Otherwise the thread knows already, or is at work and will look.
+        let first = queue.units.is_empty();
         queue.units.push_back(unit);
         if queue.bytes > self.shared.backlog_bytes {
             self.shared.congested.set(true);
         }
         drop(queue);
-        self.host.ring();
+        if first {
+            self.host.ring();
+        }
         Some(position)
     }
 
     /// The position up to which everything is durable.
     pub(crate) fn committed(&self) -> u64 {
         self.shared.committed.get()
+    }
+
+    /// While it is held, what waits is expected to grow by what those who are busy do next.
+    pub(crate) fn busy(&self) -> Busy {
+        self.shared.settling.busy()
+    }
+
+    /// As [`Committer::wait_for`], for one who is busy: the commit does not wait for him.
+    pub(crate) async fn wait_busily_for(&self, position: u64) -> bool {
+        if self.committed() < position {
+            self.shared.settling.hurry();
+        }
+        self.wait_for(position).await
     }
 
     /// Resolves when `position` is durable; false if it never will be.
@@ -207,7 +238,7 @@ impl Shared {
         while bytes < BATCH_BYTES
             && let Some(unit) = queue.units.pop_front()
         {
-            bytes += unit.batch.bytes();
+            bytes += unit.bytes();
             units.push(unit);
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
@@ -240,9 +271,14 @@ impl Work {
 
     /// Takes as many units as fit one batch; none when none wait.
     #[cfg(feature = "testing")]
-    pub(crate) fn take(&self) -> Option<Sealed> {
+    pub(crate) fn take(&self) -> Result<Option<Sealed>, StoreError> {
         let units = self.shared.take(&mut self.shared.lock());
-        Sealed::of(units)
+        self.sealed(units)
+    }
+
+    /// What cannot be merged fails the commit.
+    fn sealed(&self, units: Vec<Unit>) -> Result<Option<Sealed>, StoreError> {
+        Sealed::of(units).inspect_err(|_| self.shared.fail(Vec::new()))
     }
 
     /// Lets out what waited for the batch, or nothing ever again.
@@ -293,7 +329,7 @@ mod tests {
         let after: After = Box::new(move |durable| {
             heard.fetch_add(if durable { 1 } else { 100 }, Ordering::SeqCst);
         });
-        Unit { batch, after: vec![after] }
+        Unit { batch, after: vec![after], ..Unit::default() }
     }
 
     #[tokio::test]

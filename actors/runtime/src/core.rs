@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::random::{Random, stable_hash};
 use crate::receipts::Receipts;
+use crate::settling::Busy;
 use crate::signal::Signal;
 use crate::slot::{Phase, Slot, SlotState, Slots};
 use crate::stats::Stats;
@@ -175,6 +176,8 @@ impl Core {
         sender: Option<Sender<'_>>,
     ) -> Option<u64> {
         let careful = self.careful.load(Ordering::Relaxed);
+        // Until those are at work who are woken below.
+        let _busy = self.committer.busy();
         let mut wakes: Vec<Arc<Slot>> = Vec::new();
         let mut crowded = false;
         let (unit, deliveries) = draft.into_unit(self);
@@ -199,7 +202,8 @@ impl Core {
             }
             true
         });
-        wakes.iter().for_each(|slot| self.wake(slot));
+        let run = if sender.is_some() { Wake::Run } else { Wake::RunAfterOthers };
+        wakes.iter().for_each(|slot| self.wake_to(slot, run));
         if crowded && let Some(sender) = sender {
             // A send inside a turn cannot be refused, so the sender is slowed down instead. It is
             // never stopped for good, so that two actors sending to each other cannot lock up.
@@ -210,13 +214,17 @@ impl Core {
 
     /// Has the slot's actor look at its inbox, starting it if it is not active.
     pub(crate) fn wake(self: &Arc<Self>, slot: &Arc<Slot>) {
+        self.wake_to(slot, Wake::Run);
+    }
+
+    fn wake_to(self: &Arc<Self>, slot: &Arc<Slot>, run: fn(Option<Busy>) -> Wake) {
         let mut state = slot.lock();
         if !needs_wake(&state) || self.is_stopping() {
             return;
         }
         if let Phase::Active(actor) = &state.phase {
             // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
-            state.awake = actor.cast(Wake::Run).is_ok();
+            state.awake = actor.cast(run(Some(self.committer.busy()))).is_ok();
         } else if let Some(kind) = self.kinds.get(slot.address.kind())
             && kind.activate(slot)
         {

@@ -10,6 +10,7 @@ use crate::committer::{After, Unit};
 use crate::core::{Answer, Core};
 use crate::error::{AskError, SendError};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
+use crate::merge::Fresh;
 use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
@@ -23,6 +24,8 @@ pub(crate) struct Draft {
     now: Timestamp,
     pub(crate) batch: Batch,
     pub(crate) sends: Vec<(Address, Envelope)>,
+    fresh: Vec<Fresh>,
+    consumed: Vec<(Address, MessageId)>,
     effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
@@ -47,6 +50,8 @@ impl Draft {
             now: core.now(),
             batch: Batch::new(),
             sends: Vec::new(),
+            fresh: Vec::new(),
+            consumed: Vec::new(),
             effects: Vec::new(),
             answers: Vec::new(),
             observations: Vec::new(),
@@ -115,9 +120,12 @@ impl Draft {
         id: MessageId,
         message: StoredMessage,
     ) -> Result<(), CodecError> {
-        let key = Key::inbox(to.kind(), to.key(), id);
-        let bytes = seal_envelope(&key, Tag::Message, &message)?;
-        self.batch.put_fresh(key, bytes);
+        if message.payload.len() > MAX_PAYLOAD_BYTES {
+            let reason = format!("{} bytes of a message", message.payload.len());
+            return Err(CodecError::Encode { reason });
+        }
+        let message = Arc::new(message);
+        self.fresh.push(Fresh { to: to.clone(), id, message: message.clone() });
         self.sends.push((to, Envelope::new(Origin::Inbox(id), message)));
         Ok(())
     }
@@ -142,7 +150,7 @@ impl Draft {
     /// Deletes the message from where it waited.
     pub(crate) fn consume(&mut self, to: &Address, envelope: &Envelope) {
         if let Origin::Inbox(id) = envelope.origin {
-            self.batch.delete(Key::inbox(to.kind(), to.key(), id));
+            self.consumed.push((to.clone(), id));
         }
         if envelope.counted {
             self.batch.delete(envelope.origin.attempt_key(to));
@@ -295,7 +303,8 @@ impl Draft {
             let core = core.clone();
             after.push(Box::new(move |durable| released.release(&core, durable)));
         }
-        (Unit { batch: self.batch, after }, self.sends)
+        let Self { batch, fresh, consumed, sends, .. } = self;
+        (Unit { batch, fresh, consumed, after }, sends)
     }
 }
 

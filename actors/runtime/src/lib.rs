@@ -38,6 +38,7 @@ mod ingress;
 mod kind;
 mod limiter;
 mod limits;
+mod merge;
 mod message;
 mod migration;
 mod outbox;
@@ -52,6 +53,7 @@ mod recovery;
 mod runtime;
 mod sensing;
 mod sensor;
+mod settling;
 mod signal;
 #[cfg(feature = "testing")]
 mod simulation;

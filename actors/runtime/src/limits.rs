@@ -50,7 +50,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            window: 64,
+            window: 1024,
             window_bytes: 1024 * 1024,
             quota: 10_000,
             message_bytes: 1024 * 1024,

@@ -1,5 +1,6 @@
 //! What is stored of messages, timers and effects, and how a message travels in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_store::{Key, MessageId, StoreError, Tag, Timestamp, decode, encode, open, seal};
@@ -13,6 +14,40 @@ use crate::turn::TraceId;
 /// Version of the envelopes below. The payload inside has the version of its own type.
 const ENVELOPE: u16 = 1;
 
+/// Encodes bytes as a whole: what serde does with a `Vec<u8>` gives the same bytes, one call for each.
+mod whole {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        from.deserialize_byte_buf(Bytes)
+    }
+
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+            Ok(bytes)
+        }
+    }
+}
+
 /// A message in an inbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredMessage {
@@ -24,6 +59,7 @@ pub(crate) struct StoredMessage {
     /// Whether somebody waits for the answer.
     pub(crate) asked: bool,
     pub(crate) version: u16,
+    #[serde(with = "whole")]
     pub(crate) payload: Vec<u8>,
 }
 
@@ -36,6 +72,7 @@ pub(crate) struct StoredTimer {
     pub(crate) period: Option<Duration>,
     pub(crate) trace: TraceId,
     pub(crate) version: u16,
+    #[serde(with = "whole")]
     pub(crate) payload: Vec<u8>,
 }
 
@@ -56,6 +93,7 @@ pub(crate) struct StoredEffect {
     /// It may have been started before it was stored, as one that is redriven.
     pub(crate) doubtful: bool,
     pub(crate) version: u16,
+    #[serde(with = "whole")]
     pub(crate) payload: Vec<u8>,
 }
 
@@ -145,15 +183,16 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     pub(crate) origin: Origin,
-    pub(crate) message: StoredMessage,
+    /// Shared with the unit that writes it, if it must be written.
+    pub(crate) message: Arc<StoredMessage>,
     pub(crate) attempts: u32,
     /// Whether an attempts row is in the store, to be deleted with the message.
     pub(crate) counted: bool,
 }
 
 impl Envelope {
-    pub(crate) fn new(origin: Origin, message: StoredMessage) -> Self {
-        Self { origin, message, attempts: 0, counted: false }
+    pub(crate) fn new(origin: Origin, message: impl Into<Arc<StoredMessage>>) -> Self {
+        Self { origin, message: message.into(), attempts: 0, counted: false }
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -402,6 +402,6 @@ fn outgoing<A: Durable>(
     options: &SendOptions,
 ) -> Result<Outgoing, SendError> {
     let payload = encode(message).map_err(|error| SendError::Refused(error.to_string()))?;
-    let to = Address::new(A::KIND.as_str(), key);
+    let to = Address::of(A::KIND, key);
     Ok(Outgoing { to, version: A::VERSION, payload, expires: options.expires })
 }

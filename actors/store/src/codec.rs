@@ -45,13 +45,16 @@ pub enum CodecError {
     },
 }
 
+/// Room that is made for a value at once; most fit.
+const USUAL_BYTES: usize = 128;
+
 /// Encodes `value`.
 ///
 /// # Errors
 ///
 /// Fails for what the encoding cannot hold and for more than [`MAX_ENCODED_BYTES`].
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
     encode_into(&mut bytes, value)?;
     Ok(bytes)
 }

@@ -3,11 +3,13 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, PoisonError};
+use std::time::Duration;
 
 use perennial_store::{Batch, StoreError};
 
 use super::{Ending, Host, NO_SPACE_WAIT, Sealed, Work};
 use crate::clock::instant;
+use crate::settling::patience;
 
 /// The one thread that writes.
 #[derive(Debug, Default)]
@@ -34,26 +36,33 @@ impl Host for OwnThread {
 
 impl OwnThread {
     fn run(&self, work: &mut Work) -> Result<(), StoreError> {
-        while let Some(sealed) = self.seal(work) {
+        let mut last = Duration::ZERO;
+        while let Some(sealed) = self.seal(work, patience(last))? {
             let began = instant();
             let result = self.commit(work, &sealed.batch);
-            work.conclude(sealed, (result, began.elapsed()))?;
+            last = began.elapsed();
+            work.conclude(sealed, (result, last))?;
         }
         Ok(())
     }
 
     /// Waits for something to commit. `None` once closed and empty.
-    fn seal(&self, work: &Work) -> Option<Sealed> {
+    fn seal(&self, work: &Work, patience: Duration) -> Result<Option<Sealed>, StoreError> {
         let mut queue = work.shared.lock();
         while queue.units.is_empty() {
             if queue.closed {
-                return None;
+                return Ok(None);
             }
             queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        if !queue.closed {
+            drop(queue);
+            work.shared.settling.wait(patience);
+            queue = work.shared.lock();
+        }
         let units = work.shared.take(&mut queue);
         drop(queue);
-        Sealed::of(units)
+        work.sealed(units)
     }
 
     /// A full disk refuses the batch whole, so it is kept and tried again until there is room: what
@@ -70,7 +79,7 @@ impl OwnThread {
                     if queue.closed {
                         return Err(StoreError::NoSpace { attempted, free });
                     }
-                    // Woken early by every new unit, which then just tries once more.
+                    // Woken early by a new unit, and then just tries once more.
                     let _woken = self.arrived.wait_timeout(queue, NO_SPACE_WAIT);
                 }
                 result => return result,

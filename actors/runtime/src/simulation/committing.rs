@@ -25,7 +25,7 @@ impl OnTask {
 
     async fn run(&self, work: &mut Work) -> Result<(), StoreError> {
         loop {
-            match work.take() {
+            match work.take()? {
                 Some(sealed) => {
                     let began = instant();
                     let result = self.commit(work, &sealed.batch).await;
