@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::{StoreError, files};
 
 /// What the file `FORMAT` says for data that this version reads and writes.
-const FORMAT: &str = "perennial 1";
+pub(crate) const FORMAT: &str = "perennial 1";
 
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
@@ -41,7 +41,7 @@ impl DataDir {
         let lock = lock(path)?;
         // Again under the lock: another process may have been first.
         if check_format(path)? == Format::Absent {
-            files::replace(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes())?;
+            write_format(path)?;
         }
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
@@ -57,6 +57,30 @@ impl DataDir {
                 io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
             )),
         }
+    }
+
+    /// Locks a directory without any data, and creates it if there is none. `remains` is what is passed over.
+    ///
+    /// Returns the name of what is there instead of the lock, if something is; then nothing is changed.
+    pub(crate) fn lock_empty(
+        path: &Path,
+        remains: &str,
+    ) -> Result<Result<File, String>, StoreError> {
+        if let Some(found) = entry_besides(path, &[remains])? {
+            return Ok(Err(found));
+        }
+        files::create_dir(path)?;
+        let lock = lock(path)?;
+        // Again under the lock: another process may have been first.
+        Ok(entry_besides(path, &[remains])?.map_or(Ok(lock), Err))
+    }
+
+    /// Makes data of what was put into the locked directory at `path`, as if its owner had been killed.
+    ///
+    /// The format comes last: without it nobody takes the directory for data.
+    pub(crate) fn adopt(path: &Path) -> Result<(), StoreError> {
+        mark_running(path, &path.join(RUNNING_FILE), 0)?;
+        write_format(path)
     }
 
     /// Tells whether the last owner ended without [`DataDir::mark_clean`].
@@ -115,6 +139,10 @@ enum Format {
     Known,
 }
 
+fn write_format(path: &Path) -> Result<(), StoreError> {
+    files::replace(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes())
+}
+
 /// Reads the format without changing anything.
 fn check_format(path: &Path) -> Result<Format, StoreError> {
     let unknown = |found: String| StoreError::NewerFormat {
@@ -130,7 +158,7 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
             let line = text.lines().next().unwrap_or_default();
             Err(unknown(line.chars().filter(|char| !char.is_control()).take(40).collect()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match foreign_entry(path)? {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match entry_besides(path, &[])? {
             Some(name) => Err(unknown(format!("none, but there is {name}"))),
             None => Ok(Format::Absent),
         },
@@ -138,13 +166,14 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
     }
 }
 
-/// Finds something in a directory without a format that an interrupted first opening cannot have left,
+/// Finds something, not `known`, that an interrupted first opening cannot have left in a directory,
 /// so that a mistyped path never makes a data directory of somebody's files.
-fn foreign_entry(path: &Path) -> Result<Option<String>, StoreError> {
+fn entry_besides(path: &Path, known: &[&str]) -> Result<Option<String>, StoreError> {
     let find = || -> io::Result<Option<String>> {
         for entry in fs::read_dir(path)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if !matches!(name.as_str(), LOCK_FILE | "FORMAT.new" | "lost+found") {
+            let leftover = matches!(name.as_str(), LOCK_FILE | "FORMAT.new" | "lost+found");
+            if !leftover && !known.contains(&name.as_str()) {
                 return Ok(Some(name));
             }
         }

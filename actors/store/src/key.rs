@@ -171,6 +171,12 @@ impl Key {
         Key::start(prefix::META).text(name)
     }
 
+    /// The first key after this one.
+    pub(crate) fn followed(mut self) -> Key {
+        self.0.push(0);
+        self
+    }
+
     /// The part of the large value at `self` with this number.
     pub(crate) fn chunk(&self, index: u16) -> Key {
         Key::start(prefix::CHUNK).bytes(&self.0).bytes(&index.to_be_bytes())

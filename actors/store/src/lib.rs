@@ -28,8 +28,11 @@
 //! restart, and [`FaultyBackend`] wraps either to fail or crash at a chosen call. [`DataDir`] guards
 //! the directory (lock, format, unclean ends), [`SpaceGuard`] keeps a reserve on the disk so that
 //! work which frees space can still commit when the disk is full, and [`check_data`] verifies every record.
+//! [`TappedBackend`] lets a store be backed up while it is written to; [`restore_backup`] makes a
+//! directory of a backup.
 
 mod backend;
+mod backup;
 mod batch;
 mod check;
 mod codec;
@@ -46,6 +49,10 @@ mod space;
 mod time;
 
 pub use crate::backend::{Backend, Epoch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Space};
+pub use crate::backup::{
+    About, Backup, BackupError, BackupFile, Summary, TappedBackend, backup_data, restore_backup,
+    verify_backup,
+};
 pub use crate::batch::Batch;
 pub use crate::check::{Report, check_data};
 pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into};

@@ -113,6 +113,19 @@ impl SledBackend {
         })
     }
 
+    /// Claims the store under an epoch later than `earlier` and than its own.
+    pub(crate) fn claim_after(&self, earlier: Epoch) -> Result<Epoch, StoreError> {
+        let mut witness = self.writer()?;
+        let epoch = self.held().max(earlier).next();
+        let key = epoch_key();
+        let value = record::seal(&key, Tag::Meta, EPOCH_VERSION, &epoch.as_u64().to_be_bytes());
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        self.write(&mut witness, &batch)?;
+        self.epoch.store(epoch.as_u64(), Ordering::Release);
+        Ok(epoch)
+    }
+
     fn held(&self) -> Epoch {
         Epoch::from_raw(self.epoch.load(Ordering::Acquire))
     }
@@ -207,12 +220,7 @@ impl Live {
         let Some(bytes) = self.db.get(key).map_err(engine("read a row"))? else {
             return Ok(0);
         };
-        let payload = record::open(key, &bytes)?.payload;
-        let number = payload.try_into().map_err(|_| StoreError::Corrupted {
-            key: key.to_string(),
-            reason: format!("a number has 8 bytes, not {}", payload.len()),
-        })?;
-        Ok(u64::from_be_bytes(number))
+        number(key, &bytes)
     }
 
     /// Returns once everything applied so far would survive power loss.
@@ -230,15 +238,7 @@ impl std::fmt::Debug for Live {
 
 impl Backend for SledBackend {
     fn claim(&self) -> Result<Epoch, StoreError> {
-        let mut witness = self.writer()?;
-        let epoch = self.held().next();
-        let key = epoch_key();
-        let value = record::seal(&key, Tag::Meta, EPOCH_VERSION, &epoch.as_u64().to_be_bytes());
-        let mut batch = Batch::new();
-        batch.put(key, value);
-        self.write(&mut witness, &batch)?;
-        self.epoch.store(epoch.as_u64(), Ordering::Release);
-        Ok(epoch)
+        self.claim_after(Epoch::default())
     }
 
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
@@ -286,8 +286,24 @@ impl Backend for SledBackend {
     }
 }
 
-fn epoch_key() -> Key {
+/// The key of the row that holds the epoch of the owner.
+pub(crate) fn epoch_key() -> Key {
     Key::meta("epoch")
+}
+
+/// The key of the row that counts commits: it belongs to the files of one store, not to what is stored.
+pub(crate) fn commits_key() -> Key {
+    witness::key()
+}
+
+/// Reads the number in a row of the store's own.
+pub(crate) fn number(key: &Key, bytes: &[u8]) -> Result<u64, StoreError> {
+    let payload = record::open(key, bytes)?.payload;
+    let number = payload.try_into().map_err(|_| StoreError::Corrupted {
+        key: key.to_string(),
+        reason: format!("a number has 8 bytes, not {}", payload.len()),
+    })?;
+    Ok(u64::from_be_bytes(number))
 }
 
 /// Keeps the layers above away from the parts of split values.
