@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod local;
 mod remote;
 mod show;
@@ -60,6 +61,30 @@ enum Command {
     CheckData {
         /// The data directory
         dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a backup of a node's data to a file; the node goes on meanwhile
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+        /// Read the file instead, and say whether it is a whole, undamaged backup
+        #[arg(long, conflicts_with = "data_dir")]
+        verify: bool,
+        /// The data directory, read directly unless a node uses it
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Make a data directory of a backup, which is verified before
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// The data directory; it must be empty or absent
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -228,6 +253,15 @@ impl Cli {
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),
+            Some(Command::Backup { file, verify: true, node, .. }) => {
+                backup::verify(&file, node.json)
+            }
+            Some(Command::Backup { file, verify: false, data_dir, node }) => {
+                backup::backup(&file, data_dir.as_deref(), &node)
+            }
+            Some(Command::Restore { file, data_dir, json }) => {
+                backup::restore(&file, &data_dir, json)
+            }
             Some(remote) => remote::execute(remote),
         };
         done.map(|()| Exit::Success)

@@ -1,13 +1,17 @@
 //! A small HTTP/1.1 client for commands that speak to a running node.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -17,6 +21,9 @@ use crate::config::Secret;
 
 /// For the whole of one request; more than the node takes for any.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// For each piece of a long answer.
+const PATIENCE_OF_PIECES: Duration = Duration::from_secs(60);
 
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -48,6 +55,9 @@ pub enum ClientError {
         /// What the node said about it.
         detail: String,
     },
+    /// What it sent could not be kept.
+    #[error("what the node sent could not be written: {0}")]
+    Kept(io::Error),
     /// What answered does not speak as a node does.
     #[error("what answers at {address} is not a node of this version: {reason}")]
     Foreign {
@@ -166,6 +176,24 @@ impl Client {
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let request = self.request(method, path, body, once)?;
+        let answer = async move {
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            Ok((status, to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await?))
+        };
+        // The connection has to be driven while the answer is read; it ends with the sender.
+        let (answer, _ended) = tokio::join!(answer, connection);
+        answer
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        once: Option<&str>,
+    ) -> anyhow::Result<Request<Body>> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -177,17 +205,53 @@ impl Client {
         if let Some(once) = once {
             request = request.header(IDEMPOTENCY_KEY, once);
         }
-        let request =
-            request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?;
-        let answer = async move {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            Ok((status, to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await?))
+        Ok(request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?)
+    }
+
+    /// Writes a long answer, which must be a success, to `to` as it comes.
+    ///
+    /// # Errors
+    /// There is no answer, or not all of it, or it cannot be written.
+    pub async fn download(&self, path: &str, to: &mut dyn Write) -> Result<(), ClientError> {
+        let unreachable = |error: anyhow::Error| ClientError::Unreachable {
+            address: self.authority.clone(),
+            reason: error.to_string(),
         };
-        // The connection has to be driven while the answer is read; it ends with the sender.
+        let connect = async {
+            let stream = TcpStream::connect(&self.authority).await?;
+            let connected = http1::handshake(TokioIo::new(stream)).await?;
+            anyhow::Ok((connected, self.request(Method::GET, path, None, None)?))
+        };
+        let ((mut sender, connection), request) = connect.await.map_err(unreachable)?;
+        let answer = async move {
+            let answer = timeout(PATIENCE, sender.send_request(request)).await;
+            let answer = answer.map_err(anyhow::Error::from).and_then(|sent| Ok(sent?));
+            let answer = answer.map_err(unreachable)?;
+            if !answer.status().is_success() {
+                return Err(refusal(answer).await);
+            }
+            let mut body = answer.into_body();
+            while let Some(piece) = piece_of(&mut body).await.map_err(unreachable)? {
+                to.write_all(&piece).map_err(ClientError::Kept)?;
+            }
+            Ok(())
+        };
         let (answer, _ended) = tokio::join!(answer, connection);
         answer
     }
+}
+
+async fn refusal(answer: Response<Incoming>) -> ClientError {
+    let status = answer.status();
+    let body = to_bytes(Body::new(answer.into_body()), LONGEST_ANSWER).await.unwrap_or_default();
+    ClientError::Refused { status, detail: detail(&body) }
+}
+
+/// The next piece of a body; an empty one for what carries no data.
+async fn piece_of(body: &mut Incoming) -> anyhow::Result<Option<Bytes>> {
+    let next = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+    let frame = timeout(PATIENCE_OF_PIECES, next).await?.transpose()?;
+    Ok(frame.map(|frame| frame.into_data().unwrap_or_default()))
 }
 
 /// The detail of a problem document, or the text itself.

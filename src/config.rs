@@ -1,5 +1,6 @@
 //! Everything that can be configured: one struct, one set of defaults, one documented file.
 
+mod backup;
 mod environment;
 mod error;
 mod load;
@@ -14,6 +15,7 @@ use perennial_healing::{alert, analyzer, docker, monitor, responder};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+pub use backup::Backup;
 pub use environment::PREFIX;
 pub use error::{ConfigError, Problem};
 pub use load::Sources;
@@ -30,6 +32,8 @@ pub struct Config {
     pub log: Log,
     /// What is kept on the disk.
     pub store: Store,
+    /// Copies of it.
+    pub backup: Backup,
     /// How actors are run.
     pub runtime: Runtime,
     /// The Docker engine.
@@ -142,6 +146,7 @@ impl Config {
         let mut invalid = self.http.invalid();
         invalid.extend(self.log.invalid());
         invalid.extend(self.store.invalid());
+        invalid.extend(self.backup.invalid());
         invalid.extend(self.runtime.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid
@@ -162,6 +167,7 @@ impl Config {
         let weak = self.http.token.is_set() && self.http.token.expose().len() < 16;
         let own = weak.then(|| "http.token is shorter than 16 characters".to_owned());
         let of_sections = [
+            ("backup", self.backup.check(&self.store.data_dir)),
             ("docker", self.docker.check()),
             ("monitor", self.monitor.check()),
             ("analyzer", self.analyzer.check()),

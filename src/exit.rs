@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use perennial_runtime::RuntimeError;
-use perennial_store::StoreError;
+use perennial_store::{BackupError, StoreError};
 
 use crate::config::ConfigError;
 
@@ -72,6 +72,20 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Store(error) => store_exit(error),
+            BackupError::Io { .. } => Exit::Io,
+            BackupError::Invalid { .. } | BackupError::OtherFormat { .. } => Exit::Data,
+            BackupError::Busy | BackupError::TooSlow { .. } | BackupError::NotEmpty { .. } | _ => {
+                Exit::Failed
+            }
+        };
+        Self::new(exit, with_sources(&error))
+    }
+}
+
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
         Self::from(&error)
@@ -108,7 +122,7 @@ fn store_exit(error: &StoreError) -> Exit {
 }
 
 /// The error and everything it was caused by.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

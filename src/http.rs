@@ -1,6 +1,7 @@
 //! The HTTP interface: a thin facade. Handlers decode, ask and encode.
 
 mod actions;
+mod backup;
 mod containers;
 mod dead_letters;
 #[cfg(any(test, feature = "testing"))]
@@ -24,7 +25,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use perennial_healing::docker::Engine;
 use perennial_runtime::{Check, Runtime};
+use perennial_store::TappedBackend;
 
+use crate::backup::Trouble;
 use crate::config::Http;
 use crate::metrics::Metrics;
 use error::ApiError;
@@ -34,6 +37,9 @@ pub(crate) use serve::serve;
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) runtime: Runtime,
+    pub(crate) store: Arc<TappedBackend>,
+    /// With the scheduled backups.
+    pub(crate) trouble: Trouble,
     pub(crate) engine: Engine,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) http: Arc<Http>,
@@ -76,6 +82,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/acknowledge", post(incidents::acknowledge))
         .route("/v1/actions", get(actions::list).post(actions::order))
+        .route("/v1/backup", get(backup::stream))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive));

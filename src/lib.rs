@@ -1,5 +1,6 @@
 //! The node: the only code that knows HTTP, the command line, files and the environment.
 
+mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::sync::atomic::AtomicU64;
 
 use perennial_healing::metrics::{
     ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
@@ -19,6 +20,21 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+/// What is told of scheduled backups.
+#[derive(Clone, Debug, Default)]
+pub struct BackupFigures {
+    /// When the last one that succeeded was begun, in seconds since 1970; 0 if none did.
+    pub last_success: Gauge<f64, AtomicU64>,
+    /// Seconds from one to the next.
+    pub every: Gauge<f64, AtomicU64>,
+    /// Seconds the last one took.
+    pub duration: Gauge<f64, AtomicU64>,
+    /// Bytes of its file.
+    pub bytes: Gauge,
+    /// Those that failed.
+    pub failures: Counter,
+}
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
@@ -114,6 +130,26 @@ impl Metrics {
     /// Where others register theirs, before the first scrape.
     pub fn registry_mut(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+
+    /// Registers the figures of scheduled backups, which a node without them does not have.
+    pub fn register_backups(&mut self, figures: &BackupFigures) {
+        let BackupFigures { last_success, every, duration, bytes, failures } = figures.clone();
+        let seconds = [
+            (
+                "perennial_backup_last_success_timestamp",
+                "When the last scheduled backup that succeeded was begun",
+                last_success,
+            ),
+            ("perennial_backup_every", "Time from one scheduled backup to the next", every),
+            ("perennial_backup_duration", "Time the last scheduled backup took", duration),
+        ];
+        for (name, help, gauge) in seconds {
+            self.registry.register_with_unit(name, help, Unit::Seconds, gauge);
+        }
+        let registry = &mut self.registry;
+        registry.register("perennial_backup_bytes", "Size of the last scheduled backup", bytes);
+        registry.register("perennial_backup_failures", "Scheduled backups that failed", failures);
     }
 
     /// The part that takes observations in; it stays connected to these metrics.

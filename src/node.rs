@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use perennial_healing::docker::Engine;
 use perennial_runtime::{Options, Runtime, RuntimeError, SystemClock};
-use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard};
+use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard, TappedBackend};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::http::{App, router, serve};
-use crate::metrics::Metrics;
+use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
 use tree::{Agents, Rows, tree};
 
@@ -23,7 +24,8 @@ use tree::{Agents, Rows, tree};
 pub struct Node {
     runtime: Runtime,
     data_dir: DataDir,
-    stop_http: watch::Sender<bool>,
+    /// Ends the HTTP interface and the schedule of backups.
+    stop_edge: watch::Sender<bool>,
     http: JoinHandle<()>,
 }
 
@@ -42,8 +44,8 @@ impl Node {
         listener: TcpListener,
         wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
     ) -> Result<Self, Failure> {
-        let Config { http, log: _, store, runtime, docker, monitor, analyzer, responder, alert } =
-            config;
+        let Config { http, log: _, store, backup, runtime, docker, .. } = config;
+        let Config { monitor, analyzer, responder, alert, .. } = config;
         let engine = Engine::connect(&docker)
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
         let rows = Rows::default();
@@ -52,17 +54,27 @@ impl Node {
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
         let (data_dir, mut options) = open(store).await?;
-        options.backend = wrap(options.backend);
+        let store = Arc::new(TappedBackend::new(wrap(options.backend)));
+        options.backend = store.clone();
         options.limits = runtime.into();
         options.observer = Arc::new(move |observation| intake.observe(observation));
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         runtime.register_metrics(metrics.registry_mut());
+        let (stop_edge, stop) = watch::channel(false);
+        let trouble = Trouble::default();
+        if backup.is_on() {
+            let figures = BackupFigures::default();
+            metrics.register_backups(&figures);
+            let (store, trouble) = (Arc::clone(&store), trouble.clone());
+            let schedule = Schedule { store, config: backup, figures, trouble };
+            tokio::spawn(schedule.run(stop.clone()));
+        }
         let (metrics, limits) = (Arc::new(metrics), http.clone());
-        let app = App { runtime: runtime.clone(), engine, metrics, http: Arc::new(http) };
-        let (stop_http, stop) = watch::channel(false);
+        let http = Arc::new(http);
+        let app = App { runtime: runtime.clone(), store, trouble, engine, metrics, http };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
-        Ok(Self { runtime, data_dir, stop_http, http })
+        Ok(Self { runtime, data_dir, stop_edge, http })
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -91,7 +103,7 @@ impl Node {
     }
 
     async fn stop(self, failed: Option<Arc<RuntimeError>>) -> Result<(), Failure> {
-        self.stop_http.send_replace(true);
+        self.stop_edge.send_replace(true);
         if let Err(error) = self.http.await {
             tracing::error!(%error, "the HTTP interface ended badly");
         }
@@ -108,7 +120,7 @@ impl Node {
 }
 
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
-async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
+async fn open(store: config::Store) -> Result<(DataDir, Arc<TappedBackend>, Options), Failure> {
     let opened = spawn_blocking(move || {
         let data_dir = DataDir::open(&store.data_dir)?;
         let cache = SledOptions { cache_bytes: store.cache_bytes };

@@ -17,6 +17,7 @@ impl From<ClientError> for Failure {
             ClientError::Address(_) => Exit::Usage,
             ClientError::Unreachable { .. } | ClientError::Foreign { .. } => Exit::Unavailable,
             ClientError::Refused { .. } => Exit::Failed,
+            ClientError::Kept(_) => Exit::Io,
         };
         let hint = match &error {
             ClientError::Refused { status: StatusCode::UNAUTHORIZED, .. } => {
@@ -25,6 +26,7 @@ impl From<ClientError> for Failure {
             ClientError::Address(_)
             | ClientError::Unreachable { .. }
             | ClientError::Foreign { .. }
+            | ClientError::Kept(_)
             | ClientError::Refused { .. } => "",
         };
         Self::new(exit, format!("{error}{hint}"))
@@ -74,7 +76,9 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::DrillNode(_)
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }
-        | Command::CheckData { .. } => {
+        | Command::CheckData { .. }
+        | Command::Backup { .. }
+        | Command::Restore { .. } => {
             Err(Failure::new(Exit::Software, "this command does not speak to a node"))
         }
     }
@@ -97,7 +101,7 @@ fn dead_letters(action: DeadLetters) -> Result<(), Failure> {
     }
 }
 
-fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(super) fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::new(Exit::Software, format!("could not start: {error}")))?;
@@ -140,7 +144,7 @@ async fn health(live: bool, node: NodeArgs) -> Result<(), Failure> {
 }
 
 /// The node that the options name, or else the one that the configuration describes.
-fn client(node: &NodeArgs) -> Result<Client, Failure> {
+pub(super) fn client(node: &NodeArgs) -> Result<Client, Failure> {
     let config = Config::load(&Sources::of_process(node.config.clone()))?;
     let token = match (&node.token, &node.token_file) {
         (Some(token), _) => Secret::new(token.clone()),

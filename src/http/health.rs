@@ -21,6 +21,8 @@ pub(super) async fn ready(
         query.is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     let shown = checks.iter().filter(|check| verbose || !check.ok);
     let mut text: String = shown.map(|check| format!("{}\n", line(check))).collect();
+    // A node without a fresh backup still does its work.
+    text.extend(app.trouble.get().map(|trouble| format!("[!]backup: {trouble}\n")));
     text.push_str(if failed { "not ready\n" } else { "ready\n" });
     let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, text)

@@ -218,6 +218,22 @@ fn limits_that_can_never_trip_are_warned_about_with_their_section() {
 }
 
 #[test]
+fn backups_that_are_lost_with_the_data_or_cannot_be_written_are_warned_about() {
+    let warned = |directory: &str, rest: &str| {
+        let text = format!(
+            "[store]\ndata_dir = \"/nowhere/data\"\n[backup]\ndirectory = \"{directory}\"\n{rest}"
+        );
+        load(&text, &[]).unwrap().warnings().join("\n")
+    };
+    assert_eq!(warned("/tmp/backups", ""), "");
+    assert!(warned("/nowhere/data/backups", "").contains("is lost together with store.data_dir"));
+    assert!(warned("/etc/hostname/backups", "").contains("cannot be written"));
+    assert!(warned("/tmp/backups", "keep = \"1h\"").contains("keep is shorter than every"));
+    let error = load("[backup]\nevery = \"1ms\"\n", &[]).unwrap_err();
+    assert_eq!(error, "node.toml:2: backup.every: must be more than 0");
+}
+
+#[test]
 fn the_examples_in_deploy_are_valid() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/perennial.toml");
     let text = fs::read_to_string(&deploy).expect("deploy/perennial.toml is there");

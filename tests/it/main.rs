@@ -2,7 +2,7 @@
 //!
 //! One binary, so that it links once. A new test belongs to the module of what it shows:
 //! `detection` (what the Monitor and the Analyzer make of a fault), `acting` (gates, actions,
-//! verification), `telling` (notifications and channels), `survival` (what the node lives through), `drill` (disasters on a
+//! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
 //! node made for them),
 //! `format` (what an older version
 //! stored), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
@@ -11,6 +11,7 @@
 #![cfg(test)]
 
 mod acting;
+mod backup;
 mod cli;
 mod config;
 mod detection;
