@@ -120,7 +120,7 @@ impl Node {
 }
 
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
-async fn open(store: config::Store) -> Result<(DataDir, Arc<TappedBackend>, Options), Failure> {
+async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
         let data_dir = DataDir::open(&store.data_dir)?;
         let cache = SledOptions { cache_bytes: store.cache_bytes };
