@@ -53,8 +53,9 @@ impl Node {
         let tree = tree(&engine, agents, rows.clone())?;
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
-        let (data_dir, store, mut options) = open(store).await?;
-        options.backend = wrap(options.backend);
+        let (data_dir, mut options) = open(store).await?;
+        let store = Arc::new(TappedBackend::new(wrap(options.backend)));
+        options.backend = store.clone();
         options.limits = runtime.into();
         options.observer = Arc::new(move |observation| intake.observe(observation));
         let runtime = Runtime::start(options, tree).await?;
@@ -119,17 +120,16 @@ impl Node {
 }
 
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
-async fn open(store: config::Store) -> Result<(DataDir, Arc<TappedBackend>, Options), Failure> {
+async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
         let data_dir = DataDir::open(&store.data_dir)?;
         let cache = SledOptions { cache_bytes: store.cache_bytes };
         let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
-        let backend = Arc::new(TappedBackend::new(Arc::new(backend)));
-        let mut options = Options::new(backend.clone(), Arc::new(SystemClock));
+        let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
         options.unclean_ends = data_dir.unclean_ends();
         options.inflight = Some(data_dir.inflight_path());
         options.space = Some(SpaceGuard::new(data_dir.path(), store.reserve_bytes));
-        Ok::<_, Failure>((data_dir, backend, options))
+        Ok::<_, Failure>((data_dir, options))
     });
     opened
         .await

@@ -99,7 +99,8 @@ async fn a_node_restored_from_a_backup_taken_in_the_middle_of_an_incident_goes_o
     }
 
     sink.answer(Answer::Status(200));
-    let second = builder.start_in(other).await;
+    let mut second = builder.start_in(other).await;
+    second.wait_until_ready(LONG).await;
     assert!(second.log().contains("the last run did not end in order"), "it is careful");
     let after = incident_is(&second, "resolved").await;
     assert_eq!(after["id"], before["id"]);

@@ -2,8 +2,8 @@
 //!
 //! One binary, so that it links once. A new test belongs to the module of what it shows:
 //! `detection` (what the Monitor and the Analyzer make of a fault), `acting` (gates, actions,
-//! verification), `backup`, `telling` (notifications and channels), `survival` (what the node lives through),
-//! `drill` (disasters on a node made for them),
+//! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
+//! node made for them),
 //! `format` (what an older version
 //! stored), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
 //! it).
