@@ -16,8 +16,9 @@ const STALL: Duration = Duration::from_millis(500);
 const UNDER_LOAD: (usize, usize) = (5, 10);
 /// Recovery is not awaited for longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Nor is the end of all work, once the load is off.
-const SETTLE: Duration = Duration::from_secs(60);
+/// Nor is the end of all work, once the load is off: what a kill cut off is asked for, one after the
+/// other, each for as long as a container is given to stop.
+const SETTLE: Duration = Duration::from_secs(120);
 /// Between two looks at the audit.
 const LOOK: Duration = Duration::from_millis(200);
 
