@@ -94,30 +94,6 @@ enum Command {
     /// The node of a drill
     #[command(hide = true)]
     DrillNode(RunArgs),
-    /// Write a backup of a node's data to a file; the node goes on meanwhile
-    Backup {
-        /// The file, which must not be there yet
-        file: PathBuf,
-        /// Read the file instead, and say whether it is a whole, undamaged backup
-        #[arg(long, conflicts_with = "data_dir")]
-        verify: bool,
-        /// The data directory, read directly unless a node uses it
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
-        #[command(flatten)]
-        node: NodeArgs,
-    },
-    /// Make a data directory of a backup, which is verified before
-    Restore {
-        /// The backup
-        file: PathBuf,
-        /// The data directory; it must be empty or absent
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
     /// Ask a node whether it is ready; exit code 1 if it is not
     Health {
         /// Ask only whether it answers
