@@ -58,7 +58,8 @@ pub fn open(dir: &Path) -> Arc<dyn Backend> {
 pub async fn start(dir: &Path, limits: Limits) -> Runtime {
     let tree = Supervisor::new("bench").actors::<Counter>(());
     let inflight = Some(dir.join("inflight"));
-    let options = Options { limits, inflight, ..Options::new(open(dir), Arc::new(SystemClock)) };
+    let mut options = Options::new(open(dir), Arc::new(SystemClock));
+    (options.limits, options.inflight) = (limits, inflight);
     Runtime::start(options, tree).await.unwrap()
 }
 

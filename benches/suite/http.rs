@@ -5,8 +5,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark ends with a panic where it cannot go on, and prints"
+    reason = "a benchmark ends with a panic where it cannot go on"
 )]
 
 use std::time::Duration;

@@ -77,7 +77,8 @@ async fn start(dir: &Path, turns: &Arc<AtomicU64>, filling: bool) -> Runtime {
     let tree = Supervisor::new("bench").actors::<Sleeper>(gauge);
     let inflight = Some(dir.join("inflight"));
     let clock = Arc::new(SystemClock);
-    let options = Options { limits, inflight, ..Options::new(open(dir), clock) };
+    let mut options = Options::new(open(dir), clock);
+    (options.limits, options.inflight) = (limits, inflight);
     Runtime::start(options, tree).await.unwrap()
 }
 
