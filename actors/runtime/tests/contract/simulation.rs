@@ -266,7 +266,10 @@ fn whatever_happens_in_its_lives_a_node_keeps_every_promise() {
             println!("{:?}\n{}", run.limits, run.story);
         }
         if let Err(why) = played {
-            wrong.push(format!("seed {seed}: {why}\n  again: {}", again(seed)));
+            let told = format!("seed {seed}: {why}\n  again: {}", again(seed));
+            // At once: a night's run may be ended before it is over.
+            println!("{told}");
+            wrong.push(told);
         }
         if wrong.len() >= 5 {
             break;
