@@ -3,10 +3,7 @@
 //! `cargo bench -p perennial-bench --bench http`. 64 connections; `ROUNDS` (default 5) of `MILLIS`
 //! (default 1000) in turns. The clients run on the same cores.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a benchmark ends with a panic where it cannot go on"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends with a panic where it cannot go on")]
 
 use std::time::Duration;
 

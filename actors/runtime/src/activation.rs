@@ -230,25 +230,16 @@ impl<A: Durable> Activation<A> {
             match next {
                 Next::Run(works) => return Ok(Some(works)),
                 Next::Empty => return Ok(None),
-                Next::Load { from, position } => {
-                    self.load_window(from, position, generation).await?;
-                }
+                Next::Load { position } => self.load_window(position, generation).await?,
             }
         }
     }
 
-    async fn load_window(
-        &self,
-        from: perennial_store::MessageId,
-        position: u64,
-        generation: u64,
-    ) -> Result<(), Ended> {
+    async fn load_window(&self, position: u64, generation: u64) -> Result<(), Ended> {
         let own = self.slot.lock().last_position;
         if !self.core.committer.wait_busily_for(position.max(own)).await {
             return Err(failed("the store failed"));
         }
-        let address = &self.slot.address;
-        let range = Key::inbox_of(address.kind(), address.key(), from);
         let limits = &self.core.limits;
         let bounds = (limits.window, limits.window_bytes);
         // The slot stays locked from here on: nothing is delivered between the scan and its use.
@@ -256,6 +247,9 @@ impl<A: Durable> Activation<A> {
         if state.generation != generation {
             return Err(superseded());
         }
+        let Some(from) = state.inbox.unread_from() else { return Ok(()) };
+        let address = &self.slot.address;
+        let range = Key::inbox_of(address.kind(), address.key(), from);
         // Read before the scan: what commits in between may be missing from it.
         let committed = self.core.committer.committed();
         let page = window::read(self.core.backend.as_ref(), range, bounds);

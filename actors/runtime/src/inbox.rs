@@ -37,8 +37,8 @@ struct Spill {
 pub(crate) enum Next {
     /// Handle these.
     Run(Vec<Work>),
-    /// Wait for this commit, then scan from this message on.
-    Load { from: MessageId, position: u64 },
+    /// Wait for this commit, then scan from [`Inbox::unread_from`] on.
+    Load { position: u64 },
     /// Nothing waits.
     Empty,
 }
@@ -150,9 +150,15 @@ impl Inbox {
         }
         match (works.is_empty(), &self.spill) {
             (false, _) => Next::Run(works),
-            (true, Some(spill)) => Next::Load { from: spill.from, position: spill.position },
+            (true, Some(spill)) => Next::Load { position: spill.position },
             (true, None) => Next::Empty,
         }
+    }
+
+    /// Where the rows begin that are in the store only. Asked for at the scan and not before it is waited
+    /// for: numbers are given when a unit is begun, so one that came meanwhile may have a lower one.
+    pub(crate) fn unread_from(&self) -> Option<MessageId> {
+        self.spill.map(|spill| spill.from)
     }
 
     /// Takes in what a scan found, up to the end of the inbox if it `ended` there, when everything up
