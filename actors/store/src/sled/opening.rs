@@ -11,8 +11,10 @@ use crate::{MAX_KEY_BYTES, StoreError, files};
 ///
 /// A page over a quarter of it would leave the log. The engine fills two buffers of this size in turn, and
 /// reads one per thread while opening, so the largest (16 MiB) costs tens of megabytes of memory in an
-/// idle node; 1 MiB is the least whose quarter holds the pages accounted for below.
-pub(crate) const SEGMENT_BYTES: usize = 1024 * 1024;
+/// idle node. A quarter of 1 MiB would hold the pages accounted for below, and save two megabytes. But with so
+/// small a segment a power cut while the store is opened was seen to leave one that does not open again: the
+/// first segment is used again early, while a snapshot that needs it may still come back.
+pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// How often the engine flushes by itself, in milliseconds. Every commit is flushed and synced anyway;
 /// this is for the pages it moves on its own account. Its own default, twice a second, syncs an idle
