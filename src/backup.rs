@@ -16,7 +16,7 @@ use perennial_runtime::{Clock, SystemClock};
 use perennial_store::{About, BackupError, BackupFile, Summary, TappedBackend, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::config;
 use crate::metrics::BackupFigures;
@@ -91,7 +91,7 @@ impl Schedule {
     /// Takes a backup, and tells whether that succeeded.
     async fn take(&self) -> bool {
         let (store, config) = (Arc::clone(&self.store), self.config.clone());
-        let begin = Instant::now();
+        let begin = perennial_runtime::instant();
         let taken = spawn_blocking(move || take(&store, &config)).await;
         let taken = taken
             .map_err(|error| error.to_string())

@@ -67,7 +67,11 @@ impl Ledger {
 
     /// Notes that a container failed.
     pub(super) fn strikes(&self, container: &str) {
-        let fault = Fault { at: Instant::now(), restarted: Vec::new(), told: BTreeMap::new() };
+        let fault = Fault {
+            at: perennial_runtime::instant(),
+            restarted: Vec::new(),
+            told: BTreeMap::new(),
+        };
         self.change(|entries| entries.faults.insert(container.to_owned(), fault));
     }
 
@@ -75,14 +79,14 @@ impl Ledger {
     pub(super) fn restarted(&self, container: &str) {
         self.change(|entries| {
             if let Some(fault) = entries.faults.get_mut(container) {
-                fault.restarted.push(Instant::now());
+                fault.restarted.push(perennial_runtime::instant());
             }
         });
     }
 
     /// Notes what a notification tells; its key names it.
     pub(super) fn told(&self, notice: &Value, key: &str) {
-        let now = Instant::now();
+        let now = perennial_runtime::instant();
         self.change(|entries| {
             for told in notice["incidents"].as_array().into_iter().flatten() {
                 let container = told["container"]["id"].as_str().unwrap_or_default();
@@ -97,7 +101,7 @@ impl Ledger {
 
     /// Notes that an order was accepted under this incident.
     pub(super) fn accepted(&self, incident: &str) {
-        let order = Order { at: Instant::now(), recorded: 0 };
+        let order = Order { at: perennial_runtime::instant(), recorded: 0 };
         self.change(|entries| {
             entries.orders.entry(incident.to_owned()).or_insert(order);
         });

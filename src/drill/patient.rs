@@ -56,7 +56,7 @@ impl Switch {
                     return Err(StoreError::Io { attempted: "commit".to_owned(), source });
                 }
                 Trouble::Stalled(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
+                    let left = until.saturating_duration_since(perennial_runtime::instant());
                     if left.is_zero() {
                         *trouble = Trouble::None;
                         return Ok(());
@@ -158,7 +158,7 @@ async fn obey(runtime: &Runtime, switch: &Switch) -> io::Result<()> {
             ("kill", "alert") => killed(runtime.kill::<Alert>()),
             ("stall", millis) => {
                 let stall = Duration::from_millis(millis.parse().unwrap_or(0));
-                switch.set(Trouble::Stalled(Instant::now() + stall));
+                switch.set(Trouble::Stalled(perennial_runtime::instant() + stall));
                 format!("stalled for {} ms", stall.as_millis())
             }
             ("fail", _) => {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use hyper::Method;
-use tokio::time::Instant;
 
 use super::ledger::{Balance, Ledger};
 use super::load::Load;
@@ -86,7 +85,7 @@ pub(super) async fn run(
         let why = format!("no load came up within {} s", PATIENCE.as_secs());
         return Err(Failure::new(crate::exit::Exit::Software, why));
     }
-    let begin = Instant::now();
+    let begin = perennial_runtime::instant();
     let mut struck = strike(scenario, process).await?;
     let probe = load.one_more();
     match scenario.strike {
@@ -128,13 +127,13 @@ async fn strike(scenario: Scenario, process: &mut Process) -> Result<String, Fai
 /// Waits until all work is done, or for as long as that is worth it.
 async fn settle(process: &Process, ledger: &Ledger) -> Balance {
     let client = process.client().borrow().clone();
-    let over = Instant::now() + SETTLE;
+    let over = perennial_runtime::instant() + SETTLE;
     loop {
         if let Ok(audit) = client.call(Method::GET, "/v1/actions?limit=1000", None).await {
             ledger.audited(&audit);
         }
         let balance = ledger.balance();
-        if balance.lost == 0 || Instant::now() >= over {
+        if balance.lost == 0 || perennial_runtime::instant() >= over {
             return balance;
         }
         tokio::time::sleep(LOOK).await;

@@ -14,7 +14,6 @@ use perennial_runtime::{
 use perennial_store::MemoryBackend;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::world::{Account, Deed, Settings, Told, clock, options};
 
@@ -106,9 +105,9 @@ fn tasks() -> usize {
 }
 
 async fn eventually(what: &str, mut probe: impl FnMut() -> Result<(), String>) {
-    let over = Instant::now() + LONG;
+    let over = perennial_runtime::instant() + LONG;
     while let Err(seen) = probe() {
-        assert!(Instant::now() < over, "{what}: {seen}");
+        assert!(perennial_runtime::instant() < over, "{what}: {seen}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -144,13 +143,13 @@ async fn balance(runtime: &Runtime, child: usize) -> i64 {
 async fn balances(runtime: &Runtime, wanted: &[i64], hint: &str) {
     let off = stream::iter(wanted.iter().enumerate())
         .map(async |(child, wanted)| {
-            let over = Instant::now() + LONG;
+            let over = perennial_runtime::instant() + LONG;
             loop {
                 let seen = balance(runtime, child).await;
                 if seen == *wanted {
                     return None;
                 }
-                if seen > *wanted || Instant::now() >= over {
+                if seen > *wanted || perennial_runtime::instant() >= over {
                     return Some((child, seen, *wanted));
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -245,7 +244,7 @@ async fn a_storm_of_restarts_is_held_to_its_rate_and_the_others_go_on() {
     let mut options = options(Arc::new(MemoryBackend::new()), &clock());
     options.limits.restarts_per_second = RATE;
     let runtime = start(options, &hands).await;
-    let began = Instant::now();
+    let began = perennial_runtime::instant();
     let storm = (0..SICK).flat_map(|child| [(child, Told::Restart), (child, Told::Add(1))]);
     send_all(&runtime, storm.collect()).await;
     let mut asked = 0;
