@@ -172,10 +172,9 @@ async fn verify(node: &Node) {
     let refused = incident(node, REFUSED).await.expect("the other incident is there");
     assert_eq!(refused["severity"], "critical");
     let actions = node.get_json("/v1/actions").await;
-    assert_eq!(
-        (&actions["chain"]["intact"], &actions["chain"]["entries"]),
-        (&json!(true), &json!(4))
-    );
+    assert_eq!(actions["chain"]["intact"], true);
+    // The node that opened it may have concluded something already.
+    assert!(actions["chain"]["entries"].as_u64() >= Some(4), "{actions:#}");
     let containers = items(&node.get_json("/v1/containers").await);
     assert_eq!(containers.len(), 3, "{containers:#?}");
 }

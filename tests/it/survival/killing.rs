@@ -257,7 +257,7 @@ fn nothing_is_lost_or_done_twice(
     accepted.sort_unstable();
     assert_eq!(refused, accepted, "{hint}: every accepted order is on record, once");
 
-    let (received, mut resolved) = (world.sink.received(), 0);
+    let (received, mut resolved, mut further) = (world.sink.received(), 0, 0);
     for container in sick {
         let (name, id) = (container.name(), container.id());
         let entries = stored.audit.iter().filter(|entry| entry.subject.id.0 == id);
@@ -266,7 +266,10 @@ fn nothing_is_lost_or_done_twice(
         let told = told(&received, container);
         if stages == [Stage::Intended, Stage::Finished, Stage::Resolved] {
             assert_eq!(runs, 2, "{hint}: {name} was restarted once");
-            assert_eq!(told, ["opened", "resolved"], "{hint}: {name}");
+            // On a busy machine it may be found at fault again later, which is told as well, once.
+            assert!(told.starts_with(&["opened", "resolved"]), "{hint}: {name}: {told:?}");
+            assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len(), "{hint}: {name}");
+            further += told.len() - 2;
             resolved += 1;
             continue;
         }
@@ -282,5 +285,9 @@ fn nothing_is_lost_or_done_twice(
     assert!(resolved * 2 > sick.len(), "{hint}: {resolved} of {} resolved", sick.len());
     let keys: BTreeSet<_> =
         received.iter().filter_map(|one| one.header("idempotency-key")).collect();
-    assert_eq!(keys.len(), 2 * sick.len(), "{hint}: one key for each thing that was told");
+    assert_eq!(
+        keys.len(),
+        2 * sick.len() + further,
+        "{hint}: one key for each thing that was told"
+    );
 }
