@@ -267,7 +267,11 @@ fn nothing_is_lost_or_done_twice(
         if stages == [Stage::Intended, Stage::Finished, Stage::Resolved] {
             assert_eq!(runs, 2, "{hint}: {name} was restarted once");
             // On a busy machine it may be found at fault again later, which is told as well, once.
-            assert!(told.starts_with(&["opened", "resolved"]), "{hint}: {name}: {told:?}");
+            assert_eq!(
+                told[..2.min(told.len())],
+                ["opened", "resolved"],
+                "{hint}: {name}: {told:?}"
+            );
             assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len(), "{hint}: {name}");
             further += told.len() - 2;
             resolved += 1;
