@@ -15,6 +15,7 @@ use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
 use crate::inbox::{Next, Work};
+use crate::inflight::Ahead;
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
@@ -278,12 +279,14 @@ impl<A: Durable> Activation<A> {
         Ok(envelopes)
     }
 
-    /// Attempts before a crash count.
+    /// Attempts before a crash count, but for one that was counted ahead and of which nothing died.
     fn recall_attempts(&self, envelope: &mut Envelope) -> Result<(), StoreError> {
         let key = envelope.origin.attempt_key(&self.slot.address);
         if let Some(bytes) = self.core.backend.get(key.as_ref())? {
             let attempts: StoredAttempts = open_envelope(&key, &bytes)?;
-            envelope.attempts = attempts.count;
+            let was_running = self.slot.was_running();
+            let made = Ahead::HANDLED.counts(&attempts.last_error, was_running, self.core.epoch);
+            envelope.attempts = attempts.count.saturating_sub(u32::from(!made));
             envelope.counted = true;
         }
         Ok(())
@@ -332,8 +335,8 @@ impl<A: Durable> Activation<A> {
         let mut draft = crate::draft::Draft::new(&self.core);
         for envelope in &mut envelopes {
             if envelope.attempts < self.core.limits.attempts {
-                let why = "the process ended while it was handled";
-                apply::note_attempt(&mut draft, &self.slot.address, envelope, why)
+                let why = Ahead::HANDLED.note(self.core.epoch);
+                apply::note_attempt(&mut draft, &self.slot.address, envelope, &why)
                     .map_err(|error| failed(&error.to_string()))?;
             }
         }

@@ -87,6 +87,7 @@ struct EngineFile(File);
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
 
 impl Drop for EngineFile {
+    #[expect(clippy::disallowed_methods, reason = "nothing tells when the engine lets go")]
     fn drop(&mut self) {
         let mut waited = Duration::ZERO;
         while let Err(error) = self.0.try_lock() {

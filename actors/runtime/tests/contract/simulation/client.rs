@@ -81,6 +81,7 @@ fn draw_trouble(chance: &mut Chance) -> Trouble {
         3 => Trouble::Restart(times),
         4 if chance.one_in(3) => Trouble::Escalate(1),
         5 => Trouble::Reject,
+        6 => Trouble::Kill(times + 3),
         _ => Trouble::None,
     }
 }
@@ -94,6 +95,8 @@ impl Client {
             let number_for = numbers.entry(to.clone()).or_default();
             *number_for += 1;
             let (act, trouble) = (draw_act(&mut chance), draw_trouble(&mut chance));
+            let kills = matches!(trouble, Trouble::Kill(_));
+            let expires = chance.one_in(12).then(|| Duration::from_millis(chance.below(100)));
             let order =
                 Order { from: format!("client-{number}"), number: *number_for, act, trouble };
             Entry {
@@ -102,7 +105,8 @@ impl Client {
                 fate: Fate::Open,
                 token: !chance.one_in(4),
                 asks: chance.one_in(2),
-                expires: chance.one_in(12).then(|| Duration::from_millis(chance.below(100))),
+                // What ends the process is put aside for one reason.
+                expires: expires.filter(|_| !kills),
             }
         };
         let entries = (0..count).map(|_| draw()).collect();
