@@ -165,7 +165,8 @@ impl Monitor {
         self.facts.oom_killed = oom.is_some_and(|oom| at.since(oom) <= OOM_TO_END);
         let waits = !repaired && self.may_be_wished(code, seen);
         self.end_confirmed_at = if waits { turn.now() + WISH_COMES } else { Timestamp::EPOCH };
-        if repaired && turn.now().since(at) <= STILL_NEWS {
+        let told = past && self.has_told_end(at);
+        if repaired && !told && turn.now().since(at) <= STILL_NEWS {
             self.judge(at, turn)?;
         }
         if let Some((facts, ended)) = before {

@@ -127,6 +127,7 @@ impl Monitor {
         if event.kind == EventKind::Destroy {
             return self.on_gone(event.at, turn);
         }
+        let run = self.facts.started_at.clone();
         match &inspection {
             Some(inspection) => self.identify(inspection, turn.settings()),
             None if self.is_unknown() => {
@@ -143,7 +144,7 @@ impl Monitor {
             self.decide_end_before(inspection, turn)?;
             self.fold_inspection(inspection, turn.now(), turn.settings());
         }
-        self.judge(event.at, turn)
+        self.judge(self.cause(event.at, &run), turn)
     }
 
     fn on_listed(
@@ -151,10 +152,11 @@ impl Monitor {
         inspection: Inspection,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        let run = self.facts.started_at.clone();
         self.identify(&inspection, turn.settings());
         self.decide_end_before(&inspection, turn)?;
         self.fold_inspection(&inspection, turn.now(), turn.settings());
-        self.judge(inspection.at, turn)
+        self.judge(self.cause(inspection.at, &run), turn)
     }
 
     fn on_sampled(&mut self, sample: &Sample, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
