@@ -40,6 +40,11 @@ impl Cause {
     fn end_of(self, since: Timestamp) -> Timestamp {
         self.began.filter(|began| since < *began).unwrap_or(self.at)
     }
+
+    /// Whether what was told before is another's, although it looks the same: each run ends once.
+    fn is_anew(self, kind: SymptomKind) -> bool {
+        self.began.is_some() && is_end(kind)
+    }
 }
 
 /// Whether a symptom is the end of a run.
@@ -183,7 +188,7 @@ impl Monitor {
     fn is_held_back(&self, kind: SymptomKind, now: Timestamp) -> bool {
         match kind {
             SymptomKind::NonZeroExit | SymptomKind::OomKilled => {
-                let awaited = self.ended && self.end_confirmed_at > now;
+                let awaited = self.awaits_cause_until(now).is_some();
                 self.facts.deploying || self.ended_before_us || awaited
             }
             SymptomKind::CrashLoop => self.facts.deploying,
@@ -206,6 +211,7 @@ impl Monitor {
         let mut raised = Vec::new();
         for symptom in &mut now_true {
             let old = self.symptoms.iter().find(|old| old.kind == symptom.kind);
+            let old = old.filter(|old| !cause.is_anew(old.kind));
             let worse = old.is_none_or(|old| symptom.severity > old.severity);
             if let Some(old) = old {
                 symptom.since = old.since;

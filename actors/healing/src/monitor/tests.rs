@@ -149,10 +149,10 @@ fn withdrawn(turn: &Recorded) -> usize {
     sent.iter().filter(|(_, message)| matches!(message, AnalyzerMessage::Withdrawn { .. })).count()
 }
 
-/// The answer to a report.
+/// The answer to a report, which goes by way of the Analyzer.
 fn standing(turn: &Recorded) -> Option<Standing> {
-    turn.sent::<Responder>().into_iter().find_map(|(_, message)| {
-        if let ResponderMessage::Standing(standing) = message { Some(standing) } else { None }
+    turn.sent::<Analyzer>().into_iter().find_map(|(_, message)| {
+        if let AnalyzerMessage::Standing(standing) = message { Some(standing) } else { None }
     })
 }
 
