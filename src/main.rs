@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::Parser;
 use perennial::cli::Cli;
@@ -14,6 +15,8 @@ use perennial::signal::Signals;
 use perennial::telemetry;
 use tokio::net::TcpListener;
 
+/// What is still under way when the node has ended gets so long.
+const LEFTOVERS: Duration = Duration::from_secs(1);
 /// Threads that run actors. More would only cost memory: all commits go through one thread.
 const MOST_WORKERS: usize = 4;
 
@@ -37,7 +40,10 @@ fn run(config: Config) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(software)?;
-    match threads.block_on(run_node(config)) {
+    let ended = threads.block_on(run_node(config));
+    // What still blocks a thread by now is nothing that an end has to wait for.
+    threads.shutdown_timeout(LEFTOVERS);
+    match ended {
         Ok(()) => Ok(Exit::Success),
         Err(failure) => {
             tracing::error!(exit_code = failure.exit as u8, error = %failure, "the node ended");
@@ -55,9 +61,7 @@ async fn run_node(config: Config) -> Result<(), Failure> {
     let busy =
         |error| Failure::new(Exit::Unavailable, format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(busy)?;
-    let listen = listener.local_addr().map_err(busy)?.to_string();
-    tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "listening");
-    Node::start(config, listener).await?.run(&mut signals).await
+    Node::start_unless_stopped(config, listener, &mut signals).await?.run(&mut signals).await
 }
 
 fn software(error: impl ToString) -> Failure {

@@ -3,13 +3,14 @@
 mod tree;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use perennial_healing::docker::Engine;
 use perennial_runtime::{Options, Runtime, RuntimeError, SystemClock};
 use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard, TappedBackend};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
@@ -18,6 +19,9 @@ use crate::http::{App, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
 use tree::{Agents, Rows, tree};
+
+/// A start that is to be stopped gets so long to come to its end.
+const START_GRACE: Duration = Duration::from_secs(5);
 
 /// A running node.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the data directory, starts the actors and answers on `listener`, in this order.
+    /// Claims and opens the data directory, starts the actors and answers on `listener`, in this order.
     ///
     /// # Errors
     /// The data directory is in use, damaged or of another version, or the actors do not start.
@@ -38,7 +42,34 @@ impl Node {
         Self::start_on(config, listener, |backend| backend).await
     }
 
-    /// The same on the store that `wrap` makes of its own.
+    /// The same, unless a signal arrives and the start hangs, as on a disk that does not answer. A start
+    /// that does not hang comes to its end first, and [`Node::run`] then stops in order.
+    ///
+    /// # Errors
+    /// As for [`Node::start`], or that it was given up.
+    pub async fn start_unless_stopped(
+        config: Config,
+        listener: TcpListener,
+        signals: &mut Signals,
+    ) -> Result<Self, Failure> {
+        let mut starting = Box::pin(Self::start(config, listener));
+        let signal = tokio::select! {
+            node = &mut starting => return node,
+            signal = signals.next() => signal,
+        };
+        let why = tokio::select! {
+            node = &mut starting => {
+                signals.put_back(signal);
+                return node;
+            }
+            second = signals.next() => format!("at once by a second signal, {second},"),
+            () = tokio::time::sleep(START_GRACE) => format!("by {signal}"),
+        };
+        let why = format!("stopped {why} before it had started; nothing is lost");
+        Err(Failure::new(Exit::Failed, why))
+    }
+
+    /// The same as [`Node::start`] on the store that `wrap` makes of its own.
     pub(crate) async fn start_on(
         config: Config,
         listener: TcpListener,
@@ -53,7 +84,11 @@ impl Node {
         let tree = tree(&engine, agents, rows.clone())?;
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
-        let (data_dir, mut options) = open(store).await?;
+        let data_dir = claim(&store).await?;
+        // Said only now: before, another node may be the one that the data belongs to.
+        let listen = listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
+        tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "listening");
+        let (data_dir, mut options) = open(data_dir, store).await?;
         let store = Arc::new(TappedBackend::new(wrap(options.backend)));
         options.backend = store.clone();
         options.limits = runtime.into();
@@ -119,10 +154,16 @@ impl Node {
     }
 }
 
+/// Takes the data directory for this node alone.
+async fn claim(store: &config::Store) -> Result<DataDir, Failure> {
+    let path = store.data_dir.clone();
+    let claimed = spawn_blocking(move || Ok(DataDir::open(&path)?));
+    claimed.await.map_err(|error| opening(&error))?
+}
+
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
-async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
+async fn open(data_dir: DataDir, store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
-        let data_dir = DataDir::open(&store.data_dir)?;
         let cache = SledOptions { cache_bytes: store.cache_bytes };
         let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
         let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
@@ -131,7 +172,9 @@ async fn open(store: config::Store) -> Result<(DataDir, Options), Failure> {
         options.space = Some(SpaceGuard::new(data_dir.path(), store.reserve_bytes));
         Ok::<_, Failure>((data_dir, options))
     });
-    opened
-        .await
-        .map_err(|error| Failure::new(Exit::Software, format!("opening the store: {error}")))?
+    opened.await.map_err(|error| opening(&error))?
+}
+
+fn opening(error: &JoinError) -> Failure {
+    Failure::new(Exit::Software, format!("opening the store: {error}"))
 }

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use perennial_store::{Backend, Key, SledBackend, SledOptions, Tag, check_data, open};
+use perennial_healing::responder::audit::{ACTIONS, AuditEntry};
+use perennial_store::{Backend, Key, SledBackend, SledOptions, Tag, check_data, decode, open};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,6 +30,12 @@ const HEALED: &str = "format-healed";
 const REFUSED: &str = "format-refused";
 /// ... and one whose restart a person ordered and a gate refused.
 const ORDERED: &str = "format-ordered";
+/// Its audit, in order: whose action, and how far it came.
+const AUDIT: [(&str, &str); 4] =
+    [(REFUSED, "refused"), (ORDERED, "refused"), (HEALED, "intended"), (HEALED, "finished")];
+/// What every node adds that opens it: the action that the mode held is asked for once more. The
+/// moment for that was stored when the fixture was made, and has passed.
+const ASKED_AGAIN: (&str, &str) = (REFUSED, "refused");
 /// What is packed, by the beginning of its name, and what is taken as it is.
 const PACKED: [&str; 3] = ["inflight", "store/db", "store/snap."];
 const TAKEN: [&str; 4] = ["FORMAT", "RUNNING", "store/conf", "store/witness"];
@@ -37,11 +44,12 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
 }
 
-/// A node for which no moment of the fixture ever comes, whenever it is started.
+/// A node for which no moment comes that is not stored in the fixture, whenever it is started.
 fn node(docker: &str, sink: &Sink) -> NodeBuilder {
     Node::builder()
         .toml(&format!("[docker]\nhost = \"{docker}\"\n[monitor]\ninclude = [\"*format-*\"]"))
         .toml("settle_time = \"36500days\"\n[analyzer]\nstabilisation = \"36500days\"")
+        .toml("ask_again_after = \"36500days\"")
         .toml("[responder]\nstabilisation = \"36500days\"\nhealth_patience = \"36500days\"")
         .toml("[alert]\nretention = \"36500days\"\nexpires = \"36500days\"")
         .toml("repeat_interval = \"0s\"")
@@ -156,6 +164,31 @@ fn tags(data: &Path) -> Vec<Tag> {
     tags
 }
 
+/// The audit that is stored: whose actions, and how far they came.
+fn audit(data: &Path) -> Vec<(&'static str, &'static str)> {
+    let store = SledBackend::open(&data.join("store"), SledOptions::default()).unwrap();
+    let keys = Key::rows_all(ACTIONS.name());
+    let rows = store.scan(&keys.start..&keys.end, usize::MAX).unwrap();
+    let entries = rows.iter().map(|(key, row)| decode(open(key, row).unwrap().payload).unwrap());
+    let entries: Vec<AuditEntry> = entries.collect();
+    store.close().unwrap();
+    let told = entries.iter().map(|entry| (entry.subject.name.as_str(), entry.stage.as_str()));
+    by_ends(told)
+}
+
+/// The same with the ends of the names, as they are known here.
+fn by_ends<'a>(
+    told: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Vec<(&'static str, &'static str)> {
+    let stages = ["refused", "intended", "finished"];
+    let known = |all: &[&'static str], name: &str| {
+        let found = all.iter().find(|end| name.ends_with(**end));
+        *found.unwrap_or_else(|| panic!("{name} is not among {all:?}"))
+    };
+    told.map(|(name, stage)| (known(&[HEALED, REFUSED, ORDERED], name), known(&stages, stage)))
+        .collect()
+}
+
 /// The kinds of what is told in a journal, in order.
 fn kinds(incident: &Value) -> Vec<&str> {
     let journal = incident["journal"].as_array().unwrap();
@@ -171,10 +204,18 @@ async fn verify(node: &Node) {
     }
     let refused = incident(node, REFUSED).await.expect("the other incident is there");
     assert_eq!(refused["severity"], "critical");
-    let actions = node.get_json("/v1/actions").await;
-    assert_eq!(actions["chain"]["intact"], true);
-    // The node that opened it may have concluded something already.
-    assert!(actions["chain"]["entries"].as_u64() >= Some(4), "{actions:#}");
+    eventually("the action that was held to be asked for again", LONG, async || {
+        let actions = node.get_json("/v1/actions").await;
+        assert_eq!(actions["chain"]["intact"], true);
+        let entries = items(&actions).len();
+        if entries > AUDIT.len() { Ok(()) } else { Err(actions) }
+    })
+    .await;
+    let actions = items(&node.get_json("/v1/actions").await);
+    let told = actions.iter().rev().map(|action| {
+        (action["container"]["name"].as_str().unwrap(), action["stage"].as_str().unwrap())
+    });
+    assert_eq!(by_ends(told), [&AUDIT[..], &[ASKED_AGAIN]].concat(), "{actions:#?}");
     let containers = items(&node.get_json("/v1/containers").await);
     assert_eq!(containers.len(), 3, "{containers:#?}");
 }
@@ -202,6 +243,7 @@ async fn a_data_directory_of_format_1_opens_with_everything_in_it_and_goes_on() 
         Tag::Meta,
     ];
     assert_eq!(tags(&data), lasting);
+    assert_eq!(audit(&data), AUDIT);
 
     // There is no engine any more; what was known is.
     let sink = Sink::start();

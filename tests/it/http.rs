@@ -1,12 +1,15 @@
 //! The HTTP interface of a real node: health, tokens, problem documents, and the commands that use
 //! it. No engine is needed: the node is pointed at a socket that is not there.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::node::{Node, perennial};
+use crate::support::node::{Node, perennial, spawn};
+use crate::support::process;
 
 const NO_ENGINE: &str = "[docker]\nhost = \"unix:///nowhere/docker.sock\"\n";
 const TOKEN: &str = "0123456789abcdef";
@@ -232,7 +235,21 @@ async fn a_second_node_on_the_same_data_is_refused() {
     assert!(text.lines().all(|line| line.starts_with('{')), "only lines of the log: {text}");
     assert_eq!(text.matches("in use by").count(), 1, "told once: {text}");
     assert!(text.contains(&format!("in use by pid {}", node.pid())), "{text}");
+    assert!(!text.contains("listening"), "only who has the data says that it listens: {text}");
     assert_eq!(node.get("/livez").await.0, 200, "the first one goes on");
+}
+
+#[test]
+fn a_node_whose_disk_hangs_while_it_starts_can_be_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    // To open a pipe takes until somebody opens its other end.
+    let pipe = directory.path().join("FORMAT");
+    process::run(Command::new("mkfifo").arg(&pipe));
+    let node = spawn(directory.path());
+    let opened = File::options().write(true).open(&pipe).unwrap();
+    let status = process::end(node, Duration::from_secs(30));
+    drop(opened);
+    assert_eq!(status.code(), Some(1), "{status}");
 }
 
 #[tokio::test]

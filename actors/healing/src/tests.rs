@@ -1,4 +1,5 @@
-//! Samples that the tests of all agents share, and the stored format of what all agents share.
+//! The agents together, samples that their tests share, and the stored format of what all share.
 
 mod frozen;
+mod orders;
 pub(crate) mod samples;

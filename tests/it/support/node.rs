@@ -17,6 +17,9 @@ const START: Duration = Duration::from_secs(30);
 /// After it an orderly stop counts as hung, and the node is killed.
 const STOP: Duration = Duration::from_secs(30);
 
+/// Far above what a command takes that is no node; one that goes on for longer hangs, or is one.
+const COMMAND: Duration = Duration::from_secs(60);
+
 /// How to start a node; a builder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeBuilder {
@@ -202,11 +205,17 @@ impl Drop for Node {
     }
 }
 
-/// Runs the binary with `arguments` to its end, in `directory`.
+/// Runs the binary with `arguments` to its end, in `directory`; panics if it does not end.
 pub(crate) fn perennial(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = perennial_command();
-    let output = command.args(arguments).current_dir(directory).output();
-    output.expect("the node's binary runs")
+    process::output(command.args(arguments).current_dir(directory), COMMAND)
+}
+
+/// Starts a node on a data directory without waiting for anything.
+pub(crate) fn spawn(data: &Path) -> Child {
+    let mut command = perennial_command();
+    command.arg("--data-dir").arg(data).args(["--listen", "127.0.0.1:0"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the node's binary runs")
 }
 
 fn perennial_command() -> Command {

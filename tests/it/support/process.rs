@@ -1,6 +1,6 @@
 //! Child processes that are ended by their id, and never outlive the test.
 
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +13,27 @@ pub(crate) fn run(command: &mut Command) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} ended with {}: {errors}{text}", output.status);
     text
+}
+
+/// Runs `command` and returns what it wrote; panics, with that, when it has not ended after `limit`.
+pub(crate) fn output(command: &mut Command, limit: Duration) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let pid = child.id();
+    let (ended, end) = mpsc::channel();
+    let waiter = thread::spawn(move || {
+        let output = child.wait_with_output().expect("a child can be waited for");
+        ended.send(()).ok();
+        output
+    });
+    let hangs = end.recv_timeout(limit).is_err();
+    if hangs {
+        signal(pid, "KILL");
+    }
+    let output = waiter.join().expect("the waiting thread does not panic");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!hangs, "{command:?} did not end within {limit:?}; it wrote: {errors}");
+    output
 }
 
 /// Sends the signal `name` ("TERM", "KILL", "STOP") to one process, which may be gone already.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analyzer::evidence::CaptureEvidence;
 use crate::model::{Conclusion, Facts, IncidentId, Subject, Symptom, SymptomKind};
+use crate::monitor::Standing;
 
 /// A message to the Analyzer of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub enum AnalyzerMessage {
     LookAgain,
     /// A timer of its own: nothing has been wrong for so long that nothing need be remembered.
     Forget,
+    /// The Monitor's answer to the Responder, which is handed on: messages between two agents keep
+    /// their order, so that whatever the Analyzer made of earlier symptoms is there before it.
+    Standing(Standing),
 }
 
 impl From<Finished<CaptureEvidence>> for AnalyzerMessage {

@@ -65,6 +65,9 @@ impl Durable for Analyzer {
             AnalyzerMessage::EvidenceLate => self.evidence_late(turn),
             AnalyzerMessage::LookAgain => self.look_again(turn),
             AnalyzerMessage::Forget => self.closed = None,
+            AnalyzerMessage::Standing(standing) => {
+                turn.send::<Responder>(RESPONDER, &ResponderMessage::Standing(standing));
+            }
         }
         if self.incident.is_none() && self.closed.is_none() {
             turn.stop();

@@ -107,6 +107,11 @@ impl Monitor {
         end.is_some_and(|end| end.since(event.at) <= LATE)
     }
 
+    /// Until when it is open whether somebody wished for the end that is known.
+    pub(super) fn awaits_cause_until(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.end_confirmed_at).filter(|due| self.ended && *due > now)
+    }
+
     /// When the end happened whose cause was waited for until now.
     pub(super) fn take_awaited_end(&mut self, now: Timestamp) -> Option<Timestamp> {
         let over = self.ended && self.end_confirmed_at <= now;
@@ -119,8 +124,10 @@ impl Monitor {
 
     /// A new run decides about an end that still waits for its cause: nobody has asked for it.
     fn decide_end(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        let waits = self.ended && self.end_confirmed_at > turn.now();
-        let Some(end) = self.intent.unexplained().filter(|_| waits) else { return Ok(()) };
+        let waits = self.awaits_cause_until(turn.now());
+        let Some(end) = self.intent.unexplained().filter(|_| waits.is_some()) else {
+            return Ok(());
+        };
         self.end_confirmed_at = Timestamp::EPOCH;
         self.judge(end, turn)
     }
@@ -165,7 +172,8 @@ impl Monitor {
         self.facts.oom_killed = oom.is_some_and(|oom| at.since(oom) <= OOM_TO_END);
         let waits = !repaired && self.may_be_wished(code, seen);
         self.end_confirmed_at = if waits { turn.now() + WISH_COMES } else { Timestamp::EPOCH };
-        if repaired && turn.now().since(at) <= STILL_NEWS {
+        let told = past && self.has_told_end(at);
+        if repaired && !told && turn.now().since(at) <= STILL_NEWS {
             self.judge(at, turn)?;
         }
         if let Some((facts, ended)) = before {

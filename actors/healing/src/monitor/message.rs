@@ -19,7 +19,7 @@ pub enum MonitorMessage {
     },
     /// Its resource use.
     Sampled(Sample),
-    /// The Responder asks how it stands; answered with
+    /// The Responder asks how it stands; answered by way of the Analyzer with
     /// [`crate::responder::ResponderMessage::Standing`].
     Report {
         /// The incident on whose behalf.

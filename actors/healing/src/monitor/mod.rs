@@ -19,13 +19,15 @@ pub use row::{CONTAINERS, ContainerRow};
 use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};
 
+use crate::analyzer::{Analyzer, AnalyzerMessage};
 use crate::model::{Facts, Status, Subject, Symptom, SymptomKind};
 use crate::monitor::detect::{Moments, Usage};
 use crate::monitor::intent::Intent;
-use crate::responder::{RESPONDER, Responder, ResponderMessage};
 
-/// The name of the one timer.
+/// The name of the timer that has it look again.
 const LOOK_AGAIN: &str = "look";
+/// What the names of timers begin with that put an answer off; the incident that asked follows.
+const REPORT_LATER: &str = "report:";
 
 /// The Monitor of one container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -127,6 +129,7 @@ impl Monitor {
         if event.kind == EventKind::Destroy {
             return self.on_gone(event.at, turn);
         }
+        let run = self.facts.started_at.clone();
         match &inspection {
             Some(inspection) => self.identify(inspection, turn.settings()),
             None if self.is_unknown() => {
@@ -143,7 +146,7 @@ impl Monitor {
             self.decide_end_before(inspection, turn)?;
             self.fold_inspection(inspection, turn.now(), turn.settings());
         }
-        self.judge(event.at, turn)
+        self.judge(self.cause(event.at, &run), turn)
     }
 
     fn on_listed(
@@ -151,10 +154,11 @@ impl Monitor {
         inspection: Inspection,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        let run = self.facts.started_at.clone();
         self.identify(&inspection, turn.settings());
         self.decide_end_before(&inspection, turn)?;
         self.fold_inspection(&inspection, turn.now(), turn.settings());
-        self.judge(inspection.at, turn)
+        self.judge(self.cause(inspection.at, &run), turn)
     }
 
     fn on_sampled(&mut self, sample: &Sample, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
@@ -179,16 +183,22 @@ impl Monitor {
         incident: crate::model::IncidentId,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        let gone = self.is_unknown();
-        if gone {
+        if self.is_unknown() {
             self.facts.status = Status::Gone;
             self.subject.id.0 = turn.key().to_owned();
             turn.stop();
+        } else if let Some(due) = self.awaits_cause_until(turn.now()) {
+            // What to make of this end is not known yet; nobody should act on it before.
+            let name = format!("{REPORT_LATER}{}", incident.0);
+            turn.send_at(due, &name, &MonitorMessage::Report { incident });
+            return Ok(());
         } else {
             self.judge(turn.now(), turn)?;
         }
         let standing = self.standing(incident, turn.now());
-        turn.send::<Responder>(RESPONDER, &ResponderMessage::Standing(standing));
+        // Behind all that the Analyzer was told before: what it makes of that is known first.
+        let key = turn.key().to_owned();
+        turn.send::<Analyzer>(key, &AnalyzerMessage::Standing(standing));
         Ok(())
     }
 }

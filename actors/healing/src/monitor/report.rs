@@ -19,11 +19,59 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// A run that lives this long after the kernel killed a process in it is not ended by that.
 const OOM_SETTLES: Duration = Duration::from_secs(5);
 
+/// What a judgement follows from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause {
+    /// When it happened.
+    at: Timestamp,
+    /// When the run began that it was the first to show.
+    began: Option<Timestamp>,
+}
+
+impl From<Timestamp> for Cause {
+    fn from(at: Timestamp) -> Self {
+        Self { at, began: None }
+    }
+}
+
+impl Cause {
+    /// When a symptom was over that was told at `since` and is not true any more: what was wrong with
+    /// a run ended when the next one began, however late that is heard of.
+    fn end_of(self, since: Timestamp) -> Timestamp {
+        self.began.filter(|began| since < *began).unwrap_or(self.at)
+    }
+
+    /// Whether what was told before is another's, although it looks the same: each run ends once.
+    fn is_anew(self, kind: SymptomKind) -> bool {
+        self.began.is_some() && is_end(kind)
+    }
+}
+
+/// Whether a symptom is the end of a run.
+pub(super) const fn is_end(kind: SymptomKind) -> bool {
+    match kind {
+        SymptomKind::NonZeroExit | SymptomKind::OomKilled => true,
+        SymptomKind::CrashLoop
+        | SymptomKind::Unhealthy
+        | SymptomKind::FlappingHealth
+        | SymptomKind::HighCpu
+        | SymptomKind::HighMemory
+        | SymptomKind::MemoryLeak
+        | SymptomKind::HostPressure => false,
+    }
+}
+
 impl Monitor {
-    /// Draws the consequences of the state as it is. `cause_at` is when what was folded happened.
+    /// What follows from what happened at `at`, when `before` was the run that was known.
+    pub(super) fn cause(&self, at: Timestamp, before: &str) -> Cause {
+        let other = self.facts.started_at != before;
+        Cause { at, began: engine_time(&self.facts.started_at).filter(|_| other) }
+    }
+
+    /// Draws the consequences of the state as it is.
     pub(super) fn judge(
         &mut self,
-        cause_at: Timestamp,
+        cause: impl Into<Cause>,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
         let (config, now) = (turn.settings(), turn.now());
@@ -36,7 +84,7 @@ impl Monitor {
         } else {
             self.withdrawn = false;
             let symptoms = self.true_symptoms(&policy, config, now);
-            self.tell_symptoms(symptoms, cause_at, turn);
+            self.tell_symptoms(symptoms, cause.into(), turn);
         }
         self.tell_coverage(&policy, turn);
         self.write_row(&policy, turn)?;
@@ -79,7 +127,7 @@ impl Monitor {
         if late && (self.symptoms.len() > 1 || self.acting_until > turn.now()) {
             let mut rest = self.symptoms.clone();
             rest.retain(|symptom| symptom.kind != SymptomKind::NonZeroExit);
-            self.tell_symptoms(rest, turn.now(), turn);
+            self.tell_symptoms(rest, turn.now().into(), turn);
             return;
         }
         let settled = turn.now() >= self.stop_settles(since, turn.settings());
@@ -101,8 +149,17 @@ impl Monitor {
     }
 
     fn remember(&mut self, kind: SymptomKind, at: Timestamp) {
+        let before = self.ended_symptoms.iter().find(|(other, _)| *other == kind);
+        let last = before.map_or(at, |(_, before)| at.max(*before));
         self.ended_symptoms.retain(|(other, _)| *other != kind);
-        self.ended_symptoms.push((kind, at));
+        self.ended_symptoms.push((kind, last));
+    }
+
+    /// Whether the end at `at` of an earlier run has been told of: a symptom of it was true then.
+    pub(super) fn has_told_end(&self, at: Timestamp) -> bool {
+        let oom = self.facts.oom_killed;
+        let same = |kind| is_end(kind) && (!oom || kind == SymptomKind::OomKilled);
+        self.ended_symptoms.iter().any(|(kind, ended)| same(*kind) && *ended >= at)
     }
 
     fn true_symptoms(&self, policy: &Policy, config: &Config, now: Timestamp) -> Vec<Symptom> {
@@ -131,7 +188,7 @@ impl Monitor {
     fn is_held_back(&self, kind: SymptomKind, now: Timestamp) -> bool {
         match kind {
             SymptomKind::NonZeroExit | SymptomKind::OomKilled => {
-                let awaited = self.ended && self.end_confirmed_at > now;
+                let awaited = self.awaits_cause_until(now).is_some();
                 self.facts.deploying || self.ended_before_us || awaited
             }
             SymptomKind::CrashLoop => self.facts.deploying,
@@ -148,12 +205,13 @@ impl Monitor {
     fn tell_symptoms(
         &mut self,
         mut now_true: Vec<Symptom>,
-        cause_at: Timestamp,
+        cause: Cause,
         turn: &mut Turn<'_, Self>,
     ) {
         let mut raised = Vec::new();
         for symptom in &mut now_true {
             let old = self.symptoms.iter().find(|old| old.kind == symptom.kind);
+            let old = old.filter(|old| !cause.is_anew(old.kind));
             let worse = old.is_none_or(|old| symptom.severity > old.severity);
             if let Some(old) = old {
                 symptom.since = old.since;
@@ -164,11 +222,12 @@ impl Monitor {
             }
         }
         let was_true = std::mem::replace(&mut self.symptoms, now_true);
-        let mut cleared: Vec<_> = was_true.iter().map(|symptom| symptom.kind).collect();
-        cleared.retain(|kind| !self.has(*kind));
-        for kind in &cleared {
-            self.remember(*kind, turn.now());
+        let over = was_true.iter().filter(|symptom| !self.has(symptom.kind));
+        let over: Vec<_> = over.map(|old| (old.kind, cause.end_of(old.since))).collect();
+        for (kind, at) in &over {
+            self.remember(*kind, *at);
         }
+        let cleared: Vec<_> = over.into_iter().map(|(kind, _)| kind).collect();
         if raised.is_empty() && cleared.is_empty() {
             return;
         }
@@ -176,7 +235,7 @@ impl Monitor {
         let report = SymptomReport {
             subject: self.subject.clone(),
             at: turn.now(),
-            event_at: cause_at,
+            event_at: cause.at,
             facts: self.facts.clone(),
             raised,
             cleared,

@@ -66,9 +66,7 @@ impl Scene {
     }
 
     fn die(&mut self, code: i64) -> Recorded {
-        self.seen.facts.status = Status::Exited;
-        self.seen.facts.exit_code = Some(code);
-        self.seen.facts.finished_at = second(self.play.now());
+        self.end(code);
         self.event(EventKind::Die(code))
     }
 
@@ -112,6 +110,19 @@ impl Scene {
         self.play.handle(MonitorMessage::Sampled(sample)).unwrap()
     }
 
+    /// The Responder asks how it stands.
+    fn ask(&mut self) -> Recorded {
+        let incident = IncidentId("inc-1".into());
+        self.play.handle(MonitorMessage::Report { incident }).unwrap()
+    }
+
+    /// It ends by itself, and nobody has been told yet.
+    fn end(&mut self, code: i64) {
+        self.seen.facts.status = Status::Exited;
+        self.seen.facts.exit_code = Some(code);
+        self.seen.facts.finished_at = second(self.play.now());
+    }
+
     fn row(&self) -> Option<ContainerRow> {
         self.play.row(&CONTAINERS, ID).unwrap()
     }
@@ -138,12 +149,20 @@ fn withdrawn(turn: &Recorded) -> usize {
     sent.iter().filter(|(_, message)| matches!(message, AnalyzerMessage::Withdrawn { .. })).count()
 }
 
+/// The answer to a report, which goes by way of the Analyzer.
+fn standing(turn: &Recorded) -> Option<Standing> {
+    turn.sent::<Analyzer>().into_iter().find_map(|(_, message)| {
+        if let AnalyzerMessage::Standing(standing) = message { Some(standing) } else { None }
+    })
+}
+
 fn silent(turn: &Recorded) -> bool {
     turn.sent::<Analyzer>().is_empty()
 }
 
 mod ends;
 mod frozen;
+mod runs;
 mod standing;
 mod windows;
 mod wishes;

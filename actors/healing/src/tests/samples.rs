@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::*;
+use crate::monitor::Standing;
 
 pub(crate) fn second(n: u64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + n * 1_000_000)
@@ -147,4 +148,15 @@ pub(crate) fn conclusions() -> Vec<Conclusion> {
         Conclusion::Gone => None,
     };
     successors(Some(Conclusion::Resolved), next).collect()
+}
+
+pub(crate) fn standing() -> Standing {
+    Standing {
+        incident: incident(),
+        at: second(12),
+        subject: subject(),
+        facts: facts(),
+        last_seen: vec![(SymptomKind::OomKilled, second(13))],
+        active: vec![SymptomKind::CrashLoop],
+    }
 }

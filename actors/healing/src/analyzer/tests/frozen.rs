@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::tests::samples::{
-    by_name, conclusions, evidence, facts, finished, incident, key, second, subject, symptom,
+    by_name, conclusions, evidence, facts, finished, incident, key, second, standing, subject,
+    symptom,
 };
 
 /// Each phase names the next, so that a new one has to be sampled.
@@ -65,7 +66,7 @@ fn messages() -> Vec<AnalyzerMessage> {
         AnalyzerMessage::Settled => Some(AnalyzerMessage::EvidenceLate),
         AnalyzerMessage::EvidenceLate => Some(AnalyzerMessage::LookAgain),
         AnalyzerMessage::LookAgain => Some(AnalyzerMessage::Forget),
-        AnalyzerMessage::Forget => None,
+        AnalyzerMessage::Forget | AnalyzerMessage::Standing(_) => None,
     };
     let report = SymptomReport {
         subject: subject(),
@@ -96,6 +97,8 @@ fn the_format_of_the_analyzers_messages_is_frozen() {
     let ends = finished(&capture(), evidence()).into_iter().map(AnalyzerMessage::Evidence);
     let all = ends.chain(conclusions().into_iter().map(concluded));
     frozen("healing/analyzer-answer", Analyzer::VERSION, &all.collect::<Vec<_>>());
+    let standing = AnalyzerMessage::Standing(standing());
+    frozen("healing/analyzer-standing", Analyzer::VERSION, &standing);
 }
 
 #[test]

@@ -89,12 +89,8 @@ fn the_responder_is_told_how_it_stands() {
     scene.start();
     let cleared_at = scene.play.now();
     scene.wait(30);
-    let incident = IncidentId("inc-1".into());
-    let turn = scene.play.handle(MonitorMessage::Report { incident: incident.clone() }).unwrap();
-    let sent = turn.sent::<Responder>();
-    let [(key, ResponderMessage::Standing(standing))] = sent.as_slice() else { panic!("{sent:?}") };
-    assert_eq!(key, RESPONDER);
-    assert_eq!(standing.incident, incident);
+    let standing = standing(&scene.ask()).unwrap();
+    assert_eq!(standing.incident, IncidentId("inc-1".into()));
     assert!(standing.active.is_empty());
     assert_eq!(standing.last_seen, [(SymptomKind::NonZeroExit, cleared_at)]);
     assert_eq!(standing.facts.status, Status::Running);
@@ -104,8 +100,20 @@ fn the_responder_is_told_how_it_stands() {
 fn a_container_that_is_gone_stands_as_gone() {
     let mut play = Play::<Monitor>::new(ID, Config::default());
     let turn = play.handle(MonitorMessage::Report { incident: IncidentId::default() }).unwrap();
-    let sent = turn.sent::<Responder>();
-    let [(_, ResponderMessage::Standing(standing))] = sent.as_slice() else { panic!("{sent:?}") };
-    assert_eq!(standing.facts.status, Status::Gone);
+    assert_eq!(standing(&turn).unwrap().facts.status, Status::Gone);
     assert!(turn.stops());
+}
+
+#[test]
+fn an_end_whose_cause_is_still_open_is_not_answered_for_before_it_is_known() {
+    let mut scene = Scene::new(RestartPolicy::No);
+    scene.look();
+    scene.wait(60);
+    scene.end(1);
+    assert!(silent(&scene.look()), "its event may still come");
+    assert!(scene.ask().sent::<Analyzer>().is_empty());
+    let told = scene.play.fire_next_timer().unwrap();
+    let answered = scene.play.fire_next_timer().unwrap();
+    assert_eq!(raised(&told), [SymptomKind::NonZeroExit]);
+    assert_eq!(standing(&answered).unwrap().active, [SymptomKind::NonZeroExit]);
 }

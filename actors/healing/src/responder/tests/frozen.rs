@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::audit::GENESIS;
 use super::*;
 use crate::tests::samples::{
-    actions, by_name, container, facts, finished, gate, incident, second, subject, texts,
+    actions, by_name, container, facts, finished, gate, incident, second, standing, subject, texts,
 };
 
 fn request() -> Request {
@@ -77,17 +77,6 @@ fn state() -> Responder {
         "projects": { "shop": 4 },
         "head": { "number": 300, "hash": GENESIS },
     }))
-}
-
-fn standing() -> Standing {
-    Standing {
-        incident: incident(),
-        at: second(12),
-        subject: subject(),
-        facts: facts(),
-        last_seen: vec![(SymptomKind::OomKilled, second(13))],
-        active: vec![SymptomKind::CrashLoop],
-    }
 }
 
 fn order() -> Order {
