@@ -20,7 +20,7 @@ use crate::inflight::Inflight;
 use crate::kind::KindEntry;
 use crate::limits::Limits;
 use crate::pool::Pool;
-use crate::random::{Random, stable_hash};
+use crate::random::Random;
 use crate::receipts::Receipts;
 use crate::settling::Busy;
 use crate::signal::Signal;
@@ -152,8 +152,9 @@ impl Core {
     }
 
     pub(crate) fn new_trace(&self) -> TraceId {
-        let unique = self.unit_number().to_be_bytes();
-        TraceId(stable_hash(&[&unique, &self.jitter().to_be_bytes()]))
+        // Mixing tells different numbers apart, so the first half alone is unique in the store.
+        let unique = Random::seeded(self.unit_number()).next();
+        TraceId(u128::from(unique) << 64 | u128::from(self.jitter()))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
