@@ -6,7 +6,7 @@ use std::sync::Arc;
 use perennial_store::{Batch, CodecError, Key, MessageId, Tag, Timestamp, seal};
 
 use crate::address::Address;
-use crate::committer::{After, Unit};
+use crate::committer::{After, Consumed, Unit};
 use crate::core::{Answer, Core};
 use crate::error::{AskError, SendError};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
@@ -25,7 +25,7 @@ pub(crate) struct Draft {
     pub(crate) batch: Batch,
     pub(crate) sends: Vec<(Address, Envelope)>,
     fresh: Vec<Fresh>,
-    consumed: Vec<(Address, MessageId)>,
+    consumed: Option<Consumed>,
     effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
@@ -51,7 +51,7 @@ impl Draft {
             batch: Batch::new(),
             sends: Vec::new(),
             fresh: Vec::new(),
-            consumed: Vec::new(),
+            consumed: None,
             effects: Vec::new(),
             answers: Vec::new(),
             observations: Vec::new(),
@@ -147,10 +147,11 @@ impl Draft {
         self.put_message(to, id, message)
     }
 
-    /// Deletes the message from where it waited.
+    /// Deletes the message from where it waited; all of a draft waited for the same actor.
     pub(crate) fn consume(&mut self, to: &Address, envelope: &Envelope) {
         if let Origin::Inbox(id) = envelope.origin {
-            self.consumed.push((to.clone(), id));
+            let consumed = || Consumed { from: to.clone(), ids: Vec::new() };
+            self.consumed.get_or_insert_with(consumed).ids.push(id);
         }
         if envelope.counted {
             self.batch.delete(envelope.origin.attempt_key(to));
@@ -304,7 +305,7 @@ impl Draft {
             after.push(Box::new(move |durable| released.release(&core, durable)));
         }
         let Self { batch, fresh, consumed, sends, .. } = self;
-        (Unit { batch, fresh, consumed, after }, sends)
+        (Unit { batch, fresh, consumed, after, accepted: 0 }, sends)
     }
 }
 
