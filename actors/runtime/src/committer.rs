@@ -211,6 +211,11 @@ impl Committer {
         self.shared.settling.busy()
     }
 
+    /// Whether nobody is busy.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shared.settling.is_quiet()
+    }
+
     /// As [`Committer::wait_for`], for one who is busy: the commit does not wait for him.
     pub(crate) async fn wait_busily_for(&self, position: u64) -> bool {
         if self.committed() < position {

@@ -3,13 +3,14 @@
 //! Before a slice runs, its actor's address is written to a small file, and before a performer is
 //! called, the effect's id. The write is not synced: it survives the death of the process, which is
 //! what a message or an effect can cause, and after a loss of power neither is to blame. So it costs a
-//! system call and no sync.
+//! system call and no sync. The mark of a slice that is over stays until the next slice writes its own
+//! over it, or nobody is at work any more.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use perennial_store::MessageId;
 
@@ -41,15 +42,22 @@ pub(crate) struct Suspects {
     pub(crate) effects: Vec<MessageId>,
 }
 
-/// Offsets in the file that are free.
-type Places = Mutex<Vec<u64>>;
+/// Places in the file that are free.
+type Places = Mutex<Vec<Place>>;
 
-/// Clears its mark when what it marks is over.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u64,
+    /// It still holds the mark of what is over.
+    stale: bool,
+}
+
+/// A mark of what is under way, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mark<'a> {
-    file: Option<&'a File>,
+    of: &'a Inflight,
     places: &'a Places,
-    at: Option<u64>,
+    place: Option<Place>,
 }
 
 impl Inflight {
@@ -68,8 +76,9 @@ impl Inflight {
         };
         file.set_len(0)?;
         file.set_len(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
-        let slices = Mutex::new(slices().collect());
-        let effects = Mutex::new(effects().collect());
+        let free = |at| Place { at, stale: false };
+        let slices = Mutex::new(slices().map(free).collect());
+        let effects = Mutex::new(effects().map(free).collect());
         Ok((Self { file: Some(file), slices, effects }, suspects))
     }
 
@@ -83,29 +92,57 @@ impl Inflight {
         self.mark_at(&self.effects, || Some([[1, 0, 0, 0].as_slice(), &id.to_key()].concat()))
     }
 
+    /// Clears the marks of slices that are over.
+    pub(crate) fn rest(&self) {
+        let stale: Vec<Place> = lock(&self.slices).extract_if(.., |place| place.stale).collect();
+        stale.into_iter().for_each(|place| self.free(&self.slices, place));
+    }
+
     fn mark_at<'a>(
         &'a self,
         places: &'a Places,
         bytes: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Mark<'a> {
-        let Some(file) = &self.file else { return Mark { file: None, places, at: None } };
-        let at = places.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let (Some(at), Some(bytes)) = (at, bytes())
-            && let Err(error) = file.write_all_at(&bytes, at)
+        let place = self.file.as_ref().and_then(|_| lock(places).pop());
+        if let Some(place) = place {
+            match bytes() {
+                Some(bytes) => self.write(&bytes, place.at),
+                None if place.stale => self.write(&CLEAR, place.at),
+                None => {}
+            }
+        }
+        Mark { of: self, places, place }
+    }
+
+    fn free(&self, places: &Places, place: Place) {
+        self.write(&CLEAR, place.at);
+        lock(places).push(Place { stale: false, ..place });
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.write_all_at(bytes, at)
         {
             tracing::warn!(%error, "could not note what runs; what kills the process may not be found out");
         }
-        Mark { file: Some(file), places, at }
     }
+}
+
+/// Lengths of nothing.
+const CLEAR: [u8; 4] = [0; 4];
+
+fn lock(places: &Places) -> MutexGuard<'_, Vec<Place>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let (Some(file), Some(at)) = (self.file, self.at) else { return };
-        if let Err(error) = file.write_all_at(&[0; 4], at) {
-            tracing::warn!(%error, "could not clear the note of what runs");
+        let Some(place) = self.place else { return };
+        if std::ptr::eq(self.places, &self.of.slices) {
+            lock(self.places).push(Place { stale: true, ..place });
+        } else {
+            self.of.free(self.places, place);
         }
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).push(at);
     }
 }
 
@@ -185,11 +222,24 @@ mod tests {
         let performed = inflight.mark_effect(MessageId { unit: 7, index: 1 });
         drop(ended);
         drop(done);
+        inflight.rest();
         std::mem::forget((running, performed));
         let (_, left) = Inflight::open(&path).unwrap();
         assert_eq!(left.actors, [Address::new("counter", "b")]);
         assert_eq!(left.effects, [MessageId { unit: 7, index: 1 }]);
         let (_, left) = Inflight::open(&path).unwrap();
         assert_eq!(left, Suspects::default(), "marks are read once");
+    }
+
+    #[test]
+    fn a_slice_writes_its_mark_over_that_of_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inflight");
+        let (inflight, _) = Inflight::open(&path).unwrap();
+        drop(inflight.mark(&Address::new("counter", "before")));
+        std::mem::forget(inflight.mark(&Address::new("counter", "b")));
+        inflight.rest();
+        let (_, left) = Inflight::open(&path).unwrap();
+        assert_eq!(left.actors, [Address::new("counter", "b")]);
     }
 }
