@@ -193,7 +193,7 @@ impl<'a, A: Durable> Turn<'a, A> {
         let Some(payload) = self.encode(message, "a message") else { return };
         let key = key.into();
         self.check_key(&key, "a receiver's key");
-        let to = Address::new(B::KIND.as_str(), key);
+        let to = Address::of(B::KIND, key);
         self.ops.sends.push(Outgoing { to, version: B::VERSION, payload, expires });
     }
 
