@@ -6,14 +6,16 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a benchmark ends with a panic where it cannot go on, and reads the clock"
+    reason = "a benchmark ends with a panic where it cannot go on, prints, and reads the clock"
 )]
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use perennial_bench::counter::open;
+use perennial_bench::figures::Figures;
 use perennial_bench::load::message;
 use perennial_bench::log::Log;
 use perennial_bench::table::{expect_most, millis, percentile, print, setting, short};
@@ -90,6 +92,9 @@ struct Bench {
     log: Log,
     runtime: Runtime,
     rung: mpsc::UnboundedReceiver<Instant>,
+    figures: Figures,
+    /// Turns that the chains so far have taken.
+    turns: u64,
 }
 
 async fn run() {
@@ -101,12 +106,14 @@ async fn run() {
     let mut options = Options::new(open(ours.path()), Arc::new(SystemClock));
     options.inflight = inflight;
     let runtime = Runtime::start(options, tree).await.unwrap();
-    let mut bench = Bench { log: Log::create(log.path()), runtime, rung };
+    let figures = Figures::of(&runtime);
+    let mut bench = Bench { log: Log::create(log.path()), runtime, rung, figures, turns: 0 };
     // All actors are in memory before anything is measured.
     bench.chain(100).await;
     let mut names = vec!["a record on a raw log".to_owned(), "a row in the store".to_owned()];
     names.extend(CHAINS.iter().map(|chain| format!("a chain of {chain}")));
     let mut times = vec![Vec::new(); names.len()];
+    let mut syncs = [0; CHAINS.len()];
     let store = open(plain.path());
     let epoch = store.claim().unwrap();
     for run in 0..setting("RUNS", 500) {
@@ -119,27 +126,38 @@ async fn run() {
         let began = Instant::now();
         store.commit(epoch, &batch).unwrap();
         times[1].push(millis(began.elapsed()));
-        for (time, chain) in times[2..].iter_mut().zip(CHAINS) {
-            time.push(bench.chain(chain).await);
+        for ((time, syncs), chain) in times[2..].iter_mut().zip(&mut syncs).zip(CHAINS) {
+            let (took, commits) = bench.chain(chain).await;
+            time.push(took);
+            *syncs += commits;
         }
     }
     bench.runtime.shutdown().await.unwrap();
     report(&names, &mut times);
+    for (chain, syncs) in CHAINS.iter().zip(syncs) {
+        let syncs = syncs as f64 / times[0].len() as f64;
+        println!("a chain of {chain}: {} syncs before its effect", short(syncs));
+    }
 }
 
 impl Bench {
-    async fn chain(&mut self, length: u32) -> f64 {
+    /// How long a chain took, and how many syncs there were until its effect was performed.
+    async fn chain(&mut self, length: u32) -> (f64, u64) {
+        let before = self.figures.commits();
         let began = Instant::now();
         let hop = LinkMessage::Hop { left: length - 1, body: message() };
         let runtime = self.runtime.clone();
         let sent = tokio::spawn(async move { runtime.send::<Link>("first", &hop).await });
         let rung = self.rung.recv().await.unwrap();
+        let commits = self.figures.commits() - before;
         sent.await.unwrap().unwrap();
-        // The outcome of the effect is not part of it, and is over before the next is measured.
-        while self.runtime.tree().children.iter().any(|child| child.mailbox_depth > 0) {
+        // The outcome of the effect is another turn, which is no part of it: the next chain begins when
+        // that is durable, or it would wait for a sync that is not its own.
+        self.turns += u64::from(length) + 1;
+        while self.figures.turns() < self.turns {
             tokio::task::yield_now().await;
         }
-        millis(rung - began)
+        (millis(rung - began), commits)
     }
 }
 

@@ -92,10 +92,14 @@ impl<A: Durable> Actor for Activation<A> {
     ) -> Result<(), ActorProcessingErr> {
         match wake {
             Wake::Passivate => self.passivate(&myself),
-            Wake::Run(_busy) => self.look(&myself, live).await?,
-            Wake::RunAfterOthers(_busy) => {
+            Wake::Run(busy) => {
+                self.look(&myself, live).await?;
+                self.rest(busy);
+            }
+            Wake::RunAfterOthers(busy) => {
                 tokio::task::yield_now().await;
                 self.look(&myself, live).await?;
+                self.rest(busy);
             }
         }
         Ok(())
@@ -110,6 +114,14 @@ enum Pace {
 }
 
 impl<A: Durable> Activation<A> {
+    /// Is at work no more; the last one leaves no mark of what runs.
+    fn rest(&self, busy: Option<Busy>) {
+        drop(busy);
+        if self.core.committer.is_quiet() {
+            self.core.inflight.rest();
+        }
+    }
+
     async fn look(&self, myself: &ActorRef<Wake>, live: &mut Live<A>) -> Result<(), Ended> {
         if live.loaded.is_none() {
             live.loaded = Some(self.load(live.generation).await?);
@@ -363,7 +375,8 @@ impl<A: Durable> Activation<A> {
         } else {
             let rows =
                 PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
-            let _marked = self.core.inflight.mark(&self.slot.address);
+            let careful = self.core.careful.load(Ordering::Relaxed);
+            let _marked = self.core.inflight.mark(&self.slot.address, careful);
             let host = Host::<A> {
                 address: &self.slot.address,
                 settings: &self.settings,

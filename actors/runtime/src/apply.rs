@@ -56,26 +56,25 @@ struct Work<'a, A: Durable> {
     armed: Vec<(Timestamp, String)>,
 }
 
-impl<A: Durable> Work<'_, A> {
-    fn address(&self) -> &Address {
+impl<'a, A: Durable> Work<'a, A> {
+    fn address(&self) -> &'a Address {
         &self.actor.slot.address
     }
 
     fn turn(&mut self, envelope: Envelope, ops: Ops) -> Result<(), CodecError> {
-        let core = self.actor.core.clone();
-        let address = self.address().clone();
+        let (core, address) = (&self.actor.core, self.address());
         let trace = envelope.message.trace;
         self.draft.count_turn();
         self.consume(&envelope)?;
         for outgoing in ops.sends {
-            self.draft.send(&core, outgoing, trace, None)?;
+            self.draft.send(core, outgoing, trace, None)?;
         }
         for (name, op) in ops.timers {
             self.forget_attempts(&name);
             self.timer(&name, (op, trace, A::VERSION))?;
         }
         for op in ops.effects {
-            self.draft.effect(&core, &address, op, trace)?;
+            self.draft.effect(core, address, op, trace)?;
         }
         for (key, value) in ops.rows {
             match &value {
@@ -90,8 +89,7 @@ impl<A: Durable> Work<'_, A> {
 
     /// Takes the message out of where it waited; a periodic timer is set for its next tick.
     fn consume(&mut self, envelope: &Envelope) -> Result<(), CodecError> {
-        let address = self.address().clone();
-        self.draft.consume(&address, envelope);
+        self.draft.consume(self.address(), envelope);
         let Origin::Timer { name, due, .. } = &envelope.origin else { return Ok(()) };
         let Some(timer) = self.loaded.timers.get(name).filter(|timer| timer.due == *due) else {
             return Ok(());
@@ -124,9 +122,9 @@ impl<A: Durable> Work<'_, A> {
         name: &str,
         change: (TimerOp, crate::turn::TraceId, u16),
     ) -> Result<(), CodecError> {
-        let address = self.address().clone();
+        let address = self.address();
         let before = self.loaded.timers.get(name);
-        match self.draft.timer(&address, name, change, before)? {
+        match self.draft.timer(address, name, change, before)? {
             Some(timer) => {
                 self.armed.push((timer.due, name.to_owned()));
                 self.loaded.timers.insert(name.to_owned(), timer);
@@ -160,12 +158,12 @@ impl<A: Durable> Work<'_, A> {
         mut envelope: Envelope,
         failure: Failure,
     ) -> Result<Option<Again>, CodecError> {
-        let address = self.address().clone();
+        let address = self.address();
         let attempts = (envelope.attempts + 1).min(self.actor.core.limits.attempts);
         let reason = failure.reason().to_owned();
         let last = attempts == self.actor.core.limits.attempts;
         if !last && !matches!(failure, Failure::Reject(_)) {
-            note_attempt(&mut self.draft, &address, &mut envelope, &reason)?;
+            note_attempt(&mut self.draft, address, &mut envelope, &reason)?;
             envelope.attempts = attempts;
             return Ok(Some(Again { envelope, failure }));
         }
@@ -173,14 +171,14 @@ impl<A: Durable> Work<'_, A> {
         let why =
             if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
         let content = DeadContent::Message((*envelope.message).clone());
-        self.draft.bury(&address, content, (why, attempts, &reason))?;
+        self.draft.bury(address, content, (why, attempts, &reason))?;
         self.conclude(&envelope, Err(AskError::Rejected(reason.clone())))?;
         self.actor.slot.lock().last_error = Some(reason);
         Ok(None)
     }
 
     fn state(&mut self, stops: bool, sealed: Option<Vec<u8>>) -> Result<(), Failure> {
-        let address = self.address().clone();
+        let address = self.address();
         let key = Key::state(address.kind(), address.key());
         if stops {
             let names: Vec<String> = self.loaded.timers.keys().cloned().collect();
@@ -201,13 +199,7 @@ impl<A: Durable> Work<'_, A> {
 
     fn publish(mut self) -> Result<(), Failure> {
         let (core, slot) = (&self.actor.core, &self.actor.slot);
-        let committed_slot = slot.clone();
-        let now = self.draft.now();
-        self.draft.then(move |durable| {
-            if durable {
-                committed_slot.lock().last_commit = Some(now);
-            }
-        });
+        self.draft.of_slice(slot.clone());
         let sender = Sender { slot, generation: self.loaded.generation };
         let Some(position) = core.publish(self.draft, Some(sender)) else {
             return Err(Failure::Restart("another activation took over".to_owned()));

@@ -4,56 +4,35 @@
 //! receiver's unit stands behind its sender's, and can only land in the same batch or a later one:
 //! nobody inside the node has to wait for the disk.
 
+mod gate;
 mod thread;
+mod unit;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
 use futures::future::BoxFuture;
-use perennial_store::{Backend, Batch, Epoch, MessageId, StoreError};
+use perennial_store::{Backend, Batch, Epoch, StoreError};
 
-use crate::address::Address;
-use crate::merge::{Fresh, merge};
+use crate::merge::{Fresh, Merged, merge};
 use crate::settling::{Busy, Settling};
 use crate::signal::Signal;
 use crate::slice::text;
 use crate::stats::CommitStats;
 
+pub(crate) use gate::{Gatekeeper, Ticket};
 pub(crate) use thread::OwnThread;
-
-/// Called once the unit's fate is known: whether it is durable.
-pub(crate) type After = Box<dyn FnOnce(bool) + Send>;
-
-/// What commits together: one slice of an actor, one acceptance, one outcome of an effect.
-#[derive(Default)]
-pub(crate) struct Unit {
-    pub(crate) batch: Batch,
-    /// Messages put into inboxes; they become rows if they still wait when the batch is made.
-    pub(crate) fresh: Vec<Fresh>,
-    /// Messages taken out of inboxes.
-    pub(crate) consumed: Vec<(Address, MessageId)>,
-    pub(crate) after: Vec<After>,
-}
-
-impl Unit {
-    fn bytes(&self) -> usize {
-        self.batch.bytes() + self.fresh.iter().map(Fresh::bytes).sum::<usize>()
-    }
-}
-
-impl fmt::Debug for Unit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Unit").field("rows", &self.batch.len()).finish_non_exhaustive()
-    }
-}
+pub(crate) use unit::{After, Consumed, Unit};
 
 #[derive(Debug, Default)]
 struct Queue {
     units: VecDeque<Unit>,
     bytes: usize,
-    /// Units pushed so far.
+    /// Of those whose messages go into the next batch.
+    gate: Gatekeeper,
+    /// Positions given so far.
     pushed: u64,
     closed: bool,
     /// Set by the first failed commit: nothing more is taken or written.
@@ -98,19 +77,29 @@ pub(crate) struct Work {
 /// What commits at once.
 pub(crate) struct Sealed {
     pub(crate) batch: Batch,
-    units: u64,
+    positions: u64,
     afters: Vec<After>,
+    rest: Rest,
+}
+
+/// What is left of a batch that is durable: dropping it lets those go who wait for it, and forgets
+/// its messages. That takes a while and delays nobody if it is done elsewhere.
+pub(crate) struct Rest {
+    _gate: Gatekeeper,
+    _spent: Vec<Fresh>,
 }
 
 impl Sealed {
     /// Merges the units; none when there are none. Done without the queue's lock.
-    fn of(taken: Vec<Unit>) -> Result<Option<Self>, StoreError> {
-        let units = taken.len() as u64;
-        let (batch, afters) = merge(taken).map_err(|error| StoreError::Backend {
-            attempted: "make a batch".to_owned(),
-            message: error.to_string(),
+    fn of((units, gate): (VecDeque<Unit>, Gatekeeper)) -> Result<Option<Self>, StoreError> {
+        if units.is_empty() {
+            return Ok(None);
+        }
+        let positions = units.iter().map(Unit::positions).sum();
+        let Merged { batch, afters, spent } = merge(units).map_err(|error| {
+            StoreError::Backend { attempted: "make a batch".to_owned(), message: error.to_string() }
         })?;
-        Ok((units > 0).then_some(Self { batch, units, afters }))
+        Ok(Some(Self { batch, positions, afters, rest: Rest { _gate: gate, _spent: spent } }))
     }
 }
 
@@ -170,11 +159,39 @@ impl Committer {
         if !admit(position) {
             return None;
         }
-        queue.pushed = position;
         queue.bytes += unit.bytes();
         // Otherwise the thread knows already, or is at work and will look.
         let first = queue.units.is_empty();
         queue.units.push_back(unit);
+        self.pushed(queue, position, first);
+        Some(position)
+    }
+
+    /// Adds a message from outside. `admit` as for [`Committer::push`]. Returns what to wait with.
+    pub(crate) fn accept(
+        &self,
+        fresh: Fresh,
+        admit: impl FnOnce(&Fresh, u64) -> bool,
+    ) -> Option<Ticket> {
+        let mut queue = self.shared.lock();
+        let position = queue.pushed + 1;
+        if queue.failed || queue.closed || !admit(&fresh, position) {
+            return None;
+        }
+        queue.bytes += fresh.bytes();
+        let first = queue.units.is_empty();
+        let apart = match queue.units.back_mut() {
+            Some(last) => last.accept(fresh).err(),
+            None => Some(fresh),
+        };
+        queue.units.extend(apart.map(Unit::accepting));
+        let ticket = queue.gate.ticket(position);
+        self.pushed(queue, position, first);
+        Some(ticket)
+    }
+
+    fn pushed(&self, mut queue: MutexGuard<'_, Queue>, position: u64, first: bool) {
+        queue.pushed = position;
         if queue.bytes > self.shared.backlog_bytes {
             self.shared.congested.set(true);
         }
@@ -182,7 +199,6 @@ impl Committer {
         if first {
             self.host.ring();
         }
-        Some(position)
     }
 
     /// The position up to which everything is durable.
@@ -193,6 +209,11 @@ impl Committer {
     /// While it is held, what waits is expected to grow by what those who are busy do next.
     pub(crate) fn busy(&self) -> Busy {
         self.shared.settling.busy()
+    }
+
+    /// Whether nobody is busy.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shared.settling.is_quiet()
     }
 
     /// As [`Committer::wait_for`], for one who is busy: the commit does not wait for him.
@@ -227,25 +248,31 @@ impl Committer {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes as many units as fit one batch.
-    fn take(&self, queue: &mut Queue) -> Vec<Unit> {
-        let mut units = Vec::new();
+    fn take(&self, queue: &mut Queue) -> (VecDeque<Unit>, Gatekeeper) {
+        let gate = std::mem::take(&mut queue.gate);
+        if queue.bytes < BATCH_BYTES {
+            queue.bytes = 0;
+            self.congested.set(false);
+            return (std::mem::take(&mut queue.units), gate);
+        }
+        let mut units = VecDeque::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
             && let Some(unit) = queue.units.pop_front()
         {
             bytes += unit.bytes();
-            units.push(unit);
+            units.push_back(unit);
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
         if queue.bytes <= self.backlog_bytes / 2 {
             self.congested.set(false);
         }
-        units
+        (units, gate)
     }
 
     /// A failed commit may have been applied or not: nothing in memory can be trusted any more, so
@@ -253,10 +280,12 @@ impl Shared {
     fn fail(&self, afters: Vec<After>) {
         let mut queue = self.lock();
         queue.failed = true;
-        let waiting: Vec<Unit> = queue.units.drain(..).collect();
+        let waiting = std::mem::take(&mut queue.units);
+        let gate = std::mem::take(&mut queue.gate);
         drop(queue);
         self.committed.set(u64::MAX);
         self.congested.set(false);
+        drop(gate);
         let afters = afters.into_iter().chain(waiting.into_iter().flat_map(|unit| unit.after));
         afters.for_each(|after| after(false));
     }
@@ -272,30 +301,30 @@ impl Work {
     /// Takes as many units as fit one batch; none when none wait.
     #[cfg(feature = "testing")]
     pub(crate) fn take(&self) -> Result<Option<Sealed>, StoreError> {
-        let units = self.shared.take(&mut self.shared.lock());
-        self.sealed(units)
+        let taken = self.shared.take(&mut self.shared.lock());
+        self.sealed(taken)
     }
 
     /// What cannot be merged fails the commit.
-    fn sealed(&self, units: Vec<Unit>) -> Result<Option<Sealed>, StoreError> {
-        Sealed::of(units).inspect_err(|_| self.shared.fail(Vec::new()))
+    fn sealed(&self, taken: (VecDeque<Unit>, Gatekeeper)) -> Result<Option<Sealed>, StoreError> {
+        Sealed::of(taken).inspect_err(|_| self.shared.fail(Vec::new()))
     }
 
-    /// Lets out what waited for the batch, or nothing ever again.
+    /// Lets out what waited for the batch, or nothing ever again; the rest is for the host to drop.
     pub(crate) fn conclude(
         &mut self,
         sealed: Sealed,
         (result, took): (Result<(), StoreError>, Duration),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Rest, StoreError> {
         if let Err(error) = result {
             self.shared.fail(sealed.afters);
             return Err(error);
         }
-        self.stats.committed(sealed.units, sealed.batch.bytes(), took);
-        self.done += sealed.units;
+        self.stats.committed(sealed.positions, sealed.batch.bytes(), took);
+        self.done += sealed.positions;
         self.shared.committed.set(self.done);
         sealed.afters.into_iter().for_each(|after| after(true));
-        Ok(())
+        Ok(sealed.rest)
     }
 
     /// Tells of how committing ended. A panic, of the store or of what observes commits, is a failed

@@ -13,14 +13,16 @@ use tokio::sync::oneshot;
 use crate::activation::Wake;
 use crate::address::Address;
 use crate::clock::Clock;
-use crate::committer::Committer;
+use crate::committer::{Committer, Ticket};
 use crate::draft::Draft;
 use crate::error::{AskError, RuntimeError};
 use crate::inflight::Inflight;
 use crate::kind::KindEntry;
 use crate::limits::Limits;
+use crate::merge::Fresh;
+use crate::message::{Envelope, Origin};
 use crate::pool::Pool;
-use crate::random::{Random, stable_hash};
+use crate::random::Random;
 use crate::receipts::Receipts;
 use crate::settling::Busy;
 use crate::signal::Signal;
@@ -152,8 +154,9 @@ impl Core {
     }
 
     pub(crate) fn new_trace(&self) -> TraceId {
-        let unique = self.unit_number().to_be_bytes();
-        TraceId(stable_hash(&[&unique, &self.jitter().to_be_bytes()]))
+        // Mixing tells different numbers apart, so the first half alone is unique in the store.
+        let unique = Random::seeded(self.unit_number()).next();
+        TraceId(u128::from(unique) << 64 | u128::from(self.jitter()))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -187,12 +190,7 @@ impl Core {
             }
             for (to, envelope) in deliveries {
                 let depth = self.slots.with(&to, |slot, state| {
-                    let Limits { window, window_bytes, .. } = self.limits;
-                    if careful {
-                        state.inbox.offer_durable(&envelope, position);
-                    } else {
-                        state.inbox.offer(envelope, position, (window, window_bytes));
-                    }
+                    self.offer(state, envelope, (position, careful));
                     if needs_wake(state) {
                         wakes.push(slot.clone());
                     }
@@ -210,6 +208,41 @@ impl Core {
             sender.slot.pause(CROWDED_PAUSE);
         }
         position
+    }
+
+    /// Delivers a message whose row commits at `position`.
+    fn offer(&self, to: &mut SlotState, envelope: Envelope, (position, careful): (u64, bool)) {
+        let Limits { window, window_bytes, .. } = self.limits;
+        if careful {
+            to.inbox.offer_durable(&envelope, position);
+        } else {
+            to.inbox.offer(envelope, position, (window, window_bytes));
+        }
+    }
+
+    /// What [`Core::publish`] does, for one message from outside that nothing else goes with. It is
+    /// refused when as many wait already as may.
+    pub(crate) fn publish_message(
+        self: &Arc<Self>,
+        fresh: Fresh,
+    ) -> Result<Option<Ticket>, Overloaded> {
+        let careful = self.careful.load(Ordering::Relaxed);
+        let _busy = self.committer.busy();
+        let (mut wake, mut overloaded) = (None, false);
+        let ticket = self.committer.accept(fresh, |fresh, position| {
+            let envelope = Envelope::new(Origin::Inbox(fresh.id), fresh.message.clone());
+            self.slots.with(&fresh.to, |slot, state| {
+                overloaded = state.inbox.depth() >= self.limits.quota;
+                if overloaded {
+                    return;
+                }
+                self.offer(state, envelope, (position, careful));
+                wake = needs_wake(state).then(|| slot.clone());
+            });
+            !overloaded
+        });
+        wake.iter().for_each(|slot| self.wake_to(slot, Wake::RunAfterOthers));
+        if overloaded { Err(Overloaded) } else { Ok(ticket) }
     }
 
     /// Has the slot's actor look at its inbox, starting it if it is not active.
@@ -282,6 +315,10 @@ impl Core {
         self.fail(RuntimeError::Store(error));
     }
 }
+
+/// Too much waits for the actor already.
+#[derive(Debug)]
+pub(crate) struct Overloaded;
 
 /// An actor's live activation, as it commits.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use perennial_store::{Batch, CodecError, Key, MessageId, Tag, Timestamp, seal};
 
 use crate::address::Address;
-use crate::committer::{After, Unit};
+use crate::committer::{After, Consumed, Unit};
 use crate::core::{Answer, Core};
 use crate::error::{AskError, SendError};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
@@ -15,6 +15,7 @@ use crate::message::{
     DeadContent, Envelope, Origin, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer,
     seal_envelope,
 };
+use crate::slot::Slot;
 use crate::turn::{EffectOp, Observation, Outgoing, TimerOp, TraceId};
 
 #[derive(Debug)]
@@ -25,11 +26,13 @@ pub(crate) struct Draft {
     pub(crate) batch: Batch,
     pub(crate) sends: Vec<(Address, Envelope)>,
     fresh: Vec<Fresh>,
-    consumed: Vec<(Address, MessageId)>,
+    consumed: Option<Consumed>,
     effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
     turns: usize,
+    /// The actor whose slice it is.
+    actor: Option<Arc<Slot>>,
     after: Afters,
 }
 
@@ -51,11 +54,12 @@ impl Draft {
             batch: Batch::new(),
             sends: Vec::new(),
             fresh: Vec::new(),
-            consumed: Vec::new(),
+            consumed: None,
             effects: Vec::new(),
             answers: Vec::new(),
             observations: Vec::new(),
             turns: 0,
+            actor: None,
             after: Afters::default(),
         }
     }
@@ -76,7 +80,12 @@ impl Draft {
     /// Runs `after` when the fate of the unit is known. It runs on the committing thread: it only
     /// hands on.
     pub(crate) fn then(&mut self, after: impl FnOnce(bool) + Send + 'static) {
-        self.after.0.push(Box::new(after));
+        push(&mut self.after.0, Box::new(after));
+    }
+
+    /// Tells the actor once its slice is durable.
+    pub(crate) fn of_slice(&mut self, actor: Arc<Slot>) {
+        self.actor = Some(actor);
     }
 
     pub(crate) fn observe(&mut self, observations: Vec<Observation>) {
@@ -125,8 +134,8 @@ impl Draft {
             return Err(CodecError::Encode { reason });
         }
         let message = Arc::new(message);
-        self.fresh.push(Fresh { to: to.clone(), id, message: message.clone() });
-        self.sends.push((to, Envelope::new(Origin::Inbox(id), message)));
+        push(&mut self.fresh, Fresh { to: to.clone(), id, message: message.clone() });
+        push(&mut self.sends, (to, Envelope::new(Origin::Inbox(id), message)));
         Ok(())
     }
 
@@ -147,10 +156,11 @@ impl Draft {
         self.put_message(to, id, message)
     }
 
-    /// Deletes the message from where it waited.
+    /// Deletes the message from where it waited; all of a draft waited for the same actor.
     pub(crate) fn consume(&mut self, to: &Address, envelope: &Envelope) {
         if let Origin::Inbox(id) = envelope.origin {
-            self.consumed.push((to.clone(), id));
+            let consumed = || Consumed { from: to.clone(), ids: Vec::new() };
+            push(&mut self.consumed.get_or_insert_with(consumed).ids, id);
         }
         if envelope.counted {
             self.batch.delete(envelope.origin.attempt_key(to));
@@ -230,7 +240,7 @@ impl Draft {
         let key = Key::effect(id);
         let bytes = seal_envelope(&key, Tag::Effect, &effect)?;
         self.batch.put_fresh(key, bytes);
-        self.effects.push((id, effect));
+        push(&mut self.effects, (id, effect));
         Ok(())
     }
 
@@ -295,17 +305,27 @@ impl Draft {
         let mut after = self.after.0;
         let released = Released {
             turns: self.turns,
+            slice: self.actor.map(|actor| (actor, self.now)),
             effects: self.effects,
             answers: self.answers,
             observations: self.observations,
         };
         if !released.is_empty() {
             let core = core.clone();
-            after.push(Box::new(move |durable| released.release(&core, durable)));
+            push(&mut after, Box::new(move |durable| released.release(&core, durable)));
         }
         let Self { batch, fresh, consumed, sends, .. } = self;
-        (Unit { batch, fresh, consumed, after }, sends)
+        (Unit { batch, fresh, consumed, after, accepted: 0 }, sends)
     }
+}
+
+/// Adds the first with room for itself only: most drafts have one of each, and a vector would make room
+/// for four.
+fn push<T>(to: &mut Vec<T>, item: T) {
+    if to.is_empty() {
+        to.reserve_exact(1);
+    }
+    to.push(item);
 }
 
 /// What is kept of an error: a failure may say anything at any length, and a row is bounded.
@@ -318,6 +338,8 @@ const ERROR_CHARS: usize = 4096;
 /// What a unit holds back until it is durable.
 struct Released {
     turns: usize,
+    /// The actor whose slice it was, and when.
+    slice: Option<(Arc<Slot>, Timestamp)>,
     effects: Vec<(MessageId, StoredEffect)>,
     answers: Vec<(MessageId, Answer)>,
     observations: Vec<Observation>,
@@ -326,6 +348,7 @@ struct Released {
 impl Released {
     fn is_empty(&self) -> bool {
         self.turns == 0
+            && self.slice.is_none()
             && self.effects.is_empty()
             && self.answers.is_empty()
             && self.observations.is_empty()
@@ -339,6 +362,9 @@ impl Released {
             return;
         }
         core.stats.count_turns(self.turns);
+        if let Some((actor, at)) = self.slice {
+            actor.lock().last_commit = Some(at);
+        }
         self.observations.iter().for_each(|observation| (core.observer)(observation));
         for (id, effect) in self.effects {
             if let Some(pool) = core.pools.get(effect.name.as_str()) {

@@ -9,11 +9,13 @@ use perennial_store::{CodecError, Key, MessageId, Tag, Timestamp, seal};
 use tokio::sync::{oneshot, watch};
 
 use crate::address::{Address, without_zeros};
-use crate::core::{Answer, Core, Intake};
+use crate::core::{Answer, Core, Intake, Overloaded};
 use crate::draft::Draft;
 use crate::error::{AskError, SendError};
 use crate::ingress::{Door, Emission, SensorName};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
+use crate::merge::Fresh;
+use crate::message::StoredMessage;
 use crate::receipts::{self, Claim, StoredReceipt};
 use crate::turn::{Outgoing, TraceId};
 
@@ -50,15 +52,21 @@ pub(crate) enum Accepted {
 impl Core {
     /// Refuses what the node cannot take now.
     fn check_intake(&self, to: &Address, bytes: usize) -> Result<(), SendError> {
+        self.check_open(to, bytes)?;
+        if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
+            return Err(SendError::Overloaded(to.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Refuses what the node cannot take now, whatever waits for the receiver.
+    fn check_open(&self, to: &Address, bytes: usize) -> Result<(), SendError> {
         if self.is_stopping() {
             return Err(SendError::Stopping);
         }
         self.check_size(to, bytes).map_err(SendError::Refused)?;
         if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
             return Err(SendError::NoSpace);
-        }
-        if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
-            return Err(SendError::Overloaded(to.to_string()));
         }
         Ok(())
     }
@@ -81,10 +89,10 @@ impl Core {
         outgoing: Outgoing,
         token: Option<String>,
     ) -> Result<Accepted, SendError> {
-        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         let Some(token) = usable(token)? else {
-            return self.accept_new(outgoing, None, None).await.map(Accepted::New);
+            return self.accept_plain(outgoing).await.map(Accepted::New);
         };
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         match self.claim(&token).await? {
             Claimed::Before(receipt) => {
                 self.settled().await?;
@@ -117,6 +125,30 @@ impl Core {
     fn refuse_unreadable(&self, error: perennial_store::StoreError) -> SendError {
         self.unreadable(error);
         SendError::Unknown
+    }
+
+    /// Accepts a message that comes without a token: most do, so nothing is done that it does not need.
+    async fn accept_plain(self: &Arc<Self>, outgoing: Outgoing) -> Result<MessageId, SendError> {
+        self.check_open(&outgoing.to, outgoing.payload.len())?;
+        if !self.kinds.contains_key(outgoing.to.kind()) {
+            return self.accept_new(outgoing, None, None).await;
+        }
+        let Outgoing { to, version, payload, expires } = outgoing;
+        let id = MessageId { unit: self.unit_number(), index: 1 };
+        let message = Arc::new(StoredMessage {
+            accepted_at: Core::now(self),
+            trace: Core::new_trace(self),
+            expires,
+            token: None,
+            asked: false,
+            version,
+            payload,
+        });
+        let ticket = match self.publish_message(Fresh { to: to.clone(), id, message }) {
+            Ok(ticket) => ticket.ok_or(SendError::Unknown)?,
+            Err(Overloaded) => return Err(SendError::Overloaded(to.to_string())),
+        };
+        if self.committer.redeem(ticket).await { Ok(id) } else { Err(SendError::Unknown) }
     }
 
     async fn accept_new(

@@ -136,7 +136,7 @@ impl Inbox {
 
     /// Takes at most `limit` things to handle. Timers first: they are late already.
     pub(crate) fn next(&mut self, limit: usize) -> Next {
-        let mut works = Vec::new();
+        let mut works = Vec::with_capacity(limit.min(self.due.len() + self.ready.len()));
         while works.len() < limit
             && let Some((name, due)) = self.due.pop_front()
         {

@@ -3,14 +3,15 @@
 //! Before a slice runs, its actor's address is written to a small file, and before a performer is
 //! called, the effect's id. The write is not synced: it survives the death of the process, which is
 //! what a message or an effect can cause, and after a loss of power neither is to blame. So it costs a
-//! system call and no sync.
+//! system call and no sync. The mark of a slice that is over stays until the next slice writes its own
+//! over it, or nobody is at work any more; in a run that is careful it goes at once.
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perennial_store::{Epoch, MessageId};
 
@@ -100,15 +101,24 @@ pub(crate) struct Suspects {
     pub(crate) effects: Vec<MessageId>,
 }
 
-/// Offsets in the file that are free.
-type Places = Mutex<Vec<u64>>;
+/// Places that are free.
+type Places = Mutex<Vec<Place>>;
 
-/// Clears its mark when what it marks is over.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u64,
+    /// It still holds the mark of what is over.
+    stale: bool,
+}
+
+/// A mark of what is under way, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mark<'a> {
-    slate: Option<&'a dyn Slate>,
+    of: &'a Inflight,
     places: &'a Places,
-    at: Option<u64>,
+    place: Option<Place>,
+    /// Goes as soon as what it marks is over.
+    exact: bool,
 }
 
 impl Inflight {
@@ -131,46 +141,74 @@ impl Inflight {
             effects: read::<EFFECT, _>(&*slate, effects(), parse_effect)?,
         };
         slate.wipe(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
-        let slices = Mutex::new(slices().collect());
-        let effects = Mutex::new(effects().collect());
+        let free = |at| Place { at, stale: false };
+        let slices = Mutex::new(slices().map(free).collect());
+        let effects = Mutex::new(effects().map(free).collect());
         Ok((Self { slate: Some(slate), slices, effects }, suspects))
     }
 
-    /// Marks that a slice of `address` is about to run.
-    pub(crate) fn mark(&self, address: &Address) -> Mark<'_> {
-        self.mark_at(&self.slices, || format(address))
+    /// Marks that a slice of `address` is about to run. If not `exact`, the mark may outlive it.
+    pub(crate) fn mark(&self, address: &Address, exact: bool) -> Mark<'_> {
+        self.mark_at((&self.slices, exact), || format(address))
     }
 
     /// Marks that the performer of the effect `id` is about to be called.
     pub(crate) fn mark_effect(&self, id: MessageId) -> Mark<'_> {
-        self.mark_at(&self.effects, || Some([[1, 0, 0, 0].as_slice(), &id.to_key()].concat()))
+        let bytes = || Some([[1, 0, 0, 0].as_slice(), &id.to_key()].concat());
+        self.mark_at((&self.effects, true), bytes)
+    }
+
+    /// Clears the marks of slices that are over.
+    pub(crate) fn rest(&self) {
+        let stale: Vec<Place> = lock(&self.slices).extract_if(.., |place| place.stale).collect();
+        stale.into_iter().for_each(|place| self.free(&self.slices, place));
     }
 
     fn mark_at<'a>(
         &'a self,
-        places: &'a Places,
+        (places, exact): (&'a Places, bool),
         bytes: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Mark<'a> {
-        let Some(slate) = self.slate.as_deref() else {
-            return Mark { slate: None, places, at: None };
-        };
-        let at = places.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let (Some(at), Some(bytes)) = (at, bytes())
-            && let Err(error) = slate.note(&bytes, at)
+        let place = self.slate.as_ref().and_then(|_| lock(places).pop());
+        if let Some(place) = place {
+            match bytes() {
+                Some(bytes) => self.write(&bytes, place.at),
+                None if place.stale => self.write(&CLEAR, place.at),
+                None => {}
+            }
+        }
+        Mark { of: self, places, place, exact }
+    }
+
+    fn free(&self, places: &Places, place: Place) {
+        self.write(&CLEAR, place.at);
+        lock(places).push(Place { stale: false, ..place });
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) {
+        if let Some(slate) = &self.slate
+            && let Err(error) = slate.note(bytes, at)
         {
             tracing::warn!(%error, "could not note what runs; what kills the process may not be found out");
         }
-        Mark { slate: Some(slate), places, at }
     }
+}
+
+/// Lengths of nothing.
+const CLEAR: [u8; 4] = [0; 4];
+
+fn lock(places: &Places) -> MutexGuard<'_, Vec<Place>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let (Some(slate), Some(at)) = (self.slate, self.at) else { return };
-        if let Err(error) = slate.note(&[0; 4], at) {
-            tracing::warn!(%error, "could not clear the note of what runs");
+        let Some(place) = self.place else { return };
+        if self.exact {
+            self.of.free(self.places, place);
+        } else {
+            lock(self.places).push(Place { stale: true, ..place });
         }
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).push(at);
     }
 }
 
@@ -255,17 +293,40 @@ mod tests {
         let path = directory.path().join("inflight");
         let (inflight, left) = Inflight::open(&path).unwrap();
         assert_eq!(left, Suspects::default());
-        let ended = inflight.mark(&Address::new("counter", "a"));
-        let running = inflight.mark(&Address::new("counter", "b"));
+        let ended = inflight.mark(&Address::new("counter", "a"), false);
+        let running = inflight.mark(&Address::new("counter", "b"), false);
         let done = inflight.mark_effect(MessageId { unit: 7, index: 0 });
         let performed = inflight.mark_effect(MessageId { unit: 7, index: 1 });
         drop(ended);
         drop(done);
+        inflight.rest();
         std::mem::forget((running, performed));
         let (_, left) = Inflight::open(&path).unwrap();
         assert_eq!(left.actors, [Address::new("counter", "b")]);
         assert_eq!(left.effects, [MessageId { unit: 7, index: 1 }]);
         let (_, left) = Inflight::open(&path).unwrap();
         assert_eq!(left, Suspects::default(), "marks are read once");
+    }
+
+    #[test]
+    fn a_slice_writes_its_mark_over_that_of_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inflight");
+        let (inflight, _) = Inflight::open(&path).unwrap();
+        drop(inflight.mark(&Address::new("counter", "before"), false));
+        std::mem::forget(inflight.mark(&Address::new("counter", "b"), false));
+        inflight.rest();
+        let (_, left) = Inflight::open(&path).unwrap();
+        assert_eq!(left.actors, [Address::new("counter", "b")]);
+    }
+
+    #[test]
+    fn an_exact_mark_goes_when_its_slice_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inflight");
+        let (inflight, _) = Inflight::open(&path).unwrap();
+        drop(inflight.mark(&Address::new("counter", "a"), true));
+        let (_, left) = Inflight::open(&path).unwrap();
+        assert_eq!(left, Suspects::default());
     }
 }

@@ -46,6 +46,10 @@ impl Settling {
         Busy(self.clone())
     }
 
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) == 0
+    }
+
     /// Ends the wait, or spares the next one.
     pub(crate) fn hurry(&self) {
         *self.lock() = true;

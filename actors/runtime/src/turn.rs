@@ -91,7 +91,8 @@ pub struct Turn<'a, A: Durable> {
     occasion: &'a Occasion,
     settings: &'a A::Settings,
     rows: &'a dyn RowView,
-    random: Random,
+    /// Begun when it is first asked for: few turns do.
+    random: Option<Random>,
     ops: Ops,
     broken: Option<Failure>,
 }
@@ -108,13 +109,7 @@ impl<'a, A: Durable> Turn<'a, A> {
         settings: &'a A::Settings,
         rows: &'a dyn RowView,
     ) -> Self {
-        let random = Random::seeded(stable_hash(&[
-            occasion.address.kind().as_bytes(),
-            occasion.address.key().as_bytes(),
-            &occasion.id.to_key(),
-            occasion.source.as_bytes(),
-        ]) as u64);
-        Self { occasion, settings, rows, random, ops: Ops::default(), broken: None }
+        Self { occasion, settings, rows, random: None, ops: Ops::default(), broken: None }
     }
 
     /// Runs `handle` and returns what it recorded.
@@ -134,7 +129,17 @@ impl<'a, A: Durable> Turn<'a, A> {
 
     /// The next of a sequence of numbers that is the same whenever this message is handled.
     pub fn random(&mut self) -> u64 {
-        self.random.next()
+        let occasion = self.occasion;
+        let begin = || {
+            let seed = stable_hash(&[
+                occasion.address.kind().as_bytes(),
+                occasion.address.key().as_bytes(),
+                &occasion.id.to_key(),
+                occasion.source.as_bytes(),
+            ]);
+            Random::seeded(seed as u64)
+        };
+        self.random.get_or_insert_with(begin).next()
     }
 
     /// The message being handled.
@@ -188,7 +193,7 @@ impl<'a, A: Durable> Turn<'a, A> {
         let Some(payload) = self.encode(message, "a message") else { return };
         let key = key.into();
         self.check_key(&key, "a receiver's key");
-        let to = Address::new(B::KIND.as_str(), key);
+        let to = Address::of(B::KIND, key);
         self.ops.sends.push(Outgoing { to, version: B::VERSION, payload, expires });
     }
 

@@ -10,12 +10,23 @@ use crate::Key;
 ///
 /// Ordered by key. A row that was put as fresh and then deleted is dropped from the batch, because the
 /// store has never seen it: a message sent and consumed within one batch costs no I/O.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Batch {
-    writes: BTreeMap<Key, Write>,
+    writes: Writes,
     /// Sum of the sizes of all keys and values.
     bytes: usize,
 }
+
+/// By key. Most batches are the few rows of one actor's turns, and a tree takes a kilobyte for its first.
+#[derive(Clone)]
+enum Writes {
+    /// In the order of their keys.
+    Few(Vec<(Key, Write)>),
+    Many(BTreeMap<Key, Write>),
+}
+
+/// The most writes that are kept without a tree.
+const FEW: usize = 8;
 
 /// What happens to one key.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,19 +67,27 @@ impl Batch {
             *self = other;
             return;
         }
-        for (key, write) in other.writes {
-            self.apply(key, write);
+        match other.writes {
+            Writes::Few(writes) => {
+                writes.into_iter().for_each(|(key, write)| self.apply(key, write))
+            }
+            Writes::Many(writes) => {
+                writes.into_iter().for_each(|(key, write)| self.apply(key, write))
+            }
         }
     }
 
     /// Returns the number of keys that are written or deleted.
     pub fn len(&self) -> usize {
-        self.writes.len()
+        match &self.writes {
+            Writes::Few(writes) => writes.len(),
+            Writes::Many(writes) => writes.len(),
+        }
     }
 
     /// Tells whether committing the batch would change nothing.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.len() == 0
     }
 
     /// Returns about how many bytes the batch carries: its keys and values.
@@ -78,32 +97,86 @@ impl Batch {
 
     /// Lists the writes in the order of their keys; `None` deletes.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
-        self.writes.iter().map(|(key, write)| (key, write.value.as_deref()))
+        self.all().map(|(key, write)| (key, write.value.as_deref()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Key, &Write)> {
+        let (few, many) = match &self.writes {
+            Writes::Few(writes) => (Some(writes), None),
+            Writes::Many(writes) => (None, Some(writes)),
+        };
+        let few = few.into_iter().flatten().map(|(key, write)| (key, write));
+        few.chain(many.into_iter().flatten())
     }
 
     fn apply(&mut self, key: Key, write: Write) {
-        match self.writes.entry(key) {
-            Entry::Vacant(slot) => {
-                self.bytes += slot.key().as_ref().len() + write.size();
-                slot.insert(write);
-            }
-            Entry::Occupied(slot) if write.value.is_none() && slot.get().fresh => {
-                let (key, old) = slot.remove_entry();
-                self.bytes -= key.as_ref().len() + old.size();
-            }
-            Entry::Occupied(mut slot) => {
-                let old = slot.get_mut();
-                self.bytes = self.bytes - old.size() + write.size();
-                // Whether the store has the key depends on the first write to it, not on the last.
-                old.value = write.value;
-            }
+        let bytes = &mut self.bytes;
+        match self.writes.room() {
+            Writes::Few(writes) => match writes.binary_search_by(|(other, _)| other.cmp(&key)) {
+                Err(at) => {
+                    *bytes += key.as_ref().len() + write.size();
+                    writes.insert(at, (key, write));
+                }
+                Ok(at) if write.value.is_none() && writes[at].1.fresh => {
+                    let (key, old) = writes.remove(at);
+                    *bytes -= key.as_ref().len() + old.size();
+                }
+                Ok(at) => writes[at].1.replace(write, bytes),
+            },
+            Writes::Many(writes) => match writes.entry(key) {
+                Entry::Vacant(slot) => {
+                    *bytes += slot.key().as_ref().len() + write.size();
+                    slot.insert(write);
+                }
+                Entry::Occupied(slot) if write.value.is_none() && slot.get().fresh => {
+                    let (key, old) = slot.remove_entry();
+                    *bytes -= key.as_ref().len() + old.size();
+                }
+                Entry::Occupied(mut slot) => slot.get_mut().replace(write, bytes),
+            },
         }
     }
 }
 
+impl Default for Writes {
+    fn default() -> Writes {
+        Writes::Few(Vec::new())
+    }
+}
+
+impl Writes {
+    /// Itself, with room for one more.
+    fn room(&mut self) -> &mut Writes {
+        if let Writes::Few(writes) = self {
+            match writes.len() {
+                0 => writes.reserve_exact(1),
+                FEW => *self = Writes::Many(std::mem::take(writes).into_iter().collect()),
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
+/// The same writes, however they are kept.
+impl PartialEq for Batch {
+    fn eq(&self, other: &Batch) -> bool {
+        self.all().eq(other.all())
+    }
+}
+
+impl Eq for Batch {}
+
 impl Write {
     fn size(&self) -> usize {
         self.value.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Does what `later` does. Whether the store has the key depends on the first write to it, and not on
+    /// the last.
+    fn replace(&mut self, later: Write, bytes: &mut usize) {
+        *bytes = *bytes - self.size() + later.size();
+        self.value = later.value;
     }
 }
 

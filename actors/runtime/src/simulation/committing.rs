@@ -29,7 +29,7 @@ impl OnTask {
                 Some(sealed) => {
                     let began = instant();
                     let result = self.commit(work, &sealed.batch).await;
-                    work.conclude(sealed, (result, began.elapsed()))?;
+                    drop(work.conclude(sealed, (result, began.elapsed()))?);
                 }
                 None if work.is_closed() => return Ok(()),
                 None => self.arrived.notified().await,
