@@ -1,11 +1,12 @@
 //! The live half of a durable actor: a ractor actor whose mailbox carries wake-ups only.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, decode, open};
+use perennial_store::{Backend, Key, StoreError, Timestamp, decode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
@@ -14,13 +15,14 @@ use crate::clock::instant;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
-use crate::inbox::{Next, Work};
+use crate::inbox::Next;
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
 use crate::table::{Overlay, RowView, scan_merged};
+use crate::told::{Batch, Waiting};
 use crate::window;
 
 /// All that a live actor is ever told through ractor.
@@ -101,6 +103,9 @@ impl<A: Durable> Actor for Activation<A> {
     }
 }
 
+/// A timer that fell due: its name, and when.
+type Due = (String, Timestamp);
+
 /// What to do after a slice.
 enum Pace {
     Again,
@@ -179,10 +184,10 @@ impl<A: Durable> Activation<A> {
             if self.core.is_stopping() {
                 return Ok(());
             }
-            let Some(works) = self.next_works(myself, loaded.generation).await? else {
+            let Some((due, batch)) = self.next_batch(myself, loaded.generation).await? else {
                 return Ok(());
             };
-            match self.slice(loaded, works).await? {
+            match self.slice(loaded, due, batch).await? {
                 Pace::Again => {}
                 Pace::Later(at) => {
                     let wait = at.saturating_duration_since(instant());
@@ -201,11 +206,11 @@ impl<A: Durable> Activation<A> {
     }
 
     /// What to handle next, read from the store if need be. None when there is nothing now.
-    async fn next_works(
+    async fn next_batch(
         &self,
         myself: &ActorRef<Wake>,
         generation: u64,
-    ) -> Result<Option<Vec<Work>>, Ended> {
+    ) -> Result<Option<(Vec<Due>, Batch)>, Ended> {
         let core = &self.core;
         loop {
             let careful = core.careful.load(Ordering::Relaxed);
@@ -220,15 +225,19 @@ impl<A: Durable> Activation<A> {
                     drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(None);
                 }
-                let next = state.inbox.next(limit);
+                let next = state.inbox.next(limit, core.now());
                 if matches!(next, Next::Empty) {
                     state.awake = false;
                 }
                 state.last_used = instant();
+                if state.crowded && state.inbox.has_ample_room(core.limits.told()) {
+                    state.crowded = false;
+                    self.slot.room.notify_waiters();
+                }
                 next
             };
             match next {
-                Next::Run(works) => return Ok(Some(works)),
+                Next::Run { due, batch } => return Ok(Some((due, batch))),
                 Next::Empty => return Ok(None),
                 Next::Load { position } => self.load_window(position, generation).await?,
             }
@@ -289,49 +298,54 @@ impl<A: Durable> Activation<A> {
         Ok(())
     }
 
-    /// Turns works into envelopes: a timer that was cancelled or replaced has none.
-    fn envelopes(&self, loaded: &Loaded<A>, works: Vec<Work>) -> Result<Vec<Envelope>, StoreError> {
-        let mut envelopes = Vec::with_capacity(works.len());
-        for work in works {
-            match work {
-                Work::Message(envelope) => envelopes.push(envelope),
-                Work::Timer { name, due } => {
-                    let set = loaded.timers.get(&name).filter(|timer| timer.due == due);
-                    if let Some(timer) = set {
-                        let mut envelope = timer_envelope(name, timer);
-                        self.recall_attempts(&mut envelope)?;
-                        envelopes.push(envelope);
-                    }
-                }
+    /// Adds the messages of timers in front; one that was cancelled or replaced has none.
+    fn add_timers(
+        &self,
+        loaded: &Loaded<A>,
+        due: Vec<Due>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let mut timers = Vec::with_capacity(due.len());
+        for (name, due) in due {
+            let set = loaded.timers.get(&name).filter(|timer| timer.due == due);
+            if let Some(timer) = set {
+                let mut envelope = timer_envelope(name, timer);
+                self.recall_attempts(&mut envelope)?;
+                timers.push(Waiting::Message(envelope));
             }
         }
-        Ok(envelopes)
+        batch.messages.splice(0..0, timers);
+        Ok(())
     }
 
-    async fn slice(&self, loaded: &mut Loaded<A>, works: Vec<Work>) -> Result<Pace, Ended> {
-        let envelopes = self.envelopes(loaded, works).map_err(|error| self.unreadable(error))?;
-        if envelopes.is_empty() {
+    async fn slice(
+        &self,
+        loaded: &mut Loaded<A>,
+        due: Vec<Due>,
+        mut batch: Batch,
+    ) -> Result<Pace, Ended> {
+        if !due.is_empty() {
+            self.add_timers(loaded, due, &mut batch).map_err(|error| self.unreadable(error))?;
+        }
+        if batch.messages.is_empty() {
             return Ok(Pace::Again);
         }
-        let suspect = self.slot.lock().suspect;
-        if suspect && self.core.careful.load(Ordering::Relaxed) {
+        if self.core.careful.load(Ordering::Relaxed) && self.slot.lock().suspect {
             let _one_at_a_time = self.core.quarantine.lock().await;
-            let envelopes = self.count_attempts(loaded.generation, envelopes).await?;
-            return self.run_slice(loaded, envelopes);
+            self.count_attempts(loaded.generation, &mut batch).await?;
+            return self.run_slice(loaded, batch);
         }
-        self.run_slice(loaded, envelopes)
+        self.run_slice(loaded, batch)
     }
 
     /// Counts the attempt durably before it is made, so that a message that kills the process is found
     /// out. One that has used its attempts up is not run again.
-    async fn count_attempts(
-        &self,
-        generation: u64,
-        mut envelopes: Vec<Envelope>,
-    ) -> Result<Vec<Envelope>, Ended> {
+    async fn count_attempts(&self, generation: u64, batch: &mut Batch) -> Result<(), Ended> {
         let mut draft = crate::draft::Draft::new(&self.core);
-        for envelope in &mut envelopes {
-            if envelope.attempts < self.core.limits.attempts {
+        for waiting in &mut batch.messages {
+            // What was told is not run again after a crash.
+            let Waiting::Message(envelope) = waiting else { continue };
+            if !envelope.is_told() && envelope.attempts < self.core.limits.attempts {
                 let why = "the process ended while it was handled";
                 apply::note_attempt(&mut draft, &self.slot.address, envelope, why)
                     .map_err(|error| failed(&error.to_string()))?;
@@ -339,44 +353,52 @@ impl<A: Durable> Activation<A> {
         }
         let sender = Sender { slot: &self.slot, generation };
         match self.core.publish(draft, Some(sender)) {
-            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(envelopes),
+            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(()),
             Some(_) | None => Err(failed("the store failed or another activation took over")),
         }
     }
 
-    fn run_slice(
-        &self,
-        loaded: &mut Loaded<A>,
-        mut envelopes: Vec<Envelope>,
-    ) -> Result<Pace, Ended> {
+    fn run_slice(&self, loaded: &mut Loaded<A>, mut batch: Batch) -> Result<Pace, Ended> {
         let committed = self.core.committer.committed();
         loaded.pending.retain(|(position, _)| *position > committed);
-        let exhausted = |envelope: &Envelope| envelope.attempts >= self.core.limits.attempts;
-        let spent = envelopes.iter().position(exhausted);
+        let attempts = self.core.limits.attempts;
+        let spent = batch.messages.iter().position(|waiting| waiting.attempts() >= attempts);
         // One further back is not run either: the slice ends before it.
-        let later = envelopes.split_off(spent.filter(|at| *at > 0).unwrap_or(envelopes.len()));
+        let later = batch.split_off(spent.filter(|at| *at > 0).unwrap_or(batch.messages.len()));
+        let (traces, now) = (self.core.traces, self.core.now());
         let mut outcome = if spent == Some(0) {
-            give_up_first(envelopes)
+            give_up_first(batch.into_envelopes(traces, now))
         } else {
-            let rows =
-                PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
-            let _marked = self.core.inflight.mark(&self.slot.address);
+            let rows = PendingView {
+                backend: self.core.backend.as_ref(),
+                pending: &loaded.pending,
+                looked: Cell::new(false),
+            };
+            // What was told is not run again should it kill the process, so it is nobody's suspect.
+            let stored = batch.messages.iter().any(|waiting| !waiting.is_told());
+            let _marked = stored.then(|| self.core.inflight.mark(&self.slot.address));
             let host = Host::<A> {
                 address: &self.slot.address,
                 settings: &self.settings,
                 rows: &rows,
-                now: self.core.now(),
+                now,
+                traces,
             };
-            host.run(&mut loaded.state, envelopes)
+            let mut outcome = host.run(&mut loaded.state, batch);
+            outcome.looked = rows.looked.get();
+            outcome.is_idle = outcome.applied.is_empty()
+                && outcome.failed.is_none()
+                && !host.differs(outcome.sealed.as_deref(), &loaded.stored);
+            outcome
         };
-        outcome.rest.extend(later);
+        outcome.rest.extend(later.into_envelopes(traces, now));
         self.conclude(loaded, outcome)
     }
 
     fn conclude(&self, loaded: &mut Loaded<A>, mut outcome: Outcome) -> Result<Pace, Ended> {
-        let turns = outcome.applied.len() as u64;
+        let turns = (outcome.applied.len() + outcome.quiet.turns) as u64;
         let stops = outcome.applied.last().is_some_and(|turn| turn.ops.stop);
-        let rest = std::mem::take(&mut outcome.rest).into_iter().map(Work::Message).collect();
+        let rest = std::mem::take(&mut outcome.rest);
         let committed = apply::slice(self, loaded, outcome)
             .map_err(|error| failed(&format!("a slice cannot be stored: {error}")))?;
         let mut state = self.slot.lock();
@@ -391,7 +413,7 @@ impl<A: Durable> Activation<A> {
         let reason = retry.failure.reason().to_owned();
         let attempts = retry.envelope.attempts;
         state.last_error = Some(reason.clone());
-        state.inbox.put_back(vec![Work::Message(retry.envelope)]);
+        state.inbox.put_back(vec![retry.envelope]);
         drop(state);
         match retry.failure {
             Failure::Restart(_) => Err(Ended::failed(reason)),
@@ -427,10 +449,9 @@ fn superseded() -> Ended {
 /// A message that used up its attempts, in a process that died of it, is not run again.
 fn give_up_first(envelopes: Vec<Envelope>) -> Outcome {
     let mut rest = envelopes.into_iter();
-    let failed = rest.next().map(|envelope| {
-        (envelope, Failure::Reject("the process ended each time it was handled".to_owned()))
-    });
-    Outcome { applied: Vec::new(), failed, rest: rest.collect(), sealed: None }
+    let why = || Failure::Reject("the process ended each time it was handled".to_owned());
+    let failed = rest.next().map(|envelope| (envelope, why()));
+    Outcome { failed, rest: rest.collect(), ..Outcome::default() }
 }
 
 pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
@@ -465,6 +486,8 @@ fn read_timers(
 struct PendingView<'a> {
     backend: &'a dyn Backend,
     pending: &'a [(u64, Overlay)],
+    /// Whether the store was looked into.
+    looked: Cell<bool>,
 }
 
 impl RowView for PendingView<'_> {
@@ -472,11 +495,15 @@ impl RowView for PendingView<'_> {
         let newest = self.pending.iter().rev().find_map(|(_, rows)| rows.get(key));
         match newest {
             Some(value) => Ok(value.clone()),
-            None => self.backend.get(key.as_ref()),
+            None => {
+                self.looked.set(true);
+                self.backend.get(key.as_ref())
+            }
         }
     }
 
     fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        self.looked.set(true);
         let mut overlay = Overlay::new();
         for (_, rows) in self.pending {
             let rows = rows.range(range.clone());

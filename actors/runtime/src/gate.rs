@@ -15,6 +15,8 @@ use crate::error::{AskError, SendError};
 use crate::ingress::{Door, Emission, SensorName};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::receipts::{self, Claim, StoredReceipt};
+use crate::slot::Slot;
+use crate::telling::{Saying, Untold};
 use crate::turn::{Outgoing, TraceId};
 
 /// How a message is sent.
@@ -64,7 +66,7 @@ impl Core {
     }
 
     /// Refuses what is never taken, however long one waits.
-    fn check_size(&self, to: &Address, bytes: usize) -> Result<(), String> {
+    pub(crate) fn check_size(&self, to: &Address, bytes: usize) -> Result<(), String> {
         let limit = self.limits.message_bytes.min(MAX_PAYLOAD_BYTES);
         if to.key().len() > MAX_KEY_BYTES {
             return Err(format!("a key is over the limit of {MAX_KEY_BYTES} bytes"));
@@ -266,8 +268,13 @@ impl Core {
         outgoing: Outgoing,
         token: Option<String>,
     ) -> Result<Vec<u8>, AskError> {
-        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         let token = usable(token)?;
+        if token.is_none() {
+            let known = self.kinds.contains_key(outgoing.to.kind());
+            let slot = known.then(|| self.slots.get_or_insert(&outgoing.to));
+            return self.ask_at(slot.as_ref(), outgoing).await;
+        }
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         let id = match &token {
             None => return self.ask_new(outgoing, None, None).await,
             Some(token) => match self.claim(token).await? {
@@ -287,6 +294,34 @@ impl Core {
             return end.answer();
         }
         waiting.answer().await
+    }
+
+    /// Asks in memory where that is possible, else durably: nobody will ask for the answer again.
+    pub(crate) async fn ask_at(
+        self: Arc<Self>,
+        slot: Option<&Arc<Slot>>,
+        outgoing: Outgoing,
+    ) -> Result<Vec<u8>, AskError> {
+        if let Some(slot) = slot {
+            let Outgoing { payload, version, expires, .. } = &outgoing;
+            let saying = Saying { payload, version: *version, expires: *expires };
+            match self.inquire(slot, saying) {
+                Ok(answer) => return self.answered(answer).await,
+                Err(Untold::Refused(error)) => return Err(error.into()),
+                Err(Untold::Full | Untold::OnlyDurably) => {}
+            }
+        }
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
+        self.ask_new(outgoing, None, None).await
+    }
+
+    async fn answered(&self, answer: oneshot::Receiver<Answer>) -> Answer {
+        let unknown = || Err(AskError::Send(SendError::Unknown));
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or_else(|_| unknown()),
+            () = self.until_failed() => unknown(),
+        }
     }
 
     async fn ask_new(
@@ -333,11 +368,7 @@ impl Waiting {
 
     async fn answer(mut self) -> Answer {
         match self.answer.take() {
-            Some(answer) => tokio::select! {
-                biased;
-                answer = answer => answer.unwrap_or(Err(AskError::Send(SendError::Unknown))),
-                () = self.core.until_failed() => Err(AskError::Send(SendError::Unknown)),
-            },
+            Some(answer) => self.core.answered(answer).await,
             None => Err(AskError::Send(SendError::Unknown)),
         }
     }

@@ -57,7 +57,7 @@ impl<A: Durable> Play<A> {
     pub fn handle(&mut self, message: A::Message) -> Result<Recorded, Failure> {
         self.turns += 1;
         let occasion = Occasion {
-            address: self.address.clone(),
+            address: &self.address,
             id: MessageId { unit: self.turns, index: 0 },
             source: String::new(),
             now: self.now,

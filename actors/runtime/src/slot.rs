@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use perennial_store::Timestamp;
 use ractor::ActorRef;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::activation::Wake;
@@ -62,6 +63,8 @@ pub(crate) struct SlotState {
     pub(crate) last_error: Option<String>,
     pub(crate) turns: u64,
     pub(crate) last_commit: Option<Timestamp>,
+    /// Somebody waits for room to tell something.
+    pub(crate) crowded: bool,
     /// Messages of an actor that was running when the process died: attempts are counted first.
     pub(crate) suspect: bool,
 }
@@ -71,6 +74,8 @@ pub(crate) struct SlotState {
 pub(crate) struct Slot {
     pub(crate) address: Address,
     state: Mutex<SlotState>,
+    /// Wakes those who wait for room to tell something.
+    pub(crate) room: Notify,
 }
 
 impl Slot {
@@ -90,9 +95,10 @@ impl Slot {
             last_error: None,
             turns: 0,
             last_commit: None,
+            crowded: false,
             suspect: false,
         };
-        Self { address, state: Mutex::new(state) }
+        Self { address, state: Mutex::new(state), room: Notify::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
@@ -139,7 +145,7 @@ impl Slots {
         }
     }
 
-    fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
+    pub(crate) fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
         let mut slots = self.lock();
         if let Some(slot) = slots.get(address) {
             return slot.clone();
@@ -166,14 +172,16 @@ impl Slots {
         slots
     }
 
-    /// Forgets passive slots that hold nothing and whose commits are done.
+    /// Forgets passive slots that hold nothing, whose commits are done, and that nobody refers to.
     pub(crate) fn retire(&self, committed: u64) {
         self.lock().retain(|_, slot| {
             let mut state = slot.lock();
             let idle = matches!(state.phase, Phase::Passive)
                 && state.inbox.is_empty()
                 && state.last_position <= committed
-                && !state.suspect;
+                && !state.suspect
+                // Whoever gets one now waits for the lock of the map.
+                && Arc::strong_count(slot) == 1;
             state.retired = idle;
             !idle
         });

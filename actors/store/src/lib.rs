@@ -55,7 +55,7 @@ pub use crate::backup::{
 };
 pub use crate::batch::Batch;
 pub use crate::check::{Report, check_data};
-pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into};
+pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into, encode_to};
 pub use crate::data_dir::DataDir;
 pub use crate::error::StoreError;
 pub use crate::faulty::{Call, Fault, FaultPlan, FaultyBackend};
