@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, Timestamp, decode, open};
+use perennial_store::{Backend, Key, StoreError, Timestamp, decode, encode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::clock::instant;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
-use crate::inbox::Next;
+use crate::inbox::{Due, Next, Taken};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
@@ -41,11 +41,28 @@ pub(crate) enum Wake {
 pub(crate) struct Loaded<A> {
     pub(crate) generation: u64,
     pub(crate) state: A,
-    /// The state as it is stored, to see whether a slice changed it.
+    /// The state encoded as it was last committed, to see whether a slice changed it.
     pub(crate) stored: Vec<u8>,
+    /// Whether the store holds just that: not the state of a new actor, or of an older version.
+    pub(crate) written: bool,
     pub(crate) timers: BTreeMap<String, StoredTimer>,
     /// Rows written by units that may not be in the store yet, with the units' positions.
     pub(crate) pending: Vec<(u64, Overlay)>,
+}
+
+impl<A: Durable> Loaded<A> {
+    fn new(generation: u64) -> Self {
+        let state = A::default();
+        let stored = baseline(&state);
+        let (timers, pending) = (BTreeMap::new(), Vec::new());
+        Self { generation, state, stored, written: false, timers, pending }
+    }
+
+    /// Begins with a state that is not in the store as it is.
+    fn begin(&mut self, state: A) {
+        self.stored = baseline(&state);
+        (self.state, self.written) = (state, false);
+    }
 }
 
 /// One activation: its number, and what it read.
@@ -103,9 +120,6 @@ impl<A: Durable> Actor for Activation<A> {
     }
 }
 
-/// A timer that fell due: its name, and when.
-type Due = (String, Timestamp);
-
 /// What to do after a slice.
 enum Pace {
     Again,
@@ -159,23 +173,25 @@ impl<A: Durable> Activation<A> {
         let address = &self.slot.address;
         let backend = self.core.backend.as_ref();
         let key = Key::state(address.kind(), address.key());
-        let (state, stored) = match backend.get(key.as_ref())? {
-            None => (A::default(), Vec::new()),
-            Some(bytes) => {
-                let record = open(&key, &bytes)?;
-                let state = if record.version == A::VERSION {
-                    decode(record.payload).map_err(|error| Failure::Escalate(error.to_string()))
-                } else {
-                    A::migrate(record.version, record.payload)
-                };
-                match state {
-                    Ok(state) => (state, bytes),
-                    Err(failure) => return Ok(Err(Ended::illegible(failure.reason()))),
+        let mut loaded = Loaded::new(generation);
+        if let Some(bytes) = backend.get(key.as_ref())? {
+            let record = open(&key, &bytes)?;
+            let state = if record.version == A::VERSION {
+                decode(record.payload).map_err(|error| Failure::Escalate(error.to_string()))
+            } else {
+                A::migrate(record.version, record.payload)
+            };
+            match state {
+                Ok(state) if record.version == A::VERSION => {
+                    (loaded.state, loaded.stored) = (state, record.payload.to_vec());
+                    loaded.written = true;
                 }
+                Ok(state) => loaded.begin(state),
+                Err(failure) => return Ok(Err(Ended::illegible(failure.reason()))),
             }
-        };
-        let timers = read_timers(backend, address)?;
-        Ok(Ok(Loaded { generation, state, stored, timers, pending: Vec::new() }))
+        }
+        loaded.timers = read_timers(backend, address)?;
+        Ok(Ok(loaded))
     }
 
     async fn run(&self, myself: &ActorRef<Wake>, loaded: &mut Loaded<A>) -> Result<(), Ended> {
@@ -184,10 +200,10 @@ impl<A: Durable> Activation<A> {
             if self.core.is_stopping() {
                 return Ok(());
             }
-            let Some((due, batch)) = self.next_batch(myself, loaded.generation).await? else {
+            let Some(taken) = self.next_batch(myself, loaded.generation).await? else {
                 return Ok(());
             };
-            match self.slice(loaded, due, batch).await? {
+            match self.slice(loaded, taken).await? {
                 Pace::Again => {}
                 Pace::Later(at) => {
                     let wait = at.saturating_duration_since(instant());
@@ -195,8 +211,7 @@ impl<A: Durable> Activation<A> {
                     return Ok(());
                 }
                 Pace::Stop => {
-                    loaded.state = A::default();
-                    loaded.stored.clear();
+                    loaded.begin(A::default());
                     loaded.timers.clear();
                 }
             }
@@ -210,7 +225,7 @@ impl<A: Durable> Activation<A> {
         &self,
         myself: &ActorRef<Wake>,
         generation: u64,
-    ) -> Result<Option<(Vec<Due>, Batch)>, Ended> {
+    ) -> Result<Option<Taken>, Ended> {
         let core = &self.core;
         loop {
             let careful = core.careful.load(Ordering::Relaxed);
@@ -225,19 +240,19 @@ impl<A: Durable> Activation<A> {
                     drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(None);
                 }
-                let next = state.inbox.next(limit, core.now());
+                let next = state.inbox.next(limit, || core.now());
                 if matches!(next, Next::Empty) {
                     state.awake = false;
+                    // Nobody asks while it is awake.
+                    state.last_used = instant();
                 }
-                state.last_used = instant();
-                if state.crowded && state.inbox.has_ample_room(core.limits.told()) {
-                    state.crowded = false;
-                    self.slot.room.notify_waiters();
+                if state.waiting > 0 && state.inbox.has_ample_room(core.limits.told()) {
+                    self.slot.room.notify_one();
                 }
                 next
             };
             match next {
-                Next::Run { due, batch } => return Ok(Some((due, batch))),
+                Next::Run(taken) => return Ok(Some(taken)),
                 Next::Empty => return Ok(None),
                 Next::Load { position } => self.load_window(position, generation).await?,
             }
@@ -318,12 +333,8 @@ impl<A: Durable> Activation<A> {
         Ok(())
     }
 
-    async fn slice(
-        &self,
-        loaded: &mut Loaded<A>,
-        due: Vec<Due>,
-        mut batch: Batch,
-    ) -> Result<Pace, Ended> {
+    async fn slice(&self, loaded: &mut Loaded<A>, taken: Taken) -> Result<Pace, Ended> {
+        let Taken { due, mut batch, now } = taken;
         if !due.is_empty() {
             self.add_timers(loaded, due, &mut batch).map_err(|error| self.unreadable(error))?;
         }
@@ -333,9 +344,9 @@ impl<A: Durable> Activation<A> {
         if self.core.careful.load(Ordering::Relaxed) && self.slot.lock().suspect {
             let _one_at_a_time = self.core.quarantine.lock().await;
             self.count_attempts(loaded.generation, &mut batch).await?;
-            return self.run_slice(loaded, batch);
+            return self.run_slice(loaded, (batch, now));
         }
-        self.run_slice(loaded, batch)
+        self.run_slice(loaded, (batch, now))
     }
 
     /// Counts the attempt durably before it is made, so that a message that kills the process is found
@@ -358,14 +369,18 @@ impl<A: Durable> Activation<A> {
         }
     }
 
-    fn run_slice(&self, loaded: &mut Loaded<A>, mut batch: Batch) -> Result<Pace, Ended> {
+    fn run_slice(
+        &self,
+        loaded: &mut Loaded<A>,
+        (mut batch, now): (Batch, Timestamp),
+    ) -> Result<Pace, Ended> {
         let committed = self.core.committer.committed();
         loaded.pending.retain(|(position, _)| *position > committed);
         let attempts = self.core.limits.attempts;
         let spent = batch.messages.iter().position(|waiting| waiting.attempts() >= attempts);
         // One further back is not run either: the slice ends before it.
         let later = batch.split_off(spent.filter(|at| *at > 0).unwrap_or(batch.messages.len()));
-        let (traces, now) = (self.core.traces, self.core.now());
+        let traces = self.core.traces;
         let mut outcome = if spent == Some(0) {
             give_up_first(batch.into_envelopes(traces, now))
         } else {
@@ -388,7 +403,7 @@ impl<A: Durable> Activation<A> {
             outcome.looked = rows.looked.get();
             outcome.is_idle = outcome.applied.is_empty()
                 && outcome.failed.is_none()
-                && !host.differs(outcome.sealed.as_deref(), &loaded.stored);
+                && outcome.state.as_ref().is_some_and(|state| *state == loaded.stored);
             outcome
         };
         outcome.rest.extend(later.into_envelopes(traces, now));
@@ -435,6 +450,11 @@ impl<A: Durable> Activation<A> {
             myself.stop(Some("idle".to_owned()));
         }
     }
+}
+
+/// A state as one compares with it; one that cannot be encoded differs from every other.
+fn baseline<A: Durable>(state: &A) -> Vec<u8> {
+    encode(state).unwrap_or_default()
 }
 
 fn failed(reason: &str) -> Ended {

@@ -1,6 +1,6 @@
 //! Turns what a slice did into one commit unit.
 
-use perennial_store::{CodecError, Key, Tag, Timestamp};
+use perennial_store::{CodecError, Key, Tag, Timestamp, seal};
 
 use crate::activation::{Activation, Loaded};
 use crate::address::Address;
@@ -49,7 +49,7 @@ pub(crate) fn slice<A: Durable>(
         Some((envelope, failure)) => work.failure(envelope, failure)?,
         None => None,
     };
-    work.state(stops, outcome.sealed)?;
+    work.state(stops, outcome.state)?;
     work.publish()?;
     Ok(again)
 }
@@ -200,7 +200,7 @@ impl<A: Durable> Work<'_, A> {
         Ok(None)
     }
 
-    fn state(&mut self, stops: bool, sealed: Option<Vec<u8>>) -> Result<(), Failure> {
+    fn state(&mut self, stops: bool, encoded: Option<Vec<u8>>) -> Result<(), Failure> {
         let address = self.address().clone();
         let key = Key::state(address.kind(), address.key());
         if stops {
@@ -213,9 +213,12 @@ impl<A: Durable> Work<'_, A> {
             self.draft.batch.delete(key);
             return Ok(());
         }
-        if let Some(bytes) = sealed.filter(|bytes| *bytes != self.loaded.stored) {
-            self.draft.batch.put(key, bytes.clone());
-            self.loaded.stored = bytes;
+        let loaded = &mut *self.loaded;
+        let differs = |state: &Vec<u8>| !loaded.written || *state != loaded.stored;
+        if let Some(state) = encoded.filter(differs) {
+            let sealed = seal(&key, Tag::State, A::VERSION, &state);
+            self.draft.batch.put(key, sealed);
+            (loaded.stored, loaded.written) = (state, true);
         }
         Ok(())
     }

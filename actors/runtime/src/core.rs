@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
     pub(crate) intake: AtomicU8,
     pub(crate) stopping: Arc<Signal<bool>>,
+    /// The same, for those who only look.
+    stops: AtomicBool,
     pub(crate) failure: Arc<Failed>,
     pub(crate) restarts: crate::limiter::Limiter,
     /// Held from reading a dead letter until its removal is durable, so that it is redriven once.
@@ -128,6 +130,7 @@ impl Core {
             quarantined_effects: tokio::sync::Mutex::new(()),
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: Arc::new(Signal::new(false)),
+            stops: AtomicBool::new(false),
             failure: parts.failure,
             letters: Arc::default(),
             asks: Mutex::default(),
@@ -160,7 +163,13 @@ impl Core {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.stops.load(Ordering::Acquire)
+    }
+
+    /// Takes in nothing more.
+    pub(crate) fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+        self.stopping.set(true);
     }
 
     /// Ends the node's work: what is in memory cannot be trusted, or nobody supervises it any more.

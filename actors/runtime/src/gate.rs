@@ -308,7 +308,7 @@ impl Core {
             match self.inquire(slot, saying) {
                 Ok(answer) => return self.answered(answer).await,
                 Err(Untold::Refused(error)) => return Err(error.into()),
-                Err(Untold::Full | Untold::OnlyDurably) => {}
+                Err(Untold::Full(_) | Untold::OnlyDurably) => {}
             }
         }
         self.check_intake(&outgoing.to, outgoing.payload.len())?;

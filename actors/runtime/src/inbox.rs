@@ -15,7 +15,7 @@ use crate::told::{Batch, Payloads, Told, Waiting};
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// Due timers: name and due time; the message is with the actor's timers.
-    due: VecDeque<(String, Timestamp)>,
+    due: VecDeque<Due>,
     ready: VecDeque<Waiting>,
     payloads: Payloads,
     bytes: usize,
@@ -39,11 +39,23 @@ struct Spill {
     oldest: Option<Timestamp>,
 }
 
+/// A timer that fell due: its name, and when.
+pub(crate) type Due = (String, Timestamp);
+
+/// What was taken out to be handled, timers first.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) due: Vec<Due>,
+    pub(crate) batch: Batch,
+    /// When it was taken out.
+    pub(crate) now: Timestamp,
+}
+
 /// What to do next for an inbox.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Handle these: timers that fell due, then messages.
-    Run { due: Vec<(String, Timestamp)>, batch: Batch },
+    /// Handle these.
+    Run(Taken),
     /// Wait for this commit, then scan from [`Inbox::unread_from`] on.
     Load { position: u64 },
     /// Nothing waits.
@@ -169,15 +181,18 @@ impl Inbox {
     }
 
     /// Takes at most `limit` things to handle. Timers first: they are late already.
-    pub(crate) fn next(&mut self, limit: usize, now: Timestamp) -> Next {
-        self.told_since = now;
+    pub(crate) fn next(&mut self, limit: usize, now: impl FnOnce() -> Timestamp) -> Next {
         let due: Vec<_> = self.due.drain(..limit.min(self.due.len())).collect();
         let count = self.ready.len().min(limit - due.len());
         let messages: Vec<Waiting> = self.ready.drain(..count).collect();
         self.bytes -= messages.iter().map(Waiting::held).sum::<usize>();
         let payloads = self.payloads.take(messages.iter().map(Waiting::payload_bytes).sum());
         match (due.is_empty() && messages.is_empty(), &self.spill) {
-            (false, _) => Next::Run { due, batch: Batch { messages, payloads } },
+            (false, _) => {
+                self.told_since = now();
+                let batch = Batch { messages, payloads };
+                Next::Run(Taken { due, batch, now: self.told_since })
+            }
             (true, Some(spill)) => Next::Load { position: spill.position },
             (true, None) => Next::Empty,
         }

@@ -65,7 +65,8 @@ impl<A: Durable> Play<A> {
             trace: TraceId(u128::from(self.turns)),
         };
         let mut next = self.state.clone();
-        let ops = Turn::new(&occasion, &self.settings, &self.rows).run(&mut next, message)?;
+        let mut ops = Ops::default();
+        Turn::new(&occasion, &self.settings, &self.rows, &mut ops).run(&mut next, message)?;
         self.state = next;
         self.keep(&ops);
         Ok(Recorded(ops))

@@ -77,7 +77,7 @@ impl<A: Durable> Reference<A> {
     pub fn try_tell(&self, message: &A::Message) -> Result<(), SendError> {
         self.told(message).map_err(|untold| match untold {
             Untold::Refused(error) => error,
-            Untold::Full | Untold::OnlyDurably => {
+            Untold::Full(_) | Untold::OnlyDurably => {
                 SendError::Overloaded(self.slot.address.to_string())
             }
         })
@@ -116,9 +116,13 @@ impl<A: Durable> Reference<A> {
 
     async fn tell_later(&self, message: &A::Message, mut untold: Untold) -> Result<(), SendError> {
         loop {
+            if !matches!(untold, Untold::Full(_)) {
+                // It leaves no message behind whose turn would wake the next one who waits.
+                self.slot.pass_on();
+            }
             match untold {
                 Untold::Refused(error) => return Err(error),
-                Untold::Full => self.core.until_room(&self.slot).await,
+                Untold::Full(bytes) => self.core.until_room(&self.slot, bytes).await,
                 Untold::OnlyDurably => {
                     let outgoing = self.outgoing(encode(message).map_err(refused)?);
                     return self.core.accept_message(outgoing, None).await.map(drop);

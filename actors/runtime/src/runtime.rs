@@ -168,7 +168,7 @@ impl Runtime {
             Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
-                core.stopping.set(true);
+                core.stop();
                 core.committer.close();
                 // A panic of it was reported as a failed commit.
                 let _ended = ending.await;
@@ -360,7 +360,7 @@ impl Runtime {
         let Some(ends) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        self.core.stopping.set(true);
+        self.core.stop();
         self.let_effects_end().await;
         self.root.stop(Some("shutdown".to_owned()));
         // Both end by themselves; a panic of theirs was reported when it happened.

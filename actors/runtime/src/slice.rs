@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use perennial_store::{Key, MAX_VALUE_BYTES, StoreError, Tag, Timestamp, decode, encode, seal};
+use perennial_store::{HEADER_BYTES, Key, MAX_VALUE_BYTES, StoreError, Timestamp, decode, encode};
 
 use crate::address::Address;
 use crate::core::Answer;
@@ -39,8 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: Option<(Envelope, Failure)>,
     /// What was not reached.
     pub(crate) rest: Vec<Envelope>,
-    /// The state as it is to be stored; none when no turn was applied.
-    pub(crate) sealed: Option<Vec<u8>>,
+    /// The state, encoded; none when no turn was applied.
+    pub(crate) state: Option<Vec<u8>>,
     /// Whether nothing has to be stored, or taken out of the store.
     pub(crate) is_idle: bool,
     /// Whether a turn looked into the store.
@@ -116,14 +116,16 @@ impl<A: Durable> Host<'_, A> {
         let before = state.clone();
         let mut overlay = Overlay::new();
         let mut progress = Progress::default();
+        // One for all turns that record nothing.
+        let mut ops = Ops::default();
         for (at, (waiting, payload)) in batch.with_payloads().enumerate() {
             if progress.is_changed(waiting) {
                 progress.skipped.push(at);
                 progress.done = at + 1;
                 continue;
             }
-            match self.turn(state, &overlay, (waiting, payload)) {
-                Ok(ops) => {
+            match self.turn(state, &overlay, (waiting, payload), &mut ops) {
+                Ok(()) => {
                     progress.done = at + 1;
                     let stops = ops.stop;
                     if !ops.rows.is_empty() {
@@ -131,7 +133,7 @@ impl<A: Durable> Host<'_, A> {
                         overlay.extend(rows.map(|(key, value)| (key.clone(), value.clone())));
                     }
                     if !ops.is_nothing() {
-                        progress.recorded.push((at, ops));
+                        progress.recorded.push((at, std::mem::take(&mut ops)));
                     }
                     if stops {
                         break;
@@ -146,13 +148,13 @@ impl<A: Durable> Host<'_, A> {
                 }
             }
         }
-        let sealed = self.seal((&before, state), &batch, &mut progress);
-        self.outcome(batch, progress, sealed)
+        let encoded = self.encode((&before, state), &batch, &mut progress);
+        self.outcome(batch, progress, encoded)
     }
 
     /// Encodes the state. One that cannot be stored fails the turn that made it so: the turns before
     /// it stay applied, those after it were not reached.
-    fn seal(
+    fn encode(
         &self,
         (before, state): (&A, &mut A),
         batch: &Batch,
@@ -161,43 +163,30 @@ impl<A: Durable> Host<'_, A> {
         if progress.done == progress.skipped.len() {
             return None;
         }
-        let why = match self.sealed(state) {
-            Ok(sealed) => return Some(sealed),
+        let why = match Self::encoded(state) {
+            Ok(encoded) => return Some(encoded),
             // It is deleted, not stored.
             Err(_) if progress.stops() => return None,
             Err(why) => why,
         };
         let as_after = |done| self.again(before, batch, (&progress.skipped, done));
-        let fits = |done: &usize| self.sealed(&as_after(*done)).is_ok();
+        let fits = |done: &usize| Self::encoded(&as_after(*done)).is_ok();
         let kept = (0..progress.done).rev().find(fits).unwrap_or_default();
         *state = as_after(kept);
         progress.undo_from(kept, why);
-        (kept > progress.skipped.len()).then(|| self.sealed(state).ok()).flatten()
+        (kept > progress.skipped.len()).then(|| Self::encoded(state).ok()).flatten()
     }
 
-    /// The state as it is stored.
-    pub(crate) fn sealed(&self, state: &A) -> Result<Vec<u8>, String> {
-        let key = Key::state(self.address.kind(), self.address.key());
+    /// The state as it can be stored.
+    fn encoded(state: &A) -> Result<Vec<u8>, String> {
         let encoded = encode(state).map_err(|error| format!("the state: {error}"))?;
-        let sealed = seal(&key, Tag::State, A::VERSION, &encoded);
-        let bytes = sealed.len();
+        let bytes = HEADER_BYTES + encoded.len();
         if bytes > MAX_VALUE_BYTES {
             return Err(format!(
                 "the state would be {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
             ));
         }
-        Ok(sealed)
-    }
-
-    /// Whether a state is another than the stored one; an actor that was never stored is as by default.
-    pub(crate) fn differs(&self, sealed: Option<&[u8]>, stored: &[u8]) -> bool {
-        match sealed {
-            Some(sealed) if stored.is_empty() => {
-                self.sealed(&A::default()).map_or(true, |default| default != sealed)
-            }
-            Some(sealed) => sealed != stored,
-            None => true,
-        }
+        Ok(encoded)
     }
 
     /// The state after the first messages, so many that were `done`.
@@ -210,7 +199,8 @@ impl<A: Durable> Host<'_, A> {
             }
             // It succeeded with the same inputs a moment ago. Were it impure and failed now, its
             // change of state would be lost and its messages sent: that is the actor's defect.
-            if let Ok(ops) = self.turn(&mut state, &overlay, heard) {
+            let mut ops = Ops::default();
+            if self.turn(&mut state, &overlay, heard, &mut ops).is_ok() {
                 overlay.extend(ops.rows);
             }
         }
@@ -222,7 +212,8 @@ impl<A: Durable> Host<'_, A> {
         state: &mut A,
         overlay: &Overlay,
         (waiting, payload): (&Waiting, &[u8]),
-    ) -> Result<Ops, Failure> {
+        ops: &mut Ops,
+    ) -> Result<(), Failure> {
         let (expires, version, attempts, trace) = match waiting {
             Waiting::Message(Envelope { message, attempts, .. }) => {
                 (message.expires, message.version, *attempts, message.trace)
@@ -243,7 +234,7 @@ impl<A: Durable> Host<'_, A> {
             trace,
         };
         let view = SliceView { base: self.rows, overlay };
-        let turn = Turn::new(&occasion, self.settings, &view);
+        let turn = Turn::new(&occasion, self.settings, &view, ops);
         let run = || {
             let body: A::Message = if version == A::VERSION {
                 decode(payload).map_err(|error| Failure::Reject(error.to_string()))?
@@ -257,9 +248,13 @@ impl<A: Durable> Host<'_, A> {
     }
 
     /// Sorts out what became of each message.
-    fn outcome(&self, batch: Batch, progress: Progress, sealed: Option<Vec<u8>>) -> Outcome {
+    fn outcome(&self, batch: Batch, progress: Progress, state: Option<Vec<u8>>) -> Outcome {
         let Progress { done, recorded, skipped, mut failure } = progress;
-        let mut outcome = Outcome { sealed, ..Outcome::default() };
+        let mut outcome = Outcome { state, ..Outcome::default() };
+        if failure.is_none() && recorded.is_empty() && batch.is_nobodys(done) {
+            outcome.quiet.turns = done;
+            return outcome;
+        }
         let mut recorded = recorded.into_iter().peekable();
         let mut from = 0;
         for (at, waiting) in batch.messages.into_iter().enumerate() {

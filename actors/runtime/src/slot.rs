@@ -63,8 +63,8 @@ pub(crate) struct SlotState {
     pub(crate) last_error: Option<String>,
     pub(crate) turns: u64,
     pub(crate) last_commit: Option<Timestamp>,
-    /// Somebody waits for room to tell something.
-    pub(crate) crowded: bool,
+    /// Those who wait for room to tell something.
+    pub(crate) waiting: usize,
     /// Messages of an actor that was running when the process died: attempts are counted first.
     pub(crate) suspect: bool,
 }
@@ -95,7 +95,7 @@ impl Slot {
             last_error: None,
             turns: 0,
             last_commit: None,
-            crowded: false,
+            waiting: 0,
             suspect: false,
         };
         Self { address, state: Mutex::new(state), room: Notify::new() }
@@ -111,6 +111,13 @@ impl Slot {
         let Phase::Active(actor) = &state.phase else { return false };
         actor.kill();
         true
+    }
+
+    /// Wakes the next of those who wait for room.
+    pub(crate) fn pass_on(&self) {
+        if self.lock().waiting > 0 {
+            self.room.notify_one();
+        }
     }
 
     /// Lets no slice start for `pause`.

@@ -18,8 +18,8 @@ use crate::told::Told;
 /// Why a message was not taken into memory.
 #[derive(Debug)]
 pub(crate) enum Untold {
-    /// The mailbox holds as much as it may.
-    Full,
+    /// The mailbox has no room for so many bytes.
+    Full(usize),
     /// It would overtake what waits in the store, or must be in the store should it kill the process.
     OnlyDurably,
     Refused(SendError),
@@ -70,7 +70,7 @@ impl Core {
         if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
             return Err(Untold::Refused(SendError::NoSpace));
         }
-        let mut state = slot.lock();
+        let state = slot.lock();
         // Seen under the lock: what is told before it is set is kept by the shutdown.
         if self.is_stopping() {
             return Err(Untold::Refused(SendError::Stopping));
@@ -82,8 +82,7 @@ impl Core {
             return Err(Untold::OnlyDurably);
         }
         if !state.inbox.has_room(saying.payload.len(), self.limits.told()) {
-            state.crowded = true;
-            return Err(Untold::Full);
+            return Err(Untold::Full(saying.payload.len()));
         }
         Ok(state)
     }
@@ -102,17 +101,19 @@ impl Core {
         state.inbox.tell(told, payload, || self.now());
     }
 
-    /// Resolves when there may be room to tell something, or never will be.
-    pub(crate) async fn until_room(&self, slot: &Slot) {
+    /// Resolves when there may be room to tell so many bytes, or never will be.
+    pub(crate) async fn until_room(&self, slot: &Slot, payload: usize) {
         let mut room = std::pin::pin!(slot.room.notified());
-        room.as_mut().enable();
-        {
+        let _waits = {
             let mut state = slot.lock();
-            if state.inbox.has_room(0, self.limits.told()) || self.is_stopping() {
+            if state.inbox.has_room(payload, self.limits.told()) || self.is_stopping() {
                 return;
             }
-            state.crowded = true;
-        }
+            // Under the lock, so that whoever makes room sees it.
+            room.as_mut().enable();
+            state.waiting += 1;
+            Waits(slot)
+        };
         tokio::select! {
             biased;
             () = room => {}
@@ -141,6 +142,15 @@ impl Core {
         if !draft.sends.is_empty() {
             self.publish(draft, None);
         }
+    }
+}
+
+/// Somebody who waits for room, until it is dropped.
+struct Waits<'a>(&'a Slot);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
     }
 }
 

@@ -142,6 +142,13 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Whether there are so many messages, all were told, and nobody waits for an answer.
+    pub(crate) fn is_nobodys(&self, count: usize) -> bool {
+        let is_nobodys =
+            |waiting: &Waiting| matches!(waiting, Waiting::Told(Told { asker: None, .. }));
+        self.messages.len() == count && self.messages.iter().all(is_nobodys)
+    }
+
     /// Takes out the messages from `at` on.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         let messages = self.messages.split_off(at);

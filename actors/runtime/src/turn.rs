@@ -116,7 +116,7 @@ pub struct Turn<'a, A: Durable> {
     rows: &'a dyn RowView,
     /// Most turns ask for no number.
     random: Option<Random>,
-    ops: Ops,
+    ops: &'a mut Ops,
     broken: Option<Failure>,
 }
 
@@ -131,17 +131,15 @@ impl<'a, A: Durable> Turn<'a, A> {
         occasion: &'a Occasion<'a>,
         settings: &'a A::Settings,
         rows: &'a dyn RowView,
+        ops: &'a mut Ops,
     ) -> Self {
-        Self { occasion, settings, rows, random: None, ops: Ops::default(), broken: None }
+        Self { occasion, settings, rows, random: None, ops, broken: None }
     }
 
-    /// Runs `handle` and returns what it recorded.
-    pub(crate) fn run(mut self, actor: &mut A, message: A::Message) -> Result<Ops, Failure> {
+    /// Runs `handle`, which records in the turn's `ops`.
+    pub(crate) fn run(mut self, actor: &mut A, message: A::Message) -> Result<(), Failure> {
         actor.handle(message, &mut self)?;
-        match self.broken {
-            Some(failure) => Err(failure),
-            None => Ok(self.ops),
-        }
+        self.broken.map_or(Ok(()), Err)
     }
 
     /// When the slice of turns began that this one is part of. Later when the message is tried again.

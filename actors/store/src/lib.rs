@@ -62,7 +62,7 @@ pub use crate::faulty::{Call, Fault, FaultPlan, FaultyBackend};
 pub use crate::id::{MessageId, MessageIdError};
 pub use crate::key::Key;
 pub use crate::memory::MemoryBackend;
-pub use crate::record::{Record, Tag, open, seal};
+pub use crate::record::{HEADER_BYTES, Record, Tag, open, seal};
 pub use crate::sled::{SledBackend, SledOptions};
 pub use crate::space::{Ballast, DEFAULT_RESERVE_BYTES, Room, SpaceGuard};
 pub use crate::time::Timestamp;
