@@ -4,7 +4,9 @@
 //! `cargo bench -p perennial-bench --bench inmemory`. `ROUNDS` (default 5) of `MESSAGES` (default
 //! 200,000) in turns. What is told is thrown over the wall, by all of them; Perennial's mailbox is
 //! bounded and its senders wait for room, the others' are not. "sent" is `Runtime::send`: acknowledged when
-//! its turn is over and everything before it is durable, 1,024 of them under way.
+//! its turn is over and everything before it is durable, 1,024 of them under way. A question is asked
+//! from a thread of its own, and from a task beside the actor. "first" is what it takes to start an actor
+//! and have its first answer, asked from a task; with Perennial its state is looked up in the store.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,6 +29,8 @@ use tokio::task::JoinSet;
 
 /// Questions in one round.
 const ASKS: usize = 5_000;
+/// Actors that are started in one round.
+const FIRSTS: usize = 1_000;
 
 /// By what is measured, then by whom.
 type Lines = BTreeMap<(&'static str, &'static str), Rounds>;
@@ -53,6 +57,8 @@ const MANY: &str = "100 senders, messages/s";
 /// Whose messages are acknowledged.
 const SENT: &str = "Perennial, sent";
 const ASK: &str = "ask, microseconds";
+const BESIDE: &str = "ask from a task, microseconds";
+const FIRST: &str = "first answer, microseconds";
 
 fn add(lines: &mut Lines, what: &'static str, who: &'static str, value: f64) {
     lines.entry((what, who)).or_default().push(value);
@@ -84,6 +90,24 @@ where
     }
 }
 
+/// Has a task do `act` so many times, one after the other.
+async fn repeated<F, T>(lines: &mut Lines, (what, who): (&'static str, &'static str), act: F)
+where
+    F: Fn(usize) -> T + Send + 'static,
+    T: Future<Output = ()> + Send,
+{
+    let count = if what == FIRST { FIRSTS } else { ASKS };
+    let began = Instant::now();
+    tokio::spawn(async move {
+        for number in 0..count {
+            act(number).await;
+        }
+    })
+    .await
+    .unwrap();
+    add(lines, what, who, began.elapsed().as_secs_f64() * 1e6 / count as f64);
+}
+
 async fn asked<D: AsyncFn()>(lines: &mut Lines, who: &'static str, ask: D) {
     let began = Instant::now();
     for _ in 0..ASKS {
@@ -94,7 +118,24 @@ async fn asked<D: AsyncFn()>(lines: &mut Lines, who: &'static str, ask: D) {
 
 async fn channel(messages: usize, lines: &mut Lines) {
     const WHO: &str = "tokio channel";
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Option<oneshot::Sender<u64>>>();
+    let sender = counting();
+    let teller = sender.clone();
+    let ask = async || ask_channel(&sender).await;
+    throw(lines, WHO, messages, move || teller.send(None).unwrap(), &ask).await;
+    asked(lines, WHO, &ask).await;
+    let beside = sender.clone();
+    let ask = move |_| {
+        let sender = beside.clone();
+        async move { ask_channel(&sender).await }
+    };
+    repeated(lines, (BESIDE, WHO), ask).await;
+    repeated(lines, (FIRST, WHO), async |_| ask_channel(&counting()).await).await;
+}
+
+type Question = Option<oneshot::Sender<u64>>;
+
+fn counting() -> mpsc::UnboundedSender<Question> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Question>();
     tokio::spawn(async move {
         let mut count = 0;
         while let Some(message) = receiver.recv().await {
@@ -104,14 +145,13 @@ async fn channel(messages: usize, lines: &mut Lines) {
             }
         }
     });
-    let teller = sender.clone();
-    let ask = async || {
-        let (reply, answer) = oneshot::channel();
-        sender.send(Some(reply)).unwrap();
-        answer.await.unwrap();
-    };
-    throw(lines, WHO, messages, move || teller.send(None).unwrap(), &ask).await;
-    asked(lines, WHO, &ask).await;
+    sender
+}
+
+async fn ask_channel(sender: &mpsc::UnboundedSender<Question>) {
+    let (reply, answer) = oneshot::channel();
+    sender.send(Some(reply)).unwrap();
+    answer.await.unwrap();
 }
 
 struct Plain;
@@ -157,6 +197,20 @@ async fn ractor_plain(messages: usize, lines: &mut Lines) {
     };
     throw(lines, WHO, messages, move || teller.cast(PlainMessage::Tell).unwrap(), &ask).await;
     asked(lines, WHO, &ask).await;
+    let beside = actor.clone();
+    let ask = move |_| {
+        let actor = beside.clone();
+        async move {
+            actor.call(PlainMessage::Ask, None).await.unwrap().unwrap();
+        }
+    };
+    repeated(lines, (BESIDE, WHO), ask).await;
+    let first = async |_| {
+        let (actor, _) = ractor::Actor::spawn(None, Plain, ()).await.unwrap();
+        actor.call(PlainMessage::Ask, None).await.unwrap().unwrap();
+        actor.stop(None);
+    };
+    repeated(lines, (FIRST, WHO), first).await;
     actor.stop(None);
 }
 
@@ -197,6 +251,20 @@ async fn kameo_plain(messages: usize, lines: &mut Lines) {
     };
     throw(lines, WHO, messages, move || teller.tell(KameoTell).try_send().unwrap(), &ask).await;
     asked(lines, WHO, &ask).await;
+    let beside = actor.clone();
+    let ask = move |_| {
+        let actor = beside.clone();
+        async move {
+            actor.ask(KameoAsk).await.unwrap();
+        }
+    };
+    repeated(lines, (BESIDE, WHO), ask).await;
+    let first = async |_| {
+        let actor = Kameo::spawn_with_mailbox(Kameo(0), kameo::mailbox::unbounded());
+        actor.ask(KameoAsk).await.unwrap();
+        actor.kill();
+    };
+    repeated(lines, (FIRST, WHO), first).await;
     actor.kill();
 }
 
@@ -262,15 +330,15 @@ async fn actix_plain(messages: usize, lines: &mut Lines) {
 
 async fn perennial(messages: usize, lines: &mut Lines) {
     const WHO: &str = "Perennial";
+    const PATIENCE: Duration = Duration::from_secs(60);
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { quota: 1_000_000, ..Limits::default() };
     let runtime = counter::start(dir.path(), limits).await;
+    let actor = runtime.actor::<Counter>("one");
     let ask = async || {
-        let patience = Duration::from_secs(60);
-        runtime.ask::<Counter, u64>("one", &Told::Ask, patience).await.unwrap();
+        actor.ask::<u64>(&Told::Ask, PATIENCE).await.unwrap();
     };
     ask().await;
-    let actor = runtime.actor::<Counter>("one");
     for (what, senders) in [(ONE, 1), (MANY, 100)] {
         let began = Instant::now();
         let mut tasks = JoinSet::new();
@@ -280,19 +348,35 @@ async fn perennial(messages: usize, lines: &mut Lines) {
         tasks.join_all().await;
         ask().await;
         add(lines, what, WHO, messages as f64 / began.elapsed().as_secs_f64());
+    }
+    asked(lines, WHO, &ask).await;
+    let beside = actor.clone();
+    let ask = move |_| {
+        let actor = beside.clone();
+        async move {
+            actor.ask::<u64>(&Told::Ask, PATIENCE).await.unwrap();
+        }
+    };
+    repeated(lines, (BESIDE, WHO), ask).await;
+    let others = runtime.clone();
+    let first = move |number: usize| {
+        let actor = others.actor::<Counter>(format!("another {number}"));
+        async move {
+            actor.ask::<u64>(&Told::Ask, PATIENCE).await.unwrap();
+        }
+    };
+    repeated(lines, (FIRST, WHO), first).await;
+    // Last: the store is still busy with it for a while.
+    for (what, senders) in [(ONE, 1), (MANY, 100)] {
+        let messages = messages / 10;
         let began = Instant::now();
         let mut tasks = JoinSet::new();
         for _ in 0..senders {
-            tasks.spawn(send_all(runtime.clone(), messages / 10 / senders));
+            tasks.spawn(send_all(runtime.clone(), messages / senders));
         }
         tasks.join_all().await;
-        let sent = (messages / 10) as f64;
-        add(lines, what, SENT, sent / began.elapsed().as_secs_f64());
+        add(lines, what, SENT, messages as f64 / began.elapsed().as_secs_f64());
     }
-    asked(lines, WHO, async || {
-        actor.ask::<u64>(&Told::Ask, Duration::from_secs(60)).await.unwrap();
-    })
-    .await;
     runtime.shutdown().await.unwrap();
 }
 
@@ -326,4 +410,5 @@ fn report(lines: &Lines) {
     expect("1 sender, of plain ractor", ratio(ONE), 2.0);
     expect("100 senders, of plain ractor", ratio(MANY), 2.0);
     expect_most("ask, of plain ractor", ratio(ASK), 1.5);
+    expect_most("ask from a task, of plain ractor", ratio(BESIDE), 1.5);
 }

@@ -7,7 +7,8 @@ use crate::address::Address;
 use crate::core::{Answer, Sender};
 use crate::draft::{Draft, clipped};
 use crate::durable::{Durable, Failure};
-use crate::error::{AskError, SendError};
+use crate::error::AskError;
+use crate::gate::unknown;
 use crate::message::{Asker, DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
 use crate::slice::{Applied, Outcome, given};
 use crate::table::Overlay;
@@ -244,10 +245,6 @@ impl<A: Durable> Work<'_, A> {
         }
         Ok(())
     }
-}
-
-fn unknown() -> Answer {
-    Err(AskError::Send(SendError::Unknown))
 }
 
 /// Writes that an attempt at the message was made, or is about to be.

@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
     pub(crate) intake: AtomicU8,
     pub(crate) stopping: Arc<Signal<bool>>,
+    /// Nothing is told any more, since the node has failed.
+    pub(crate) untold: AtomicBool,
     /// The same, for those who only look.
     stops: AtomicBool,
     pub(crate) failure: Arc<Failed>,
@@ -131,6 +133,7 @@ impl Core {
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: Arc::new(Signal::new(false)),
             stops: AtomicBool::new(false),
+            untold: AtomicBool::new(false),
             failure: parts.failure,
             letters: Arc::default(),
             asks: Mutex::default(),

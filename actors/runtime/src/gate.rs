@@ -306,22 +306,14 @@ impl Core {
             let Outgoing { payload, version, expires, .. } = &outgoing;
             let saying = Saying { payload, version: *version, expires: *expires };
             match self.inquire(slot, saying) {
-                Ok(answer) => return self.answered(answer).await,
+                // A node that fails lets go of those who ask: see `Core::end_told`.
+                Ok(answer) => return answer.await.unwrap_or_else(|_| unknown()),
                 Err(Untold::Refused(error)) => return Err(error.into()),
                 Err(Untold::Full(_) | Untold::OnlyDurably) => {}
             }
         }
         self.check_intake(&outgoing.to, outgoing.payload.len())?;
         self.ask_new(outgoing, None, None).await
-    }
-
-    async fn answered(&self, answer: oneshot::Receiver<Answer>) -> Answer {
-        let unknown = || Err(AskError::Send(SendError::Unknown));
-        tokio::select! {
-            biased;
-            answer = answer => answer.unwrap_or_else(|_| unknown()),
-            () = self.until_failed() => unknown(),
-        }
     }
 
     async fn ask_new(
@@ -353,6 +345,10 @@ impl Core {
     }
 }
 
+pub(crate) fn unknown() -> Answer {
+    Err(AskError::Send(SendError::Unknown))
+}
+
 /// Somebody who waits for the answer to a message; nobody does any more when it is dropped.
 struct Waiting {
     core: Arc<Core>,
@@ -368,8 +364,12 @@ impl Waiting {
 
     async fn answer(mut self) -> Answer {
         match self.answer.take() {
-            Some(answer) => self.core.answered(answer).await,
-            None => Err(AskError::Send(SendError::Unknown)),
+            Some(answer) => tokio::select! {
+                biased;
+                answer = answer => answer.unwrap_or_else(|_| unknown()),
+                () = self.core.until_failed() => unknown(),
+            },
+            None => unknown(),
         }
     }
 }

@@ -105,9 +105,15 @@ impl Inbox {
         self.ready.push_back(Waiting::Told(told));
     }
 
+    /// Lets go of those who wait for an answer.
+    pub(crate) fn drop_askers(&mut self) {
+        self.kept.iter_mut().chain(&mut self.ready).for_each(Waiting::drop_asker);
+    }
+
     /// Takes out all that is in memory only.
     pub(crate) fn take_told(&mut self) -> Batch {
-        let all = self.kept.drain(..).chain(self.ready.drain(..));
+        // In this order, as their payloads stand.
+        let all = self.ready.drain(..).chain(self.kept.drain(..));
         let (told, stored): (VecDeque<_>, VecDeque<_>) = all.partition(Waiting::is_told);
         self.ready = stored;
         self.bytes -= told.iter().map(Waiting::held).sum::<usize>();

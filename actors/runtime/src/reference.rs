@@ -17,7 +17,8 @@ use crate::slot::Slot;
 use crate::telling::{Saying, Untold};
 use crate::turn::Outgoing;
 
-/// An actor, live or not. Clones refer to the same; it stays valid whatever happens to the actor.
+/// An actor, live or not. Clones refer to the same; it stays valid whatever happens to the actor, and
+/// keeps the address in memory, not the actor.
 pub struct Reference<A: Durable> {
     core: Arc<Core>,
     slot: Arc<Slot>,

@@ -75,6 +75,9 @@ impl Core {
         if self.is_stopping() {
             return Err(Untold::Refused(SendError::Stopping));
         }
+        if self.untold.load(Ordering::Acquire) {
+            return Err(Untold::Refused(SendError::Unknown));
+        }
         if self.careful.load(Ordering::Relaxed)
             || state.inbox.has_spilled()
             || matches!(state.phase, Phase::GivenUp)
@@ -119,6 +122,14 @@ impl Core {
             () = room => {}
             _ = self.stopping.wait_for(|stopping| *stopping) => {}
             () = self.until_failed() => {}
+        }
+    }
+
+    /// Lets go of those who asked in memory: the node has failed. Nobody asks any more afterwards.
+    pub(crate) fn end_told(&self) {
+        self.untold.store(true, Ordering::Release);
+        for slot in self.slots.all() {
+            slot.lock().inbox.drop_askers();
         }
     }
 

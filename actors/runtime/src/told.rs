@@ -98,6 +98,13 @@ impl Waiting {
         }
     }
 
+    pub(crate) fn drop_asker(&mut self) {
+        match self {
+            Self::Message(envelope) => envelope.asker = None,
+            Self::Told(told) => told.asker = None,
+        }
+    }
+
     /// Whether no row is behind it.
     pub(crate) fn is_told(&self) -> bool {
         match self {

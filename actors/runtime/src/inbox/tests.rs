@@ -176,6 +176,21 @@ fn what_was_told_and_not_reached_is_kept_and_can_be_taken_out() {
 }
 
 #[test]
+fn what_was_told_is_taken_out_with_its_own_payloads_also_while_the_store_is_read_again() {
+    let mut inbox = Inbox::default();
+    for unit in [1, 3, 5] {
+        inbox.offer(envelope(unit), unit, (10, 10_000));
+        tell(&mut inbox, unit + 1);
+    }
+    inbox.rebuild();
+    inbox.load(vec![envelope(1), envelope(3)], false, 5);
+    let batch = inbox.take_told();
+    let told = batch.with_payloads().map(|(told, payload)| (told.id().unit, payload.len()));
+    assert_eq!(told.collect::<Vec<_>>(), [(2, 2), (4, 4), (6, 6)]);
+    assert_eq!(units(inbox.next(10, || NOW)), [1, 3]);
+}
+
+#[test]
 fn the_room_to_tell_is_bounded_in_messages_and_bytes_but_there_is_always_room_for_one() {
     let mut inbox = Inbox::default();
     let bounds = (2, 200);
