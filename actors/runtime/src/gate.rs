@@ -312,6 +312,14 @@ impl Core {
                 Err(Untold::Full(_) | Untold::OnlyDurably) => {}
             }
         }
+        self.ask_durably(outgoing).await
+    }
+
+    /// Asks under no message id; the question is stored until its turn is committed.
+    pub(crate) async fn ask_durably(
+        self: Arc<Self>,
+        outgoing: Outgoing,
+    ) -> Result<Vec<u8>, AskError> {
         self.check_intake(&outgoing.to, outgoing.payload.len())?;
         self.ask_new(outgoing, None, None).await
     }

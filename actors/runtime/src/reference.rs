@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::durable::Durable;
 use crate::error::{AskError, SendError};
+use crate::gate::unknown;
 use crate::runtime::decoded;
 use crate::slot::Slot;
 use crate::telling::{Saying, Untold};
@@ -93,26 +94,39 @@ impl<A: Durable> Reference<A> {
         message: &A::Message,
         timeout: Duration,
     ) -> Result<T, AskError> {
-        let payload = encode(message).map_err(refused)?;
-        let asked =
-            self.core.clone().ask_at(self.known.then_some(&self.slot), self.outgoing(payload));
-        decoded(tokio::time::timeout(timeout, asked).await)
+        decoded(tokio::time::timeout(timeout, self.asked(message)).await)
+    }
+
+    async fn asked(&self, message: &A::Message) -> Result<Vec<u8>, AskError> {
+        match self.with_payload(message, |saying| self.core.inquire(&self.slot, saying)) {
+            Ok(answer) => Ok(answer.await.unwrap_or_else(|_| unknown())?),
+            Err(Untold::Refused(error)) => Err(error.into()),
+            Err(Untold::Full(_) | Untold::OnlyDurably) => {
+                let outgoing = self.outgoing(encode(message).map_err(refused)?);
+                self.core.clone().ask_durably(outgoing).await
+            }
+        }
     }
 
     fn told(&self, message: &A::Message) -> Result<(), Untold> {
+        self.with_payload(message, |saying| self.core.tell(&self.slot, saying))
+    }
+
+    fn with_payload<T>(
+        &self,
+        message: &A::Message,
+        say: impl FnOnce(Saying<'_>) -> Result<T, Untold>,
+    ) -> Result<T, Untold> {
         if !self.known {
             return Err(Untold::OnlyDurably);
         }
+        let saying = |payload| Saying { payload, version: A::VERSION, expires: None };
+        let failed = |error| Untold::Refused(refused(error));
         let mut room = [0; SMALL];
-        let small = encode_to(&mut room, message);
-        match small.map_err(|error| Untold::Refused(refused(error)))? {
-            Some(bytes) => self.say(&room[..bytes]),
-            None => self.say(&encode(message).map_err(|error| Untold::Refused(refused(error)))?),
+        match encode_to(&mut room, message).map_err(failed)? {
+            Some(bytes) => say(saying(&room[..bytes])),
+            None => say(saying(&encode(message).map_err(failed)?)),
         }
-    }
-
-    fn say(&self, payload: &[u8]) -> Result<(), Untold> {
-        self.core.tell(&self.slot, Saying { payload, version: A::VERSION, expires: None })
     }
 
     async fn tell_later(&self, message: &A::Message, mut untold: Untold) -> Result<(), SendError> {
