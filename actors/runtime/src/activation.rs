@@ -1,11 +1,12 @@
 //! The live half of a durable actor: a ractor actor whose mailbox carries wake-ups only.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, decode, open};
+use perennial_store::{Backend, Key, StoreError, Timestamp, decode, encode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::clock::instant;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
-use crate::inbox::{Next, Work};
+use crate::inbox::{Due, Next, Taken};
 use crate::inflight::Ahead;
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
@@ -22,6 +23,7 @@ use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
 use crate::table::{Overlay, RowView, scan_merged};
+use crate::told::{Batch, Waiting};
 use crate::window;
 
 /// All that a live actor is ever told through ractor.
@@ -40,11 +42,28 @@ pub(crate) enum Wake {
 pub(crate) struct Loaded<A> {
     pub(crate) generation: u64,
     pub(crate) state: A,
-    /// The state as it is stored, to see whether a slice changed it.
+    /// The state encoded as it was last committed, to see whether a slice changed it.
     pub(crate) stored: Vec<u8>,
+    /// Whether the store holds just that: not the state of a new actor, or of an older version.
+    pub(crate) written: bool,
     pub(crate) timers: BTreeMap<String, StoredTimer>,
     /// Rows written by units that may not be in the store yet, with the units' positions.
     pub(crate) pending: Vec<(u64, Overlay)>,
+}
+
+impl<A: Durable> Loaded<A> {
+    fn new(generation: u64) -> Self {
+        let state = A::default();
+        let stored = baseline(&state);
+        let (timers, pending) = (BTreeMap::new(), Vec::new());
+        Self { generation, state, stored, written: false, timers, pending }
+    }
+
+    /// Begins with a state that is not in the store as it is.
+    fn begin(&mut self, state: A) {
+        self.stored = baseline(&state);
+        (self.state, self.written) = (state, false);
+    }
 }
 
 /// One activation: its number, and what it read.
@@ -167,23 +186,25 @@ impl<A: Durable> Activation<A> {
         let address = &self.slot.address;
         let backend = self.core.backend.as_ref();
         let key = Key::state(address.kind(), address.key());
-        let (state, stored) = match backend.get(key.as_ref())? {
-            None => (A::default(), Vec::new()),
-            Some(bytes) => {
-                let record = open(&key, &bytes)?;
-                let state = if record.version == A::VERSION {
-                    decode(record.payload).map_err(|error| Failure::Escalate(error.to_string()))
-                } else {
-                    A::migrate(record.version, record.payload)
-                };
-                match state {
-                    Ok(state) => (state, bytes),
-                    Err(failure) => return Ok(Err(Ended::illegible(failure.reason()))),
+        let mut loaded = Loaded::new(generation);
+        if let Some(bytes) = backend.get(key.as_ref())? {
+            let record = open(&key, &bytes)?;
+            let state = if record.version == A::VERSION {
+                decode(record.payload).map_err(|error| Failure::Escalate(error.to_string()))
+            } else {
+                A::migrate(record.version, record.payload)
+            };
+            match state {
+                Ok(state) if record.version == A::VERSION => {
+                    (loaded.state, loaded.stored) = (state, record.payload.to_vec());
+                    loaded.written = true;
                 }
+                Ok(state) => loaded.begin(state),
+                Err(failure) => return Ok(Err(Ended::illegible(failure.reason()))),
             }
-        };
-        let timers = read_timers(backend, address)?;
-        Ok(Ok(Loaded { generation, state, stored, timers, pending: Vec::new() }))
+        }
+        loaded.timers = read_timers(backend, address)?;
+        Ok(Ok(loaded))
     }
 
     async fn run(&self, myself: &ActorRef<Wake>, loaded: &mut Loaded<A>) -> Result<(), Ended> {
@@ -192,10 +213,10 @@ impl<A: Durable> Activation<A> {
             if self.core.is_stopping() {
                 return Ok(());
             }
-            let Some(works) = self.next_works(myself, loaded.generation).await? else {
+            let Some(taken) = self.next_batch(myself, loaded.generation).await? else {
                 return Ok(());
             };
-            match self.slice(loaded, works).await? {
+            match self.slice(loaded, taken).await? {
                 Pace::Again => {}
                 Pace::Later(at) => {
                     let wait = at.saturating_duration_since(instant());
@@ -203,8 +224,7 @@ impl<A: Durable> Activation<A> {
                     return Ok(());
                 }
                 Pace::Stop => {
-                    loaded.state = A::default();
-                    loaded.stored.clear();
+                    loaded.begin(A::default());
                     loaded.timers.clear();
                 }
             }
@@ -214,11 +234,11 @@ impl<A: Durable> Activation<A> {
     }
 
     /// What to handle next, read from the store if need be. None when there is nothing now.
-    async fn next_works(
+    async fn next_batch(
         &self,
         myself: &ActorRef<Wake>,
         generation: u64,
-    ) -> Result<Option<Vec<Work>>, Ended> {
+    ) -> Result<Option<Taken>, Ended> {
         let core = &self.core;
         loop {
             let careful = core.careful.load(Ordering::Relaxed);
@@ -233,15 +253,19 @@ impl<A: Durable> Activation<A> {
                     drop(myself.send_after(wait, || Wake::Run(None)));
                     return Ok(None);
                 }
-                let next = state.inbox.next(limit);
+                let next = state.inbox.next(limit, || core.now());
                 if matches!(next, Next::Empty) {
                     state.awake = false;
+                    // Nobody asks while it is awake.
+                    state.last_used = instant();
                 }
-                state.last_used = instant();
+                if state.waiting > 0 && state.inbox.has_ample_room(core.limits.told()) {
+                    self.slot.room.notify_one();
+                }
                 next
             };
             match next {
-                Next::Run(works) => return Ok(Some(works)),
+                Next::Run(taken) => return Ok(Some(taken)),
                 Next::Empty => return Ok(None),
                 Next::Load { position } => self.load_window(position, generation).await?,
             }
@@ -304,49 +328,50 @@ impl<A: Durable> Activation<A> {
         Ok(())
     }
 
-    /// Turns works into envelopes: a timer that was cancelled or replaced has none.
-    fn envelopes(&self, loaded: &Loaded<A>, works: Vec<Work>) -> Result<Vec<Envelope>, StoreError> {
-        let mut envelopes = Vec::with_capacity(works.len());
-        for work in works {
-            match work {
-                Work::Message(envelope) => envelopes.push(envelope),
-                Work::Timer { name, due } => {
-                    let set = loaded.timers.get(&name).filter(|timer| timer.due == due);
-                    if let Some(timer) = set {
-                        let mut envelope = timer_envelope(name, timer);
-                        self.recall_attempts(&mut envelope)?;
-                        envelopes.push(envelope);
-                    }
-                }
+    /// Adds the messages of timers in front; one that was cancelled or replaced has none.
+    fn add_timers(
+        &self,
+        loaded: &Loaded<A>,
+        due: Vec<Due>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let mut timers = Vec::with_capacity(due.len());
+        for (name, due) in due {
+            let set = loaded.timers.get(&name).filter(|timer| timer.due == due);
+            if let Some(timer) = set {
+                let mut envelope = timer_envelope(name, timer);
+                self.recall_attempts(&mut envelope)?;
+                timers.push(Waiting::Message(envelope));
             }
         }
-        Ok(envelopes)
+        batch.messages.splice(0..0, timers);
+        Ok(())
     }
 
-    async fn slice(&self, loaded: &mut Loaded<A>, works: Vec<Work>) -> Result<Pace, Ended> {
-        let envelopes = self.envelopes(loaded, works).map_err(|error| self.unreadable(error))?;
-        if envelopes.is_empty() {
+    async fn slice(&self, loaded: &mut Loaded<A>, taken: Taken) -> Result<Pace, Ended> {
+        let Taken { due, mut batch, now } = taken;
+        if !due.is_empty() {
+            self.add_timers(loaded, due, &mut batch).map_err(|error| self.unreadable(error))?;
+        }
+        if batch.messages.is_empty() {
             return Ok(Pace::Again);
         }
-        let suspect = self.slot.lock().suspect;
-        if suspect && self.core.careful.load(Ordering::Relaxed) {
+        if self.core.careful.load(Ordering::Relaxed) && self.slot.lock().suspect {
             let _one_at_a_time = self.core.quarantine.lock().await;
-            let envelopes = self.count_attempts(loaded.generation, envelopes).await?;
-            return self.run_slice(loaded, envelopes);
+            self.count_attempts(loaded.generation, &mut batch).await?;
+            return self.run_slice(loaded, (batch, now));
         }
-        self.run_slice(loaded, envelopes)
+        self.run_slice(loaded, (batch, now))
     }
 
     /// Counts the attempt durably before it is made, so that a message that kills the process is found
     /// out. One that has used its attempts up is not run again.
-    async fn count_attempts(
-        &self,
-        generation: u64,
-        mut envelopes: Vec<Envelope>,
-    ) -> Result<Vec<Envelope>, Ended> {
+    async fn count_attempts(&self, generation: u64, batch: &mut Batch) -> Result<(), Ended> {
         let mut draft = crate::draft::Draft::new(&self.core);
-        for envelope in &mut envelopes {
-            if envelope.attempts < self.core.limits.attempts {
+        for waiting in &mut batch.messages {
+            // What was told is not run again after a crash.
+            let Waiting::Message(envelope) = waiting else { continue };
+            if !envelope.is_told() && envelope.attempts < self.core.limits.attempts {
                 let why = Ahead::HANDLED.note(self.core.epoch);
                 apply::note_attempt(&mut draft, &self.slot.address, envelope, &why)
                     .map_err(|error| failed(&error.to_string()))?;
@@ -354,7 +379,7 @@ impl<A: Durable> Activation<A> {
         }
         let sender = Sender { slot: &self.slot, generation };
         match self.core.publish(draft, Some(sender)) {
-            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(envelopes),
+            Some(position) if self.core.committer.wait_busily_for(position).await => Ok(()),
             Some(_) | None => Err(failed("the store failed or another activation took over")),
         }
     }
@@ -362,37 +387,49 @@ impl<A: Durable> Activation<A> {
     fn run_slice(
         &self,
         loaded: &mut Loaded<A>,
-        mut envelopes: Vec<Envelope>,
+        (mut batch, now): (Batch, Timestamp),
     ) -> Result<Pace, Ended> {
         let committed = self.core.committer.committed();
         loaded.pending.retain(|(position, _)| *position > committed);
-        let exhausted = |envelope: &Envelope| envelope.attempts >= self.core.limits.attempts;
-        let spent = envelopes.iter().position(exhausted);
+        let attempts = self.core.limits.attempts;
+        let spent = batch.messages.iter().position(|waiting| waiting.attempts() >= attempts);
         // One further back is not run either: the slice ends before it.
-        let later = envelopes.split_off(spent.filter(|at| *at > 0).unwrap_or(envelopes.len()));
+        let later = batch.split_off(spent.filter(|at| *at > 0).unwrap_or(batch.messages.len()));
+        let traces = self.core.traces;
         let mut outcome = if spent == Some(0) {
-            give_up_first(envelopes)
+            give_up_first(batch.into_envelopes(traces, now))
         } else {
-            let rows =
-                PendingView { backend: self.core.backend.as_ref(), pending: &loaded.pending };
+            let rows = PendingView {
+                backend: self.core.backend.as_ref(),
+                pending: &loaded.pending,
+                looked: Cell::new(false),
+            };
+            // What was told is not run again should it kill the process, so it is nobody's suspect.
+            let stored = batch.messages.iter().any(|waiting| !waiting.is_told());
             let careful = self.core.careful.load(Ordering::Relaxed);
-            let _marked = self.core.inflight.mark(&self.slot.address, careful);
+            let _marked = stored.then(|| self.core.inflight.mark(&self.slot.address, careful));
             let host = Host::<A> {
                 address: &self.slot.address,
                 settings: &self.settings,
                 rows: &rows,
-                now: self.core.now(),
+                now,
+                traces,
             };
-            host.run(&mut loaded.state, envelopes)
+            let mut outcome = host.run(&mut loaded.state, batch);
+            outcome.looked = rows.looked.get();
+            outcome.is_idle = outcome.applied.is_empty()
+                && outcome.failed.is_none()
+                && outcome.state.as_ref().is_some_and(|state| *state == loaded.stored);
+            outcome
         };
-        outcome.rest.extend(later);
+        outcome.rest.extend(later.into_envelopes(traces, now));
         self.conclude(loaded, outcome)
     }
 
     fn conclude(&self, loaded: &mut Loaded<A>, mut outcome: Outcome) -> Result<Pace, Ended> {
-        let turns = outcome.applied.len() as u64;
+        let turns = (outcome.applied.len() + outcome.quiet.turns) as u64;
         let stops = outcome.applied.last().is_some_and(|turn| turn.ops.stop);
-        let rest = std::mem::take(&mut outcome.rest).into_iter().map(Work::Message).collect();
+        let rest = std::mem::take(&mut outcome.rest);
         let committed = apply::slice(self, loaded, outcome)
             .map_err(|error| failed(&format!("a slice cannot be stored: {error}")))?;
         let mut state = self.slot.lock();
@@ -407,7 +444,7 @@ impl<A: Durable> Activation<A> {
         let reason = retry.failure.reason().to_owned();
         let attempts = retry.envelope.attempts;
         state.last_error = Some(reason.clone());
-        state.inbox.put_back(vec![Work::Message(retry.envelope)]);
+        state.inbox.put_back(vec![retry.envelope]);
         drop(state);
         match retry.failure {
             Failure::Restart(_) => Err(Ended::failed(reason)),
@@ -431,6 +468,11 @@ impl<A: Durable> Activation<A> {
     }
 }
 
+/// A state as one compares with it; one that cannot be encoded differs from every other.
+fn baseline<A: Durable>(state: &A) -> Vec<u8> {
+    encode(state).unwrap_or_default()
+}
+
 fn failed(reason: &str) -> Ended {
     Ended::failed(reason)
 }
@@ -443,10 +485,9 @@ fn superseded() -> Ended {
 /// A message that used up its attempts, in a process that died of it, is not run again.
 fn give_up_first(envelopes: Vec<Envelope>) -> Outcome {
     let mut rest = envelopes.into_iter();
-    let failed = rest.next().map(|envelope| {
-        (envelope, Failure::Reject("the process ended each time it was handled".to_owned()))
-    });
-    Outcome { applied: Vec::new(), failed, rest: rest.collect(), sealed: None }
+    let why = || Failure::Reject("the process ended each time it was handled".to_owned());
+    let failed = rest.next().map(|envelope| (envelope, why()));
+    Outcome { failed, rest: rest.collect(), ..Outcome::default() }
 }
 
 pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
@@ -481,6 +522,8 @@ fn read_timers(
 struct PendingView<'a> {
     backend: &'a dyn Backend,
     pending: &'a [(u64, Overlay)],
+    /// Whether the store was looked into.
+    looked: Cell<bool>,
 }
 
 impl RowView for PendingView<'_> {
@@ -488,11 +531,15 @@ impl RowView for PendingView<'_> {
         let newest = self.pending.iter().rev().find_map(|(_, rows)| rows.get(key));
         match newest {
             Some(value) => Ok(value.clone()),
-            None => self.backend.get(key.as_ref()),
+            None => {
+                self.looked.set(true);
+                self.backend.get(key.as_ref())
+            }
         }
     }
 
     fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        self.looked.set(true);
         let mut overlay = Overlay::new();
         for (_, rows) in self.pending {
             let rows = rows.range(range.clone());

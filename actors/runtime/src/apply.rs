@@ -1,6 +1,6 @@
 //! Turns what a slice did into one commit unit.
 
-use perennial_store::{CodecError, Key, Tag, Timestamp};
+use perennial_store::{CodecError, Key, Tag, Timestamp, seal};
 
 use crate::activation::{Activation, Loaded};
 use crate::address::Address;
@@ -8,11 +8,12 @@ use crate::core::{Answer, Sender};
 use crate::draft::{Draft, clipped};
 use crate::durable::{Durable, Failure};
 use crate::error::AskError;
-use crate::message::{DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
-use crate::receipts;
-use crate::slice::{Applied, Outcome};
+use crate::gate::unknown;
+use crate::message::{Asker, DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
+use crate::slice::{Applied, Outcome, given};
 use crate::table::Overlay;
 use crate::turn::{Ops, TimerOp};
+use crate::{quiet, receipts};
 
 /// A message that is run again, and why.
 #[derive(Debug)]
@@ -21,16 +22,20 @@ pub(crate) struct Again {
     pub(crate) failure: Failure,
 }
 
-/// Publishes one unit for the slice and updates what the actor holds in memory accordingly.
+/// Publishes one unit for the slice and updates what the actor holds in memory accordingly. A slice that
+/// changed nothing publishes nothing, if what it shows is durable already.
 ///
 /// # Errors
 /// Something could not be encoded; nothing was published.
 pub(crate) fn slice<A: Durable>(
     actor: &Activation<A>,
     loaded: &mut Loaded<A>,
-    outcome: Outcome,
+    mut outcome: Outcome,
 ) -> Result<Option<Again>, Failure> {
     let core = &actor.core;
+    if outcome.is_idle && quiet::release(actor, loaded.generation, &mut outcome)? {
+        return Ok(None);
+    }
     let mut work =
         Work { actor, loaded, draft: Draft::new(core), rows: Overlay::new(), armed: Vec::new() };
     let mut stops = false;
@@ -38,11 +43,14 @@ pub(crate) fn slice<A: Durable>(
         stops |= ops.stop;
         work.turn(envelope, ops)?;
     }
+    work.draft.count_turns(outcome.quiet.turns);
+    work.draft.observe(outcome.quiet.observations);
+    work.tell_askers(outcome.quiet.answers);
     let again = match outcome.failed {
         Some((envelope, failure)) => work.failure(envelope, failure)?,
         None => None,
     };
-    work.state(stops, outcome.sealed)?;
+    work.state(stops, outcome.state)?;
     work.publish()?;
     Ok(again)
 }
@@ -61,10 +69,10 @@ impl<'a, A: Durable> Work<'a, A> {
         &self.actor.slot.address
     }
 
-    fn turn(&mut self, envelope: Envelope, ops: Ops) -> Result<(), CodecError> {
+    fn turn(&mut self, mut envelope: Envelope, ops: Ops) -> Result<(), CodecError> {
         let (core, address) = (&self.actor.core, self.address());
         let trace = envelope.message.trace;
-        self.draft.count_turn();
+        self.draft.count_turns(1);
         self.consume(&envelope)?;
         for outgoing in ops.sends {
             self.draft.send(core, outgoing, trace, None)?;
@@ -84,7 +92,19 @@ impl<'a, A: Durable> Work<'a, A> {
             self.rows.insert(key, value);
         }
         self.draft.observe(ops.observations);
-        self.answer(&envelope, ops.reply)
+        self.conclude(&mut envelope, given(ops.reply))
+    }
+
+    /// Answers those who wait in memory, once this is durable.
+    fn tell_askers(&mut self, answers: Vec<(Asker, Answer)>) {
+        if !answers.is_empty() {
+            self.draft.then(move |durable| {
+                for (asker, answer) in answers {
+                    // Whoever asked may have stopped waiting.
+                    let _gone = asker.send(if durable { answer } else { unknown() });
+                }
+            });
+        }
     }
 
     /// Takes the message out of where it waited; a periodic timer is set for its next tick.
@@ -136,12 +156,11 @@ impl<'a, A: Durable> Work<'a, A> {
         Ok(())
     }
 
-    fn answer(&mut self, envelope: &Envelope, reply: Option<Vec<u8>>) -> Result<(), CodecError> {
-        let no_reply = || AskError::NoAnswer("its turn gave no reply".to_owned());
-        self.conclude(envelope, reply.ok_or_else(no_reply))
-    }
-
-    fn conclude(&mut self, envelope: &Envelope, answer: Answer) -> Result<(), CodecError> {
+    fn conclude(&mut self, envelope: &mut Envelope, answer: Answer) -> Result<(), CodecError> {
+        if let Some(asker) = envelope.asker.take() {
+            self.tell_askers(vec![(asker, answer)]);
+            return Ok(());
+        }
         let Origin::Inbox(id) = envelope.origin else { return Ok(()) };
         if let Some(token) = &envelope.message.token {
             let expires = envelope.message.accepted_at + self.actor.core.limits.receipts;
@@ -163,7 +182,10 @@ impl<'a, A: Durable> Work<'a, A> {
         let reason = failure.reason().to_owned();
         let last = attempts == self.actor.core.limits.attempts;
         if !last && !matches!(failure, Failure::Reject(_)) {
-            note_attempt(&mut self.draft, address, &mut envelope, &reason)?;
+            // What is in memory only has no row to be found with after a crash.
+            if !envelope.is_told() {
+                note_attempt(&mut self.draft, address, &mut envelope, &reason)?;
+            }
             envelope.attempts = attempts;
             return Ok(Some(Again { envelope, failure }));
         }
@@ -172,12 +194,12 @@ impl<'a, A: Durable> Work<'a, A> {
             if matches!(failure, Failure::Reject(_)) { "rejected" } else { "attempts used up" };
         let content = DeadContent::Message((*envelope.message).clone());
         self.draft.bury(address, content, (why, attempts, &reason))?;
-        self.conclude(&envelope, Err(AskError::Rejected(reason.clone())))?;
+        self.conclude(&mut envelope, Err(AskError::Rejected(reason.clone())))?;
         self.actor.slot.lock().last_error = Some(reason);
         Ok(None)
     }
 
-    fn state(&mut self, stops: bool, sealed: Option<Vec<u8>>) -> Result<(), Failure> {
+    fn state(&mut self, stops: bool, encoded: Option<Vec<u8>>) -> Result<(), Failure> {
         let address = self.address();
         let key = Key::state(address.kind(), address.key());
         if stops {
@@ -190,9 +212,12 @@ impl<'a, A: Durable> Work<'a, A> {
             self.draft.batch.delete(key);
             return Ok(());
         }
-        if let Some(bytes) = sealed.filter(|bytes| *bytes != self.loaded.stored) {
-            self.draft.batch.put(key, bytes.clone());
-            self.loaded.stored = bytes;
+        let loaded = &mut *self.loaded;
+        let differs = |state: &Vec<u8>| !loaded.written || *state != loaded.stored;
+        if let Some(state) = encoded.filter(differs) {
+            let sealed = seal(&key, Tag::State, A::VERSION, &state);
+            self.draft.batch.put(key, sealed);
+            (loaded.stored, loaded.written) = (state, true);
         }
         Ok(())
     }

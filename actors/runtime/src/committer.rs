@@ -206,6 +206,18 @@ impl Committer {
         self.shared.committed.get()
     }
 
+    /// Whether a unit at `position` is durable, also after a failure: then nothing new is.
+    pub(crate) fn has_committed(&self, position: u64) -> bool {
+        let committed = self.committed();
+        committed >= position && committed != u64::MAX
+    }
+
+    /// Whether everything pushed so far is durable.
+    pub(crate) fn has_settled(&self) -> bool {
+        let pushed = self.shared.lock().pushed;
+        self.has_committed(pushed)
+    }
+
     /// While it is held, what waits is expected to grow by what those who are busy do next.
     pub(crate) fn busy(&self) -> Busy {
         self.shared.settling.busy()

@@ -69,10 +69,16 @@ pub(crate) struct Core {
     pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
     pub(crate) intake: AtomicU8,
     pub(crate) stopping: Arc<Signal<bool>>,
+    /// Nothing is told any more, since the node has failed.
+    pub(crate) untold: AtomicBool,
+    /// The same, for those who only look.
+    stops: AtomicBool,
     pub(crate) failure: Arc<Failed>,
     pub(crate) restarts: crate::limiter::Limiter,
     /// Held from reading a dead letter until its removal is durable, so that it is redriven once.
     pub(crate) letters: Arc<tokio::sync::Mutex<()>>,
+    /// What traces begin with of messages that are told.
+    pub(crate) traces: u64,
     asks: Mutex<BTreeMap<MessageId, Vec<oneshot::Sender<Answer>>>>,
     next_unit: AtomicU64,
     numbers: AtomicU64,
@@ -128,9 +134,12 @@ impl Core {
             quarantined_effects: tokio::sync::Mutex::new(()),
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: Arc::new(Signal::new(false)),
+            stops: AtomicBool::new(false),
+            untold: AtomicBool::new(false),
             failure: parts.failure,
             letters: Arc::default(),
             asks: Mutex::default(),
+            traces: Random::seeded(parts.seed).next(),
             numbers: AtomicU64::new(parts.seed),
         })
     }
@@ -160,7 +169,13 @@ impl Core {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.stops.load(Ordering::Acquire)
+    }
+
+    /// Takes in nothing more.
+    pub(crate) fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+        self.stopping.set(true);
     }
 
     /// Ends the node's work: what is in memory cannot be trusted, or nobody supervises it any more.
@@ -252,12 +267,20 @@ impl Core {
 
     fn wake_to(self: &Arc<Self>, slot: &Arc<Slot>, run: fn(Option<Busy>) -> Wake) {
         let mut state = slot.lock();
-        if !needs_wake(&state) || self.is_stopping() {
-            return;
+        if needs_wake(&state) && !self.is_stopping() {
+            self.wake_now((slot, &mut state), || run(Some(self.committer.busy())));
         }
+    }
+
+    /// Wakes the actor of a slot that needs it.
+    pub(crate) fn wake_now(
+        &self,
+        (slot, state): (&Arc<Slot>, &mut SlotState),
+        wake: impl FnOnce() -> Wake,
+    ) {
         if let Phase::Active(actor) = &state.phase {
             // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
-            state.awake = actor.cast(run(Some(self.committer.busy()))).is_ok();
+            state.awake = actor.cast(wake()).is_ok();
         } else if let Some(kind) = self.kinds.get(slot.address.kind())
             && kind.activate(slot)
         {
@@ -342,7 +365,7 @@ impl Sender<'_> {
 /// How long a sender rests after filling a mailbox over its quota.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 
-fn needs_wake(state: &SlotState) -> bool {
+pub(crate) fn needs_wake(state: &SlotState) -> bool {
     match state.phase {
         Phase::Passive => !state.inbox.is_empty(),
         Phase::Active(_) => !state.awake,

@@ -73,8 +73,8 @@ impl Draft {
         MessageId { unit: self.number, index: self.index }
     }
 
-    pub(crate) fn count_turn(&mut self) {
-        self.turns += 1;
+    pub(crate) fn count_turns(&mut self, turns: usize) {
+        self.turns += turns;
     }
 
     /// Runs `after` when the fate of the unit is known. It runs on the committing thread: it only
@@ -154,6 +154,16 @@ impl Draft {
             return self.bury(&to, DeadContent::Message(message), (&reason, 0, ""));
         }
         self.put_message(to, id, message)
+    }
+
+    /// Makes a message durable that was in memory only, under the id that it has.
+    pub(crate) fn keep(
+        &mut self,
+        to: &Address,
+        id: MessageId,
+        message: StoredMessage,
+    ) -> Result<(), CodecError> {
+        self.put_message(to.clone(), id, message)
     }
 
     /// Deletes the message from where it waited; all of a draft waited for the same actor.

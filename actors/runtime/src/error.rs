@@ -31,9 +31,9 @@ pub enum AskError {
     /// The message was not accepted, or may not have been.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// The message was accepted and its turn has not committed in time. Asking again under the same
-    /// message id returns the answer once there is one.
-    #[error("no answer within the time allowed; the message stays accepted")]
+    /// Its turn has not committed in time, and may still. Asking again under the same message id, if it
+    /// was asked under one, returns the answer once there is one.
+    #[error("no answer within the time allowed; the message may still be handled")]
     TimedOut,
     /// The message ended in the dead letters.
     #[error("the message was rejected: {0}")]

@@ -17,6 +17,8 @@ use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::merge::Fresh;
 use crate::message::StoredMessage;
 use crate::receipts::{self, Claim, StoredReceipt};
+use crate::slot::Slot;
+use crate::telling::{Saying, Untold};
 use crate::turn::{Outgoing, TraceId};
 
 /// How a message is sent.
@@ -72,7 +74,7 @@ impl Core {
     }
 
     /// Refuses what is never taken, however long one waits.
-    fn check_size(&self, to: &Address, bytes: usize) -> Result<(), String> {
+    pub(crate) fn check_size(&self, to: &Address, bytes: usize) -> Result<(), String> {
         let limit = self.limits.message_bytes.min(MAX_PAYLOAD_BYTES);
         if to.key().len() > MAX_KEY_BYTES {
             return Err(format!("a key is over the limit of {MAX_KEY_BYTES} bytes"));
@@ -298,8 +300,13 @@ impl Core {
         outgoing: Outgoing,
         token: Option<String>,
     ) -> Result<Vec<u8>, AskError> {
-        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         let token = usable(token)?;
+        if token.is_none() {
+            let known = self.kinds.contains_key(outgoing.to.kind());
+            let slot = known.then(|| self.slots.get_or_insert(&outgoing.to));
+            return self.ask_at(slot.as_ref(), outgoing).await;
+        }
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
         let id = match &token {
             None => return self.ask_new(outgoing, None, None).await,
             Some(token) => match self.claim(token).await? {
@@ -319,6 +326,34 @@ impl Core {
             return end.answer();
         }
         waiting.answer().await
+    }
+
+    /// Asks in memory where that is possible, else durably: nobody will ask for the answer again.
+    pub(crate) async fn ask_at(
+        self: Arc<Self>,
+        slot: Option<&Arc<Slot>>,
+        outgoing: Outgoing,
+    ) -> Result<Vec<u8>, AskError> {
+        if let Some(slot) = slot {
+            let Outgoing { payload, version, expires, .. } = &outgoing;
+            let saying = Saying { payload, version: *version, expires: *expires };
+            match self.inquire(slot, saying) {
+                // A node that fails lets go of those who ask: see `Core::end_told`.
+                Ok(answer) => return answer.await.unwrap_or_else(|_| unknown()),
+                Err(Untold::Refused(error)) => return Err(error.into()),
+                Err(Untold::Full(_) | Untold::OnlyDurably) => {}
+            }
+        }
+        self.ask_durably(outgoing).await
+    }
+
+    /// Asks under no message id; the question is stored until its turn is committed.
+    pub(crate) async fn ask_durably(
+        self: Arc<Self>,
+        outgoing: Outgoing,
+    ) -> Result<Vec<u8>, AskError> {
+        self.check_intake(&outgoing.to, outgoing.payload.len())?;
+        self.ask_new(outgoing, None, None).await
     }
 
     async fn ask_new(
@@ -350,6 +385,10 @@ impl Core {
     }
 }
 
+pub(crate) fn unknown() -> Answer {
+    Err(AskError::Send(SendError::Unknown))
+}
+
 /// Somebody who waits for the answer to a message; nobody does any more when it is dropped.
 struct Waiting {
     core: Arc<Core>,
@@ -367,10 +406,10 @@ impl Waiting {
         match self.answer.take() {
             Some(answer) => tokio::select! {
                 biased;
-                answer = answer => answer.unwrap_or(Err(AskError::Send(SendError::Unknown))),
-                () = self.core.until_failed() => Err(AskError::Send(SendError::Unknown)),
+                answer = answer => answer.unwrap_or_else(|_| unknown()),
+                () = self.core.until_failed() => unknown(),
             },
-            None => Err(AskError::Send(SendError::Unknown)),
+            None => unknown(),
         }
     }
 }

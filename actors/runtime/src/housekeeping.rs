@@ -16,7 +16,7 @@ const SWEEP_RECEIPTS: Duration = Duration::from_secs(60);
 /// Receipts deleted in one commit.
 const PAGE: usize = 1_000;
 
-/// Runs until the node stops.
+/// Runs until the node stops or has failed.
 pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
     let mut receipts_swept = instant();
     let mut idle_swept = instant();
@@ -24,6 +24,7 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
         tokio::select! {
             biased;
             _ = core.stopping.wait_for(|stopping| *stopping) => return,
+            () = core.until_failed() => return core.end_told(),
             () = tokio::time::sleep(EVERY) => {}
         }
         if let Some(space) = &space {
@@ -39,7 +40,8 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
         if receipts_swept.elapsed() >= SWEEP_RECEIPTS {
             receipts_swept = instant();
             if let Err(error) = sweep_receipts(&core).await {
-                return core.unreadable(error);
+                core.unreadable(error);
+                return core.end_told();
             }
         }
     }

@@ -1,21 +1,28 @@
 //! One actor's waiting messages: a bounded window in memory, the rest in the store.
 //!
-//! Every message is a row of the store, or will be with the commit that carries it. The window holds
-//! copies of the oldest ones. Once it overflows, everything that arrives is only counted ("spilled")
-//! until a scan of the store has caught up, so that the order of each sender is kept.
+//! Every message is a row of the store, or will be with the commit that carries it, but for those that
+//! are told. The window holds copies of the oldest ones. Once it overflows, everything that arrives is only
+//! counted ("spilled") until a scan of the store has caught up, so that the order of each sender is kept.
+//! Nothing is told meanwhile: so what was told stands behind all rows that are older.
 
 use std::collections::VecDeque;
 
 use perennial_store::{MessageId, Timestamp};
 
 use crate::message::{Envelope, Origin};
+use crate::told::{Batch, Payloads, Told, Waiting};
 
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// Due timers: name and due time; the message is with the actor's timers.
-    due: VecDeque<(String, Timestamp)>,
-    ready: VecDeque<Envelope>,
+    due: VecDeque<Due>,
+    ready: VecDeque<Waiting>,
+    payloads: Payloads,
     bytes: usize,
+    /// What was told and not handled when the inbox was rebuilt: it stands among the rows by its number.
+    kept: VecDeque<Waiting>,
+    /// About since when the first of those that were told waits.
+    told_since: Timestamp,
     spill: Option<Spill>,
     /// The latest position at which a row of this inbox commits.
     position: u64,
@@ -32,22 +39,27 @@ struct Spill {
     oldest: Option<Timestamp>,
 }
 
+/// A timer that fell due: its name, and when.
+pub(crate) type Due = (String, Timestamp);
+
+/// What was taken out to be handled, timers first.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) due: Vec<Due>,
+    pub(crate) batch: Batch,
+    /// When it was taken out.
+    pub(crate) now: Timestamp,
+}
+
 /// What to do next for an inbox.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Handle these.
-    Run(Vec<Work>),
+    Run(Taken),
     /// Wait for this commit, then scan from [`Inbox::unread_from`] on.
     Load { position: u64 },
     /// Nothing waits.
     Empty,
-}
-
-/// One thing to handle.
-#[derive(Debug)]
-pub(crate) enum Work {
-    Message(Envelope),
-    Timer { name: String, due: Timestamp },
 }
 
 impl Inbox {
@@ -64,8 +76,49 @@ impl Inbox {
             self.note_spilled(envelope.origin.id(), position, envelope.message.accepted_at);
         } else {
             self.bytes += envelope.bytes();
-            self.ready.push_back(envelope);
+            self.ready.push_back(Waiting::Message(envelope));
         }
+    }
+
+    /// Whether rows wait that memory does not hold: what is told now would overtake them.
+    pub(crate) fn has_spilled(&self) -> bool {
+        self.spill.is_some()
+    }
+
+    /// Whether there is room to tell another message of so many bytes.
+    pub(crate) fn has_room(&self, payload: usize, (window, bytes): (usize, usize)) -> bool {
+        self.ready.is_empty() || (self.ready.len() < window && self.bytes + payload <= bytes)
+    }
+
+    /// Whether those may go on who waited for room.
+    pub(crate) fn has_ample_room(&self, (window, bytes): (usize, usize)) -> bool {
+        self.ready.len() <= window / 2 && self.bytes <= bytes / 2
+    }
+
+    /// Takes in a message that is in memory only; `now` is asked for when it is the first.
+    pub(crate) fn tell(&mut self, told: Told, payload: &[u8], now: impl FnOnce() -> Timestamp) {
+        if self.ready.is_empty() {
+            self.told_since = now();
+        }
+        self.payloads.push(payload);
+        self.bytes += told.held();
+        self.ready.push_back(Waiting::Told(told));
+    }
+
+    /// Lets go of those who wait for an answer.
+    pub(crate) fn drop_askers(&mut self) {
+        self.kept.iter_mut().chain(&mut self.ready).for_each(Waiting::drop_asker);
+    }
+
+    /// Takes out all that is in memory only.
+    pub(crate) fn take_told(&mut self) -> Batch {
+        // In this order, as their payloads stand.
+        let all = self.ready.drain(..).chain(self.kept.drain(..));
+        let (told, stored): (VecDeque<_>, VecDeque<_>) = all.partition(Waiting::is_told);
+        self.ready = stored;
+        self.bytes -= told.iter().map(Waiting::held).sum::<usize>();
+        let payloads = self.payloads.take(told.iter().map(Waiting::payload_bytes).sum());
+        Batch { messages: told.into(), payloads }
     }
 
     /// Takes in a message that must not be handled before its row is durable.
@@ -92,13 +145,15 @@ impl Inbox {
         self.spill = Some(Spill { from, position: 0, count, oldest: None });
     }
 
-    /// Forgets what memory holds; the store is scanned from its first row on.
+    /// Forgets what memory holds of the store, which is scanned from its first row on.
     pub(crate) fn rebuild(&mut self) {
-        let oldest = self.oldest();
-        let count = self.depth();
+        let (oldest, depth) = (self.oldest(), self.depth());
         self.due.clear();
-        self.ready.clear();
-        self.bytes = 0;
+        let mut told: VecDeque<Waiting> = self.ready.drain(..).filter(Waiting::is_told).collect();
+        told.append(&mut self.kept);
+        let count = depth.saturating_sub(told.len());
+        self.bytes = told.iter().map(Waiting::held).sum();
+        self.kept = told;
         let from = MessageId { unit: 0, index: 0 };
         self.spill = Some(Spill { from, position: self.position, count, oldest });
     }
@@ -112,17 +167,14 @@ impl Inbox {
     }
 
     /// Puts back what a slice took and did not handle, in order.
-    pub(crate) fn put_back(&mut self, works: Vec<Work>) {
-        for work in works.into_iter().rev() {
-            match work {
-                Work::Timer { name, due } => self.put_timer_back(name, due),
-                Work::Message(envelope) => match envelope.origin {
-                    Origin::Timer { name, due, .. } => self.put_timer_back(name, due),
-                    Origin::Inbox(_) => {
-                        self.bytes += envelope.bytes();
-                        self.ready.push_front(envelope);
-                    }
-                },
+    pub(crate) fn put_back(&mut self, envelopes: Vec<Envelope>) {
+        for envelope in envelopes.into_iter().rev() {
+            match envelope.origin {
+                Origin::Timer { name, due, .. } => self.put_timer_back(name, due),
+                Origin::Inbox(_) | Origin::Told(_) => {
+                    self.bytes += envelope.bytes();
+                    self.ready.push_front(Waiting::Message(envelope));
+                }
             }
         }
     }
@@ -135,21 +187,18 @@ impl Inbox {
     }
 
     /// Takes at most `limit` things to handle. Timers first: they are late already.
-    pub(crate) fn next(&mut self, limit: usize) -> Next {
-        let mut works = Vec::with_capacity(limit.min(self.due.len() + self.ready.len()));
-        while works.len() < limit
-            && let Some((name, due)) = self.due.pop_front()
-        {
-            works.push(Work::Timer { name, due });
-        }
-        while works.len() < limit
-            && let Some(envelope) = self.ready.pop_front()
-        {
-            self.bytes -= envelope.bytes();
-            works.push(Work::Message(envelope));
-        }
-        match (works.is_empty(), &self.spill) {
-            (false, _) => Next::Run(works),
+    pub(crate) fn next(&mut self, limit: usize, now: impl FnOnce() -> Timestamp) -> Next {
+        let due: Vec<_> = self.due.drain(..limit.min(self.due.len())).collect();
+        let count = self.ready.len().min(limit - due.len());
+        let messages: Vec<Waiting> = self.ready.drain(..count).collect();
+        self.bytes -= messages.iter().map(Waiting::held).sum::<usize>();
+        let payloads = self.payloads.take(messages.iter().map(Waiting::payload_bytes).sum());
+        match (due.is_empty() && messages.is_empty(), &self.spill) {
+            (false, _) => {
+                self.told_since = now();
+                let batch = Batch { messages, payloads };
+                Next::Run(Taken { due, batch, now: self.told_since })
+            }
             (true, Some(spill)) => Next::Load { position: spill.position },
             (true, None) => Next::Empty,
         }
@@ -176,23 +225,40 @@ impl Inbox {
             spill.count = spill.count.saturating_sub(found.len()).max(1);
             spill.oldest = None;
         }
-        self.bytes += found.iter().map(Envelope::bytes).sum::<usize>();
-        self.ready.extend(found);
+        for envelope in found {
+            self.bytes += envelope.bytes();
+            let found = Waiting::Message(envelope);
+            // All rows that are older than one of them were committed before the scan, and so found.
+            while let Some(told) = self.kept.pop_front_if(|told| told.id() < found.id()) {
+                self.ready.push_back(told);
+            }
+            self.ready.push_back(found);
+        }
+        if self.spill.is_none() {
+            self.ready.append(&mut self.kept);
+        }
     }
 
     /// Messages and due timers that wait.
     pub(crate) fn depth(&self) -> usize {
-        self.due.len() + self.ready.len() + self.spill.map_or(0, |spill| spill.count)
+        self.due.len()
+            + self.ready.len()
+            + self.kept.len()
+            + self.spill.map_or(0, |spill| spill.count)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.ready.is_empty() && self.spill.is_none()
+        let in_memory = self.due.len() + self.ready.len() + self.kept.len();
+        in_memory == 0 && self.spill.is_none()
     }
 
     /// When the oldest waiting message was accepted or fell due, as far as memory knows.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let due = self.due.front().map(|(_, due)| *due);
-        let ready = self.ready.front().map(|envelope| envelope.message.accepted_at);
+        let ready = self.ready.front().or(self.kept.front()).map(|waiting| match waiting {
+            Waiting::Message(envelope) => envelope.message.accepted_at,
+            Waiting::Told(_) => self.told_since,
+        });
         let spilled = self.spill.and_then(|spill| spill.oldest);
         [due, ready, spilled].into_iter().flatten().min()
     }

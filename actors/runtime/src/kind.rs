@@ -236,6 +236,7 @@ impl KindSupervisor {
         state.last_error = Some(error.to_string());
         if illegible {
             state.phase = Phase::GivenUp;
+            slot.room.notify_waiters();
             tracing::error!(actor = %slot.address, %error, "the state is not readable; its messages wait for a version that reads it");
             return Ok(());
         }
@@ -254,6 +255,7 @@ impl KindSupervisor {
             }
             Verdict::Leave | Verdict::Escalate => {
                 state.phase = Phase::GivenUp;
+                slot.room.notify_waiters();
                 drop(state);
                 let reason = format!("{} failed: {error}", slot.address);
                 Err(Ended::failed(reason))

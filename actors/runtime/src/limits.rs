@@ -47,6 +47,13 @@ pub struct Limits {
     pub effect_grace: Duration,
 }
 
+impl Limits {
+    /// Messages and bytes of one mailbox above which nothing more is told.
+    pub(crate) fn told(&self) -> (usize, usize) {
+        (self.window.min(self.quota), self.window_bytes)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

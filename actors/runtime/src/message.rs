@@ -6,8 +6,10 @@ use std::time::Duration;
 use perennial_store::{Key, MessageId, StoreError, Tag, Timestamp, decode, encode, open, seal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::address::Address;
+use crate::core::Answer;
 use crate::effect::EffectPolicy;
 use crate::turn::TraceId;
 
@@ -151,6 +153,8 @@ pub(crate) fn open_envelope<T: DeserializeOwned>(key: &Key, bytes: &[u8]) -> Res
 pub(crate) enum Origin {
     /// A row of the inbox.
     Inbox(MessageId),
+    /// Nowhere: it was told, and is in memory only.
+    Told(MessageId),
     /// A timer's row.
     Timer { name: String, due: Timestamp, id: MessageId },
 }
@@ -159,20 +163,20 @@ impl Origin {
     /// Tells messages of one actor apart, also those that have no id of their own.
     pub(crate) fn source(&self) -> String {
         match self {
-            Self::Inbox(_) => String::new(),
+            Self::Inbox(_) | Self::Told(_) => String::new(),
             Self::Timer { name, due, .. } => format!("{name}@{due}"),
         }
     }
 
     pub(crate) fn id(&self) -> MessageId {
         match self {
-            Self::Inbox(id) | Self::Timer { id, .. } => *id,
+            Self::Inbox(id) | Self::Told(id) | Self::Timer { id, .. } => *id,
         }
     }
 
     pub(crate) fn attempt_key(&self, to: &Address) -> Key {
         let id = match self {
-            Self::Inbox(id) => id.to_string(),
+            Self::Inbox(id) | Self::Told(id) => id.to_string(),
             Self::Timer { .. } => self.source(),
         };
         Key::attempt(to.kind(), to.key(), &id)
@@ -180,7 +184,7 @@ impl Origin {
 }
 
 /// A message on its way through memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Envelope {
     pub(crate) origin: Origin,
     /// Shared with the unit that writes it, if it must be written.
@@ -188,11 +192,20 @@ pub(crate) struct Envelope {
     pub(crate) attempts: u32,
     /// Whether an attempts row is in the store, to be deleted with the message.
     pub(crate) counted: bool,
+    /// Whoever waits for the answer to a message that was told.
+    pub(crate) asker: Option<Asker>,
 }
+
+/// Somebody who waits for an answer in memory.
+pub(crate) type Asker = oneshot::Sender<Answer>;
 
 impl Envelope {
     pub(crate) fn new(origin: Origin, message: impl Into<Arc<StoredMessage>>) -> Self {
-        Self { origin, message: message.into(), attempts: 0, counted: false }
+        Self { origin, message: message.into(), attempts: 0, counted: false, asker: None }
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self.origin, Origin::Told(_))
     }
 
     pub(crate) fn bytes(&self) -> usize {

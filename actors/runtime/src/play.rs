@@ -57,7 +57,7 @@ impl<A: Durable> Play<A> {
     pub fn handle(&mut self, message: A::Message) -> Result<Recorded, Failure> {
         self.turns += 1;
         let occasion = Occasion {
-            address: self.address.clone(),
+            address: &self.address,
             id: MessageId { unit: self.turns, index: 0 },
             source: String::new(),
             now: self.now,
@@ -65,7 +65,8 @@ impl<A: Durable> Play<A> {
             trace: TraceId(u128::from(self.turns)),
         };
         let mut next = self.state.clone();
-        let ops = Turn::new(&occasion, &self.settings, &self.rows).run(&mut next, message)?;
+        let mut ops = Ops::default();
+        Turn::new(&occasion, &self.settings, &self.rows, &mut ops).run(&mut next, message)?;
         self.state = next;
         self.keep(&ops);
         Ok(Recorded(ops))

@@ -12,6 +12,7 @@ use ractor::{Actor, ActorRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 
 use crate::address::Address;
 use crate::clock::{Clock, instant};
@@ -23,6 +24,7 @@ use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
 use crate::inflight::{Inflight, Slate, Suspects};
 use crate::limits::Limits;
+use crate::reference::Reference;
 use crate::signal::Signal;
 use crate::stats::Stats;
 use crate::supervisor::{Node, SupervisorActor, SupervisorMessage};
@@ -169,7 +171,7 @@ impl Runtime {
             Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
-                core.stopping.set(true);
+                core.stop();
                 core.committer.close();
                 // A panic of it was reported as a failed commit.
                 let _ended = ending.await;
@@ -244,7 +246,27 @@ impl Runtime {
         }
     }
 
-    /// Sends a message and waits for its turn's reply, which is given once it is durable.
+    /// An actor, to tell it much or ask it often.
+    #[must_use]
+    pub fn actor<A: Durable>(&self, key: impl Into<String>) -> Reference<A> {
+        Reference::to(&self.core, key)
+    }
+
+    /// Tells an actor something that may be lost, as [`Reference::tell`].
+    ///
+    /// # Errors
+    /// As for [`Reference::tell`].
+    pub async fn tell<A: Durable>(
+        &self,
+        key: impl Into<String>,
+        message: &A::Message,
+    ) -> Result<(), SendError> {
+        self.actor::<A>(key).tell(message).await
+    }
+
+    /// Sends a message and waits for its turn's reply, which is given once all that it shows is durable.
+    /// The question itself is lost if the process ends before its turn is committed; asked under a token
+    /// it is not.
     ///
     /// # Errors
     /// [`AskError`] says whether the message was accepted, and what to do.
@@ -270,8 +292,7 @@ impl Runtime {
     ) -> Result<T, AskError> {
         let outgoing = outgoing::<A>(key, message, &options)?;
         let asked = self.core.clone().ask_message(outgoing, options.token);
-        let answer = tokio::time::timeout(timeout, asked).await.map_err(|_| AskError::TimedOut)?;
-        decode(&answer?).map_err(|error| AskError::NoAnswer(error.to_string()))
+        decoded(tokio::time::timeout(timeout, asked).await)
     }
 
     /// Kills the live actors of this kind, and what supervises them, as a defect in them would: at once,
@@ -342,7 +363,7 @@ impl Runtime {
         let Some(ends) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        self.core.stopping.set(true);
+        self.core.stop();
         self.let_effects_end().await;
         self.root.stop(Some("shutdown".to_owned()));
         // Both end by themselves; a panic of theirs was reported when it happened.
@@ -352,6 +373,7 @@ impl Runtime {
             task.abort();
             let _ended = task.await;
         }
+        self.core.keep_told();
         self.core.committer.close();
         if !ends.committer.await {
             return Err(not_started("the orderly end of the committer", &"it panicked"));
@@ -372,6 +394,14 @@ impl Runtime {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// The answer of an actor, as the type that was asked for.
+pub(crate) fn decoded<T: DeserializeOwned>(
+    answer: Result<Result<Vec<u8>, AskError>, Elapsed>,
+) -> Result<T, AskError> {
+    let answer = answer.map_err(|_| AskError::TimedOut)?;
+    decode(&answer?).map_err(|error| AskError::NoAnswer(error.to_string()))
 }
 
 fn check(name: &str, ok: bool, detail: &str) -> Check {

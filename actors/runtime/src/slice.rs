@@ -4,13 +4,16 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use perennial_store::{Key, MAX_VALUE_BYTES, StoreError, Tag, Timestamp, decode, encode, seal};
+use perennial_store::{HEADER_BYTES, Key, MAX_VALUE_BYTES, StoreError, Timestamp, decode, encode};
 
 use crate::address::Address;
+use crate::core::Answer;
 use crate::durable::{Durable, Failure};
-use crate::message::{Envelope, Origin};
+use crate::error::AskError;
+use crate::message::{Asker, Envelope, Origin};
 use crate::table::{Overlay, RowView, scan_merged};
-use crate::turn::{Occasion, Ops, Turn};
+use crate::told::{Batch, Waiting};
+use crate::turn::{Observation, Occasion, Ops, TraceId, Turn};
 
 /// One applied turn.
 #[derive(Debug)]
@@ -19,16 +22,29 @@ pub(crate) struct Applied {
     pub(crate) ops: Ops,
 }
 
+/// Applied turns of messages that were told, of which nothing is stored but what became of the state.
+#[derive(Debug, Default)]
+pub(crate) struct Quiet {
+    pub(crate) turns: usize,
+    pub(crate) answers: Vec<(Asker, Answer)>,
+    pub(crate) observations: Vec<Observation>,
+}
+
 /// What a slice did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) applied: Vec<Applied>,
+    pub(crate) quiet: Quiet,
     /// The message that stopped the slice.
     pub(crate) failed: Option<(Envelope, Failure)>,
     /// What was not reached.
     pub(crate) rest: Vec<Envelope>,
-    /// The state as it is to be stored; none when no turn was applied.
-    pub(crate) sealed: Option<Vec<u8>>,
+    /// The state, encoded; none when no turn was applied.
+    pub(crate) state: Option<Vec<u8>>,
+    /// Whether nothing has to be stored, or taken out of the store.
+    pub(crate) is_idle: bool,
+    /// Whether a turn looked into the store.
+    pub(crate) looked: bool,
 }
 
 /// Rows as earlier turns of the slice left them.
@@ -56,27 +72,69 @@ pub(crate) struct Host<'a, A: Durable> {
     pub(crate) settings: &'a A::Settings,
     pub(crate) rows: &'a dyn RowView,
     pub(crate) now: Timestamp,
+    /// What traces begin with that nobody else gave.
+    pub(crate) traces: u64,
+}
+
+/// How far a slice has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Messages that were gone through and did not fail.
+    done: usize,
+    /// What turns recorded, by the places of their messages; nothing of those that recorded nothing.
+    recorded: Vec<(usize, Ops)>,
+    /// Timers that an earlier turn of the slice cancelled or set anew, by their places.
+    skipped: Vec<usize>,
+    /// The message after those, if it failed.
+    failure: Option<Failure>,
+}
+
+impl Progress {
+    fn stops(&self) -> bool {
+        self.recorded.last().is_some_and(|(_, ops)| ops.stop)
+    }
+
+    /// Whether it is a timer that an earlier turn of the slice cancelled or set anew.
+    fn is_changed(&self, waiting: &Waiting) -> bool {
+        let Waiting::Message(envelope) = waiting else { return false };
+        let Origin::Timer { name, .. } = &envelope.origin else { return false };
+        self.recorded.iter().any(|(_, ops)| ops.timers.contains_key(name))
+    }
+
+    fn undo_from(&mut self, done: usize, why: String) {
+        self.done = done;
+        self.recorded.retain(|(at, _)| *at < done);
+        self.skipped.retain(|at| *at < done);
+        self.failure = Some(Failure::Reject(why));
+    }
 }
 
 impl<A: Durable> Host<'_, A> {
-    /// Applies `envelopes` in order, up to the first failure or stop. On return `state` is as after
-    /// the last applied turn.
-    pub(crate) fn run(&self, state: &mut A, envelopes: Vec<Envelope>) -> Outcome {
+    /// Applies a batch in order, up to the first failure or stop. On return `state` is as after the last
+    /// applied turn.
+    pub(crate) fn run(&self, state: &mut A, batch: Batch) -> Outcome {
         let before = state.clone();
         let mut overlay = Overlay::new();
-        let mut applied: Vec<Applied> = Vec::with_capacity(envelopes.len());
-        let mut envelopes = envelopes.into_iter();
-        let mut failed = None;
-        for envelope in envelopes.by_ref() {
-            if is_changed(&applied, &envelope) {
+        let mut progress = Progress::default();
+        // One for all turns that record nothing.
+        let mut ops = Ops::default();
+        for (at, (waiting, payload)) in batch.with_payloads().enumerate() {
+            if progress.is_changed(waiting) {
+                progress.skipped.push(at);
+                progress.done = at + 1;
                 continue;
             }
-            match self.turn(state, &overlay, &envelope) {
-                Ok(ops) => {
-                    overlay
-                        .extend(ops.rows.iter().map(|(key, value)| (key.clone(), value.clone())));
+            match self.turn(state, &overlay, (waiting, payload), &mut ops) {
+                Ok(()) => {
+                    progress.done = at + 1;
                     let stops = ops.stop;
-                    applied.push(Applied { envelope, ops });
+                    if !ops.rows.is_empty() {
+                        let rows = ops.rows.iter();
+                        overlay.extend(rows.map(|(key, value)| (key.clone(), value.clone())));
+                    }
+                    if !ops.is_nothing() {
+                        progress.recorded.push((at, std::mem::take(&mut ops)));
+                    }
                     if stops {
                         break;
                     }
@@ -84,103 +142,170 @@ impl<A: Durable> Host<'_, A> {
                 Err(failure) => {
                     // The failed turn may have changed the state half-way. Turns are pure, so running
                     // the earlier ones again on the copy gives the state as before it.
-                    *state = self.again(&before, &applied);
-                    failed = Some((envelope, failure));
+                    *state = self.again(&before, &batch, (&progress.skipped, progress.done));
+                    progress.failure = Some(failure);
                     break;
                 }
             }
         }
-        let mut outcome = Outcome { applied, failed, rest: envelopes.collect(), sealed: None };
-        self.seal(&before, state, &mut outcome);
-        outcome
+        let encoded = self.encode((&before, state), &batch, &mut progress);
+        self.outcome(batch, progress, encoded)
     }
 
     /// Encodes the state. One that cannot be stored fails the turn that made it so: the turns before
     /// it stay applied, those after it were not reached.
-    fn seal(&self, before: &A, state: &mut A, outcome: &mut Outcome) {
-        if outcome.applied.is_empty() {
-            return;
+    fn encode(
+        &self,
+        (before, state): (&A, &mut A),
+        batch: &Batch,
+        progress: &mut Progress,
+    ) -> Option<Vec<u8>> {
+        if progress.done == progress.skipped.len() {
+            return None;
         }
-        let why = match self.sealed(state) {
-            Ok(sealed) => return outcome.sealed = Some(sealed),
+        let why = match Self::encoded(state) {
+            Ok(encoded) => return Some(encoded),
             // It is deleted, not stored.
-            Err(_) if outcome.applied.last().is_some_and(|turn| turn.ops.stop) => return,
+            Err(_) if progress.stops() => return None,
             Err(why) => why,
         };
-        let fits =
-            |count: &usize| self.sealed(&self.again(before, &outcome.applied[..*count])).is_ok();
-        let kept = (0..outcome.applied.len()).rev().find(fits).unwrap_or_default();
-        *state = self.again(before, &outcome.applied[..kept]);
-        let mut undone = outcome.applied.split_off(kept).into_iter().map(|turn| turn.envelope);
-        let culprit = undone.next();
-        let mut rest: Vec<Envelope> = undone.collect();
-        rest.extend(outcome.failed.take().map(|(envelope, _)| envelope));
-        rest.append(&mut outcome.rest);
-        outcome.rest = rest;
-        outcome.failed = culprit.map(|envelope| (envelope, Failure::Reject(why)));
-        if kept > 0 {
-            outcome.sealed = self.sealed(state).ok();
-        }
+        let as_after = |done| self.again(before, batch, (&progress.skipped, done));
+        let fits = |done: &usize| Self::encoded(&as_after(*done)).is_ok();
+        let kept = (0..progress.done).rev().find(fits).unwrap_or_default();
+        *state = as_after(kept);
+        progress.undo_from(kept, why);
+        (kept > progress.skipped.len()).then(|| Self::encoded(state).ok()).flatten()
     }
 
-    fn sealed(&self, state: &A) -> Result<Vec<u8>, String> {
-        let key = Key::state(self.address.kind(), self.address.key());
+    /// The state as it can be stored.
+    fn encoded(state: &A) -> Result<Vec<u8>, String> {
         let encoded = encode(state).map_err(|error| format!("the state: {error}"))?;
-        let sealed = seal(&key, Tag::State, A::VERSION, &encoded);
-        let bytes = sealed.len();
+        let bytes = HEADER_BYTES + encoded.len();
         if bytes > MAX_VALUE_BYTES {
             return Err(format!(
                 "the state would be {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
             ));
         }
-        Ok(sealed)
+        Ok(encoded)
     }
 
-    fn again(&self, before: &A, applied: &[Applied]) -> A {
+    /// The state after the first messages, so many that were `done`.
+    fn again(&self, before: &A, batch: &Batch, (skipped, done): (&[usize], usize)) -> A {
         let mut state = before.clone();
         let mut overlay = Overlay::new();
-        for turn in applied {
+        for (at, heard) in batch.with_payloads().take(done).enumerate() {
+            if skipped.contains(&at) {
+                continue;
+            }
             // It succeeded with the same inputs a moment ago. Were it impure and failed now, its
             // change of state would be lost and its messages sent: that is the actor's defect.
-            if let Ok(ops) = self.turn(&mut state, &overlay, &turn.envelope) {
+            let mut ops = Ops::default();
+            if self.turn(&mut state, &overlay, heard, &mut ops).is_ok() {
                 overlay.extend(ops.rows);
             }
         }
         state
     }
 
-    fn turn(&self, state: &mut A, overlay: &Overlay, envelope: &Envelope) -> Result<Ops, Failure> {
-        let message = &envelope.message;
-        if message.expires.is_some_and(|expires| expires < self.now) {
+    fn turn(
+        &self,
+        state: &mut A,
+        overlay: &Overlay,
+        (waiting, payload): (&Waiting, &[u8]),
+        ops: &mut Ops,
+    ) -> Result<(), Failure> {
+        let (expires, version, attempts, trace) = match waiting {
+            Waiting::Message(Envelope { message, attempts, .. }) => {
+                (message.expires, message.version, *attempts, message.trace)
+            }
+            Waiting::Told(told) => {
+                (told.expires, told.version, 0, TraceId::begun_by(self.traces, told.unit))
+            }
+        };
+        if expires.is_some_and(|expires| expires < self.now) {
             return Err(Failure::Reject("expired".to_owned()));
         }
         let occasion = Occasion {
-            address: self.address.clone(),
-            id: envelope.origin.id(),
-            source: envelope.origin.source(),
+            address: self.address,
+            id: waiting.id(),
+            source: waiting.source(),
             now: self.now,
-            attempt: envelope.attempts + 1,
-            trace: message.trace,
+            attempt: attempts + 1,
+            trace,
         };
         let view = SliceView { base: self.rows, overlay };
-        let turn = Turn::new(&occasion, self.settings, &view);
+        let turn = Turn::new(&occasion, self.settings, &view, ops);
         let run = || {
-            let body: A::Message = if message.version == A::VERSION {
-                decode(&message.payload).map_err(|error| Failure::Reject(error.to_string()))?
+            let body: A::Message = if version == A::VERSION {
+                decode(payload).map_err(|error| Failure::Reject(error.to_string()))?
             } else {
-                A::migrate_message(message.version, &message.payload)?
+                A::migrate_message(version, payload)?
             };
             turn.run(state, body)
         };
         catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Failure::Retry(format!("panicked: {}", text(&*panic)))))
     }
+
+    /// Sorts out what became of each message.
+    fn outcome(&self, batch: Batch, progress: Progress, state: Option<Vec<u8>>) -> Outcome {
+        let Progress { done, recorded, skipped, mut failure } = progress;
+        let mut outcome = Outcome { state, ..Outcome::default() };
+        if failure.is_none() && recorded.is_empty() && batch.is_nobodys(done) {
+            outcome.quiet.turns = done;
+            return outcome;
+        }
+        let mut recorded = recorded.into_iter().peekable();
+        let mut from = 0;
+        for (at, waiting) in batch.messages.into_iter().enumerate() {
+            let payload = from..from + waiting.payload_bytes();
+            from = payload.end;
+            let ops = recorded.next_if(|(place, _)| *place == at).map(|(_, ops)| ops);
+            if skipped.contains(&at) {
+                continue;
+            }
+            if at < done && waiting.is_told() && ops.as_ref().is_none_or(Ops::is_volatile) {
+                outcome.quiet.note(waiting, ops);
+                continue;
+            }
+            let envelope = match waiting {
+                Waiting::Message(envelope) => envelope,
+                Waiting::Told(told) => {
+                    let trace = TraceId::begun_by(self.traces, told.unit);
+                    told.into_envelope(&batch.payloads[payload], (trace, self.now))
+                }
+            };
+            if at < done {
+                outcome.applied.push(Applied { envelope, ops: ops.unwrap_or_default() });
+            } else if let Some(failure) = failure.take() {
+                outcome.failed = Some((envelope, failure));
+            } else {
+                outcome.rest.push(envelope);
+            }
+        }
+        outcome
+    }
 }
 
-/// Whether it is a timer that an earlier turn of the slice cancelled or set anew.
-fn is_changed(applied: &[Applied], envelope: &Envelope) -> bool {
-    let Origin::Timer { name, .. } = &envelope.origin else { return false };
-    applied.iter().any(|turn| turn.ops.timers.contains_key(name))
+impl Quiet {
+    fn note(&mut self, waiting: Waiting, ops: Option<Ops>) {
+        self.turns += 1;
+        let asker = match waiting {
+            Waiting::Told(told) => told.asker,
+            Waiting::Message(envelope) => envelope.asker,
+        };
+        let (reply, observations) =
+            ops.map(|ops| (ops.reply, ops.observations)).unwrap_or_default();
+        self.observations.extend(observations);
+        if let Some(asker) = asker {
+            self.answers.push((asker, given(reply)));
+        }
+    }
+}
+
+/// The answer of a turn that was applied.
+pub(crate) fn given(reply: Option<Vec<u8>>) -> Answer {
+    reply.ok_or_else(|| AskError::NoAnswer("its turn gave no reply".to_owned()))
 }
 
 /// What a panic said.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use perennial_store::Timestamp;
 use ractor::ActorRef;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::activation::Wake;
@@ -63,6 +64,8 @@ pub(crate) struct SlotState {
     pub(crate) last_error: Option<String>,
     pub(crate) turns: u64,
     pub(crate) last_commit: Option<Timestamp>,
+    /// Those who wait for room to tell something.
+    pub(crate) waiting: usize,
     /// Messages of an actor that was running when the process died: attempts are counted first.
     pub(crate) suspect: bool,
 }
@@ -74,6 +77,8 @@ pub(crate) struct Slot {
     state: Mutex<SlotState>,
     /// It was running when the process before died.
     was_running: AtomicBool,
+    /// Wakes those who wait for room to tell something.
+    pub(crate) room: Notify,
 }
 
 impl Slot {
@@ -93,9 +98,15 @@ impl Slot {
             last_error: None,
             turns: 0,
             last_commit: None,
+            waiting: 0,
             suspect: false,
         };
-        Self { address, state: Mutex::new(state), was_running: AtomicBool::new(false) }
+        Self {
+            address,
+            state: Mutex::new(state),
+            room: Notify::new(),
+            was_running: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
@@ -118,6 +129,13 @@ impl Slot {
         let Phase::Active(actor) = &state.phase else { return false };
         actor.kill();
         true
+    }
+
+    /// Wakes the next of those who wait for room.
+    pub(crate) fn pass_on(&self) {
+        if self.lock().waiting > 0 {
+            self.room.notify_one();
+        }
     }
 
     /// Lets no slice start for `pause`.
@@ -152,7 +170,7 @@ impl Slots {
         }
     }
 
-    fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
+    pub(crate) fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
         let mut slots = self.lock();
         if let Some(slot) = slots.get(address) {
             return slot.clone();
@@ -179,14 +197,16 @@ impl Slots {
         slots
     }
 
-    /// Forgets passive slots that hold nothing and whose commits are done.
+    /// Forgets passive slots that hold nothing, whose commits are done, and that nobody refers to.
     pub(crate) fn retire(&self, committed: u64) {
         self.lock().retain(|_, slot| {
             let mut state = slot.lock();
             let idle = matches!(state.phase, Phase::Passive)
                 && state.inbox.is_empty()
                 && state.last_position <= committed
-                && !state.suspect;
+                && !state.suspect
+                // Whoever gets one now waits for the lock of the map.
+                && Arc::strong_count(slot) == 1;
             state.retired = idle;
             !idle
         });

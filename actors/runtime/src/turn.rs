@@ -22,6 +22,13 @@ use crate::table::{Overlay, RowKey, RowView, Table, scan_merged};
 )]
 pub struct TraceId(pub(crate) u128);
 
+impl TraceId {
+    /// The trace of a message that is told; made by counting, as most are never looked at.
+    pub(crate) fn begun_by(traces: u64, unit: u64) -> Self {
+        Self(u128::from(traces) << 64 | u128::from(unit))
+    }
+}
+
 impl fmt::Display for TraceId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:032x}", self.0)
@@ -30,8 +37,8 @@ impl fmt::Display for TraceId {
 
 /// What is being handled: recorded once, so that a turn that runs again sees the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Occasion {
-    pub(crate) address: Address,
+pub(crate) struct Occasion<'a> {
+    pub(crate) address: &'a Address,
     pub(crate) id: MessageId,
     pub(crate) source: String,
     pub(crate) now: Timestamp,
@@ -49,6 +56,22 @@ pub(crate) struct Ops {
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) observations: Vec<Observation>,
     pub(crate) stop: bool,
+}
+
+impl Ops {
+    /// Whether nothing of it is stored: it may hold a reply and figures.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.sends.is_empty()
+            && self.timers.is_empty()
+            && self.effects.is_empty()
+            && self.rows.is_empty()
+            && !self.stop
+    }
+
+    /// Whether the turn recorded nothing at all.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.is_volatile() && self.reply.is_none() && self.observations.is_empty()
+    }
 }
 
 /// A figure that a turn contributes to the node's metrics, once it is committed.
@@ -88,12 +111,12 @@ pub(crate) struct EffectOp {
 
 /// The world as an actor sees it while it handles one message.
 pub struct Turn<'a, A: Durable> {
-    occasion: &'a Occasion,
+    occasion: &'a Occasion<'a>,
     settings: &'a A::Settings,
     rows: &'a dyn RowView,
     /// Begun when it is first asked for: few turns do.
     random: Option<Random>,
-    ops: Ops,
+    ops: &'a mut Ops,
     broken: Option<Failure>,
 }
 
@@ -105,20 +128,18 @@ impl<A: Durable> fmt::Debug for Turn<'_, A> {
 
 impl<'a, A: Durable> Turn<'a, A> {
     pub(crate) fn new(
-        occasion: &'a Occasion,
+        occasion: &'a Occasion<'a>,
         settings: &'a A::Settings,
         rows: &'a dyn RowView,
+        ops: &'a mut Ops,
     ) -> Self {
-        Self { occasion, settings, rows, random: None, ops: Ops::default(), broken: None }
+        Self { occasion, settings, rows, random: None, ops, broken: None }
     }
 
-    /// Runs `handle` and returns what it recorded.
-    pub(crate) fn run(mut self, actor: &mut A, message: A::Message) -> Result<Ops, Failure> {
+    /// Runs `handle`, which records in the turn's `ops`.
+    pub(crate) fn run(mut self, actor: &mut A, message: A::Message) -> Result<(), Failure> {
         actor.handle(message, &mut self)?;
-        match self.broken {
-            Some(failure) => Err(failure),
-            None => Ok(self.ops),
-        }
+        self.broken.map_or(Ok(()), Err)
     }
 
     /// When the slice of turns began that this one is part of. Later when the message is tried again.
@@ -130,16 +151,15 @@ impl<'a, A: Durable> Turn<'a, A> {
     /// The next of a sequence of numbers that is the same whenever this message is handled.
     pub fn random(&mut self) -> u64 {
         let occasion = self.occasion;
-        let begin = || {
-            let seed = stable_hash(&[
+        let seed = || {
+            stable_hash(&[
                 occasion.address.kind().as_bytes(),
                 occasion.address.key().as_bytes(),
                 &occasion.id.to_key(),
                 occasion.source.as_bytes(),
-            ]);
-            Random::seeded(seed as u64)
+            ]) as u64
         };
-        self.random.get_or_insert_with(begin).next()
+        self.random.get_or_insert_with(|| Random::seeded(seed())).next()
     }
 
     /// The message being handled.
@@ -163,7 +183,7 @@ impl<'a, A: Durable> Turn<'a, A> {
     /// The actor's own address.
     #[must_use]
     pub fn address(&self) -> &Address {
-        &self.occasion.address
+        self.occasion.address
     }
 
     /// The actor's own key within its kind.

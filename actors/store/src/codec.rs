@@ -84,6 +84,22 @@ pub fn encode_into<T: Serialize + ?Sized>(
     result
 }
 
+/// Encodes `value` at the beginning of `room`: how many bytes it takes, or none if they are not enough.
+///
+/// # Errors
+///
+/// As for [`encode`].
+pub fn encode_to<T: Serialize + ?Sized>(
+    room: &mut [u8],
+    value: &T,
+) -> Result<Option<usize>, CodecError> {
+    match bincode::serde::encode_into_slice(value, room, CONFIG) {
+        Ok(written) => Ok(Some(written)),
+        Err(bincode::error::EncodeError::UnexpectedEnd) => Ok(None),
+        Err(error) => Err(CodecError::Encode { reason: error.to_string() }),
+    }
+}
+
 /// Decodes all of `bytes` as one value.
 ///
 /// # Errors

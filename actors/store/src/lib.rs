@@ -55,14 +55,14 @@ pub use crate::backup::{
 };
 pub use crate::batch::Batch;
 pub use crate::check::{Report, check_data};
-pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into};
+pub use crate::codec::{CodecError, MAX_ENCODED_BYTES, decode, encode, encode_into, encode_to};
 pub use crate::data_dir::DataDir;
 pub use crate::error::StoreError;
 pub use crate::faulty::{Call, Fault, FaultPlan, FaultyBackend};
 pub use crate::id::{MessageId, MessageIdError};
 pub use crate::key::Key;
 pub use crate::memory::MemoryBackend;
-pub use crate::record::{Record, Tag, open, seal};
+pub use crate::record::{HEADER_BYTES, Record, Tag, open, seal};
 pub use crate::sled::{SledBackend, SledOptions};
 pub use crate::space::{Ballast, DEFAULT_RESERVE_BYTES, Room, SpaceGuard};
 pub use crate::time::Timestamp;

@@ -11,7 +11,8 @@
 use crate::{Key, StoreError};
 
 const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 8;
+/// Bytes of a record beside its content.
+pub const HEADER_BYTES: usize = 8;
 
 /// What kind of thing a record holds. The numbers are on disk and never change meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

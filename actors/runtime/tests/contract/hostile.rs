@@ -81,7 +81,7 @@ async fn a_store_that_panics_fails_the_node_and_nobody_waits_for_ever() {
     let (sent, asked) = tokio::time::timeout(PATIENCE, async {
         tokio::join!(
             node.runtime.send::<Account>("a", &Told::Add(1)),
-            node.runtime.ask::<Account, i64>("b", &Told::Balance, Duration::from_secs(3600)),
+            node.runtime.ask::<Account, i64>("a", &Told::Balance, Duration::from_secs(3600)),
         )
     })
     .await

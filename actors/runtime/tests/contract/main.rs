@@ -22,4 +22,5 @@ mod stress;
 mod supervision;
 mod tables;
 mod timers;
+mod told;
 mod world;

@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     /// Sent under its key as the message id.
     token: bool,
     asks: bool,
+    /// Told under no id, and never known to be taken.
+    tells: bool,
     /// Of no use so long after it is sent.
     pub(crate) expires: Option<Duration>,
 }
@@ -105,6 +107,7 @@ impl Client {
                 fate: Fate::Open,
                 token: !chance.one_in(4),
                 asks: chance.one_in(2),
+                tells: chance.one_in(5),
                 // What ends the process is put aside for one reason.
                 expires: expires.filter(|_| !kills),
             }
@@ -133,7 +136,7 @@ impl Client {
             let (at, gives_up) = (held.at, held.chance.one_in(5));
             let entry = held.entries.get(at)?.clone();
             let doubtful = entry.fate == Fate::Doubtful;
-            if !doubtful || (entry.token && !gives_up) {
+            if !doubtful || (entry.token && !entry.tells && !gives_up) {
                 return Some(entry);
             }
             held.at += 1;
@@ -160,6 +163,7 @@ impl Client {
             let before = entry.fate;
             self.note(Fate::Doubtful);
             let answer = match entry.asks {
+                _ if entry.tells => tell(&entry, &runtime, &outside).await,
                 true => ask(&entry, &runtime, &outside).await,
                 false => send(&entry, &runtime, &outside).await,
             };
@@ -207,6 +211,17 @@ async fn send(entry: &Entry, runtime: &Runtime, outside: &Outside) -> Answer {
             Answer::Taken
         }
         Err(error) => refused(entry, &error, outside),
+    }
+}
+
+/// What is told may be lost with the process, and expires for nobody.
+async fn tell(entry: &Entry, runtime: &Runtime, outside: &Outside) -> Answer {
+    let told = Told::Order(entry.order.clone());
+    let patience = Duration::from_millis(1 + outside.below(3_000));
+    let told = runtime.tell::<Cell>(&entry.to, &told);
+    match tokio::time::timeout(patience, told).await {
+        Ok(Ok(())) | Err(_) => Answer::Doubtful,
+        Ok(Err(error)) => refused(entry, &error, outside),
     }
 }
 
