@@ -81,6 +81,21 @@ impl fmt::Debug for Client {
     }
 }
 
+/// What is asked of the node.
+struct Asked<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<&'a Value>,
+    /// The name of the order.
+    once: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, once: None }
+    }
+}
+
 impl Client {
     /// A client of the node at `url`, such as `http://127.0.0.1:8000`.
     ///
@@ -118,7 +133,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        self.answer(self.send(method, path, body, None).await?)
+        self.answer(self.send(Asked { method, path, body, once: None }).await?)
     }
 
     /// Orders an action; given again under the same name `once`, it is carried out once.
@@ -126,7 +141,10 @@ impl Client {
     /// # Errors
     /// There is no answer, or one that is not a success or not JSON.
     pub async fn order(&self, body: &Value, once: Option<&str>) -> Result<Value, ClientError> {
-        self.answer(self.send(Method::POST, "/v1/actions", Some(body), once).await?)
+        self.answer(
+            self.send(Asked { method: Method::POST, path: "/v1/actions", body: Some(body), once })
+                .await?,
+        )
     }
 
     fn answer(&self, (status, body): (StatusCode, Bytes)) -> Result<Value, ClientError> {
@@ -147,36 +165,24 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unreachable`].
     pub async fn text(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
-        let (status, body) = self.send(Method::GET, path, None, None).await?;
+        let (status, body) = self.send(Asked::get(path)).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        once: Option<&str>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn send(&self, asked: Asked<'_>) -> Result<(StatusCode, Bytes), ClientError> {
         let unreachable =
             |reason: String| ClientError::Unreachable { address: self.authority.clone(), reason };
-        match timeout(PATIENCE, self.exchange(method, path, body, once)).await {
+        match timeout(PATIENCE, self.exchange(asked)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
         }
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        once: Option<&str>,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    async fn exchange(&self, asked: Asked<'_>) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let request = self.request(method, path, body, once)?;
+        let request = self.request(asked)?;
         let answer = async move {
             let answer = sender.send_request(request).await?;
             let status = answer.status();
@@ -187,13 +193,8 @@ impl Client {
         answer
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        once: Option<&str>,
-    ) -> anyhow::Result<Request<Body>> {
+    fn request(&self, asked: Asked<'_>) -> anyhow::Result<Request<Body>> {
+        let Asked { method, path, body, once } = asked;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -220,7 +221,7 @@ impl Client {
         let connect = async {
             let stream = TcpStream::connect(&self.authority).await?;
             let connected = http1::handshake(TokioIo::new(stream)).await?;
-            anyhow::Ok((connected, self.request(Method::GET, path, None, None)?))
+            anyhow::Ok((connected, self.request(Asked::get(path))?))
         };
         let ((mut sender, connection), request) = connect.await.map_err(unreachable)?;
         let answer = async move {

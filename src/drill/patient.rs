@@ -2,7 +2,6 @@
 //! drill to strike parts of it. The drill says on the standard input what to strike.
 
 use std::io::{self, Write};
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use perennial_healing::analyzer::Analyzer;
 use perennial_healing::monitor::Monitor;
 use perennial_healing::responder::Responder;
 use perennial_runtime::Runtime;
-use perennial_store::{Backend, Batch, Epoch, Key, Space, StoreError};
+use perennial_store::{Backend, Batch, Epoch, Layer, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -76,42 +75,14 @@ struct Store {
     switch: Arc<Switch>,
 }
 
-impl Backend for Store {
-    fn claim(&self) -> Result<Epoch, StoreError> {
-        self.inner.claim()
+impl Layer for Store {
+    fn below(&self) -> &dyn Backend {
+        &*self.inner
     }
 
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
         self.switch.pass()?;
         self.inner.commit(epoch, batch)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key)
-    }
-
-    fn scan(&self, range: Range<&Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan(range, limit)
-    }
-
-    fn scan_back(
-        &self,
-        range: Range<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan_back(range, limit)
-    }
-
-    fn settle(&self) -> Result<(), StoreError> {
-        self.inner.settle()
-    }
-
-    fn space(&self) -> Result<Space, StoreError> {
-        self.inner.space()
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        self.inner.close()
     }
 }
 

@@ -92,6 +92,32 @@ fn sicken(container: &Container) {
     container.exec("touch /tmp/ill");
 }
 
+/// A container, the engine's own log of it, and a node that watches it.
+struct Scene {
+    // Ended in this order.
+    node: Node,
+    log: EngineLog,
+    container: Container,
+    _engine: Engine,
+}
+
+/// The container under a node with these options of the Responder, which knows that it is healthy.
+async fn healthy(spec: ContainerSpec, responder: &[(&str, &str)]) -> Scene {
+    let engine = Engine::connect();
+    let container = engine.run(spec);
+    let log = EngineLog::of(&engine, &container);
+    let node = node(&engine, responder).start().await;
+    known_healthy(&node, &container).await;
+    Scene { node, log, container, _engine: engine }
+}
+
+/// The same, and then it falls ill.
+async fn ill(spec: ContainerSpec, responder: &[(&str, &str)]) -> Scene {
+    let scene = healthy(spec, responder).await;
+    sicken(&scene.container);
+    scene
+}
+
 /// Waits until the engine calls it healthy and the node knows it.
 async fn known_healthy(node: &Node, container: &Container) {
     container.wait_for("healthy", LONG, |state| state["Health"]["Status"] == "healthy").await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::node::Node;
+use crate::support::node::{Node, perennial};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -119,13 +119,38 @@ fn every_metric_an_alert_rests_on_is_documented() {
     }
 }
 
-#[test]
-fn every_path_of_the_http_interface_is_documented() {
-    let (guide, source) = (read("docs/operations.md"), read("src/http.rs"));
+/// The paths that are routed.
+fn paths_in(source: &str) -> Vec<&str> {
     let paths: Vec<&str> =
         source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(paths.len() > 10, "{paths:?}");
-    for path in paths {
+    paths
+}
+
+#[test]
+fn the_changelog_names_every_command_every_section_of_the_configuration_and_every_path() {
+    let (changelog, source) = (read("docs/changelog.md"), read("src/http.rs"));
+    let help = perennial(root(), &["--help"]).stdout;
+    let help = String::from_utf8(help).expect("the help is text");
+    let listed = help.split("Commands:\n").nth(1).expect("the help lists the commands");
+    let commands = listed.lines().take_while(|line| line.starts_with("  "));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let there = [format!("`perennial {command}`"), format!("`{command}`")];
+        assert!(there.iter().any(|text| changelog.contains(text)), "`{command}` is not there");
+    }
+    let file = read("config/perennial.toml");
+    let sections = file.lines().filter(|line| line.starts_with('['));
+    for name in sections.chain(paths_in(&source)) {
+        assert!(changelog.contains(&format!("`{name}`")), "`{name}` is not there");
+    }
+}
+
+#[test]
+fn every_path_of_the_http_interface_is_documented() {
+    let (guide, source) = (read("docs/operations.md"), read("src/http.rs"));
+    for path in paths_in(&source) {
         let there = [format!(" {path}`"), format!("`{path}`")];
         assert!(there.iter().any(|text| guide.contains(text)), "{path} is not documented");
     }

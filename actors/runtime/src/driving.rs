@@ -18,7 +18,7 @@ use crate::effect::{
 use crate::inflight::Ahead;
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
-use crate::performer::NOTHING_WRITTEN;
+use crate::performer::{NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
 use crate::slice::text;
@@ -74,11 +74,8 @@ async fn call<T>(limit: Duration, called: impl Future<Output = T>) -> Result<T, 
 }
 
 impl<E: Effect, P: Performer<E>> Run<E, P> {
-    pub(crate) fn new(
-        (core, pool, term): (Arc<Core>, Arc<Pool>, u64),
-        performer: Arc<P>,
-        (effect, job): (E, Job),
-    ) -> Self {
+    pub(crate) fn new(task: Task, performer: Arc<P>, effect: E) -> Self {
+        let Task { core, pool, term, job } = task;
         Self { core, pool, term, performer, effect, job, counted: false, lethal: false }
     }
 

@@ -132,24 +132,24 @@ impl PoolActor {
     ) {
         let worker = !job.suspect;
         state.running += usize::from(worker);
-        let (core, myself, pool) = (core.clone(), myself.clone(), self.pool.clone());
-        let term = state.term;
+        let (core, pool, term) = (core.clone(), self.pool.clone(), state.term);
+        let (myself, task) = (myself.clone(), Task { core, pool, term, job });
         state.tasks.spawn(async move {
-            let busy = Busy::of(&pool);
-            let drive = pool.driver.drive(core.clone(), pool.clone(), term, job.clone());
+            let busy = Busy::of(&task.pool);
+            let drive = task.pool.driver.drive(task.clone());
             let driven = AssertUnwindSafe(drive).catch_unwind().await;
             let end = driven.unwrap_or_else(|panic| {
                 let why = format!("panicked: {}", text(&*panic));
-                bury(&core, &pool, term, &job, ("its outcome cannot be told", &why))
+                task.bury(("its outcome cannot be told", &why))
             });
             drop(busy);
             // A cast fails only when the pool is ending.
             let _ending = myself.cast(PoolMessage::Done(Done { lane: None, worker }));
-            let Some(lane) = job.effect.lane else { return };
+            let Some(lane) = task.job.effect.lane else { return };
             // Were its end not durable, it might be performed again after a crash, and then behind the
             // one that comes next.
             if let Some(end) = end
-                && core.committer.wait_for(end).await
+                && task.core.committer.wait_for(end).await
             {
                 let _ending =
                     myself.cast(PoolMessage::Done(Done { lane: Some(lane), worker: false }));
@@ -158,16 +158,20 @@ impl PoolActor {
     }
 }
 
+/// One effect that is brought to its end.
+#[derive(Clone)]
+pub(crate) struct Task {
+    pub(crate) core: Arc<Core>,
+    pub(crate) pool: Arc<Pool>,
+    /// The pool's actor it runs for.
+    pub(crate) term: u64,
+    pub(crate) job: Job,
+}
+
 /// Brings one effect to its end, whatever its type. Resolves to the position of the commit of that
 /// end; none when it is not for this pool to end any more.
 pub(crate) trait Driver: Send + Sync {
-    fn drive(
-        &self,
-        core: Arc<Core>,
-        pool: Arc<Pool>,
-        term: u64,
-        job: Job,
-    ) -> BoxFuture<'static, Option<u64>>;
+    fn drive(&self, task: Task) -> BoxFuture<'static, Option<u64>>;
 }
 
 /// Drives effects of type `E` by `performer`.
@@ -181,18 +185,12 @@ struct DriverOf<E, P> {
 }
 
 impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
-    fn drive(
-        &self,
-        core: Arc<Core>,
-        pool: Arc<Pool>,
-        term: u64,
-        job: Job,
-    ) -> BoxFuture<'static, Option<u64>> {
+    fn drive(&self, task: Task) -> BoxFuture<'static, Option<u64>> {
         let performer = self.performer.clone();
         Box::pin(async move {
-            match read::<E>(&job) {
-                Ok(effect) => Run::new((core, pool, term), performer, (effect, job)).drive().await,
-                Err(failure) => bury(&core, &pool, term, &job, ("undecodable", failure.reason())),
+            match read::<E>(&task.job) {
+                Ok(effect) => Run::new(task, performer, effect).drive().await,
+                Err(failure) => task.bury(("undecodable", failure.reason())),
             }
         })
     }
@@ -211,21 +209,18 @@ fn read<E: Effect>(job: &Job) -> Result<E, Failure> {
 /// A position that is always durable: the rest of a lane does not wait for what cannot be written.
 pub(crate) const NOTHING_WRITTEN: u64 = 0;
 
-/// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.
-fn bury(
-    core: &Arc<Core>,
-    pool: &Arc<Pool>,
-    term: u64,
-    job: &Job,
-    (reason, why): (&str, &str),
-) -> Option<u64> {
-    let mut draft = Draft::new(core);
-    draft.batch.delete(Key::effect(job.id));
-    let content = DeadContent::Effect(job.effect.clone());
-    let buried = draft.bury(&job.effect.owner, content, (reason, job.effect.attempts, why));
-    if let Err(error) = buried {
-        tracing::error!(%error, effect = %job.effect.name, "an effect can be neither read nor buried");
-        return Some(NOTHING_WRITTEN);
+impl Task {
+    /// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.
+    fn bury(&self, (reason, why): (&str, &str)) -> Option<u64> {
+        let Self { core, pool, term, job } = self;
+        let mut draft = Draft::new(core);
+        draft.batch.delete(Key::effect(job.id));
+        let content = DeadContent::Effect(job.effect.clone());
+        let buried = draft.bury(&job.effect.owner, content, (reason, job.effect.attempts, why));
+        if let Err(error) = buried {
+            tracing::error!(%error, effect = %job.effect.name, "an effect can be neither read nor buried");
+            return Some(NOTHING_WRITTEN);
+        }
+        pool.write((*term, job.id), true, core, draft)
     }
-    pool.write((term, job.id), true, core, draft)
 }

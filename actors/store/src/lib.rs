@@ -25,7 +25,8 @@
 //! created and deleted within one batch never reaches the disk at all.
 //!
 //! [`SledBackend`] is the embedded store, [`MemoryBackend`] an image in memory that survives a simulated
-//! restart, and [`FaultyBackend`] wraps either to fail or crash at a chosen call. [`DataDir`] guards
+//! restart, and [`FaultyBackend`] wraps either to fail or crash at a chosen call; a [`Layer`] changes
+//! only what becomes of commits. [`DataDir`] guards
 //! the directory (lock, format, unclean ends), [`SpaceGuard`] keeps a reserve on the disk so that
 //! work which frees space can still commit when the disk is full, and [`check_data`] verifies every record.
 //! [`TappedBackend`] lets a store be backed up while it is written to; [`restore_backup`] makes a
@@ -42,6 +43,7 @@ mod faulty;
 mod files;
 mod id;
 mod key;
+mod layer;
 mod memory;
 mod record;
 mod sled;
@@ -61,6 +63,7 @@ pub use crate::error::StoreError;
 pub use crate::faulty::{Call, Fault, FaultPlan, FaultyBackend};
 pub use crate::id::{MessageId, MessageIdError};
 pub use crate::key::Key;
+pub use crate::layer::Layer;
 pub use crate::memory::MemoryBackend;
 pub use crate::record::{HEADER_BYTES, Record, Tag, open, seal};
 pub use crate::sled::{SledBackend, SledOptions};

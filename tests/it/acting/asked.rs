@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
-    EngineLog, LONG, audited, curable, ended, held, incident_is, known, known_healthy, node, order,
-    sicken, stages, text,
+    EngineLog, LONG, Scene, audited, curable, ended, healthy, held, ill, incident_is, known,
+    known_healthy, node, order, stages, text,
 };
 use crate::support::answers::restart_once;
 use crate::support::engine::{Container, ContainerSpec, Engine};
@@ -66,25 +66,22 @@ async fn running_commands_is_off_unless_it_is_switched_on() {
 /// X5: the same order twice.
 #[tokio::test]
 async fn the_same_order_given_twice_is_carried_out_once() {
-    let engine = Engine::connect();
-    let container = engine.run(curable("web"));
-    let log = EngineLog::of(&engine, &container);
-    let node = node(&engine, &[("cooldown", "\"0s\"")]).start().await;
-    known_healthy(&node, &container).await;
+    let Scene { node, container, log, .. } =
+        &healthy(curable("web"), &[("cooldown", "\"0s\"")]).await;
     let give = async |name: &str| {
-        let answer = restart_once(&node, &container, name).send().await.expect("an answer");
+        let answer = restart_once(node, container, name).send().await.expect("an answer");
         assert_eq!(answer.status(), 202);
         let answer: Value = answer.json().await.expect("JSON");
         text(&answer["incident"]).to_owned()
     };
     let (first, beside) = tokio::join!(give("deploy-7"), give("deploy-7"));
     assert_eq!(first, beside);
-    assert_eq!(stages(&ended(&node, &first).await), ["intended", "finished", "resolved"]);
+    assert_eq!(stages(&ended(node, &first).await), ["intended", "finished", "resolved"]);
     assert_eq!(give("deploy-7").await, first, "also when it is over");
     let another = give("deploy-8").await;
     assert_ne!(another, first);
-    ended(&node, &another).await;
-    log.restarts(&container, 2).await;
+    ended(node, &another).await;
+    log.restarts(container, 2).await;
 }
 
 #[tokio::test]
@@ -113,19 +110,14 @@ async fn the_command_act_orders_an_action_and_names_its_incident() {
 /// X6, as far as one node goes.
 #[tokio::test]
 async fn two_orders_and_a_fault_of_one_container_at_the_same_time_are_one_restart() {
-    let engine = Engine::connect();
-    let container = engine.run(curable("web"));
-    let log = EngineLog::of(&engine, &container);
-    let node = node(&engine, &[("cooldown", "\"1h\"")]).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
+    let Scene { node, container, log, .. } = &ill(curable("web"), &[("cooldown", "\"1h\"")]).await;
     let (one, two) = tokio::join!(
-        order(&node, &container, "restart", None),
-        order(&node, &container, "restart", None)
+        order(node, container, "restart", None),
+        order(node, container, "restart", None)
     );
-    let audits = [ended(&node, &one).await, ended(&node, &two).await];
+    let audits = [ended(node, &one).await, ended(node, &two).await];
     // The fault's own request is decided on in any case, or its incident ended with its symptom.
-    let audit = audited(&node, &container, "resolved", 1).await;
+    let audit = audited(node, container, "resolved", 1).await;
     let intents = stages(&audit).iter().filter(|stage| **stage == "intended").count();
     assert_eq!(intents, 1, "{audit:?}");
     let refused = audits.iter().filter(|audit| stages(audit) == ["refused"]);
@@ -134,8 +126,8 @@ async fn two_orders_and_a_fault_of_one_container_at_the_same_time_are_one_restar
         assert!(["one_at_a_time", "cooldown", "identity"].contains(&gate), "{gate}");
     }
     assert!(refused.count() >= 1, "{audits:?}");
-    known_healthy(&node, &container).await;
-    log.restarts(&container, 1).await;
+    known_healthy(node, container).await;
+    log.restarts(container, 1).await;
 }
 
 #[tokio::test]

@@ -1,21 +1,14 @@
 //! Restarts that "work" and do not help.
 
-use super::{
-    EngineLog, audited, held, incident_is, known_healthy, node, sicken, stages, stubborn, text,
-};
-use crate::support::engine::Engine;
+use super::{Scene, audited, held, ill, incident_is, stages, stubborn, text};
 
 /// X10.
 #[tokio::test]
 async fn a_restart_after_which_the_symptom_persists_is_not_resolved_and_a_person_is_called() {
-    let engine = Engine::connect();
-    let container = engine.run(stubborn("web"));
-    let log = EngineLog::of(&engine, &container);
-    let node = node(&engine, &[("restarts", "2"), ("identical_failures", "0")]).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
+    let Scene { node, container, log, .. } =
+        &ill(stubborn("web"), &[("restarts", "2"), ("identical_failures", "0")]).await;
 
-    let audit = audited(&node, &container, "escalated", 1).await;
+    let audit = audited(node, container, "escalated", 1).await;
     let failed = ["intended", "finished", "not_resolved"];
     assert_eq!(stages(&audit), [&failed[..], &failed, &["escalated"]].concat());
     assert!(
@@ -24,7 +17,7 @@ async fn a_restart_after_which_the_symptom_persists_is_not_resolved_and_a_person
             .filter(|entry| entry["stage"] == "finished")
             .all(|entry| { entry["outcome"] == "done" })
     );
-    let incident = incident_is(&node, &container, "escalated").await;
+    let incident = incident_is(node, container, "escalated").await;
     let journal = incident["journal"].as_array().unwrap();
     let next: Vec<_> = journal
         .iter()
@@ -33,20 +26,15 @@ async fn a_restart_after_which_the_symptom_persists_is_not_resolved_and_a_person
         .collect();
     assert!(next[0].is_string() && next[1].is_null(), "rungs announce what follows: {next:?}");
     assert!(text(&incident["reason"]).contains("did not help"), "{incident}");
-    log.restarts(&container, 2).await;
+    log.restarts(container, 2).await;
 }
 
 /// X10: with the rung `stop` at the end.
 #[tokio::test]
 async fn the_last_rung_stops_the_container_where_the_policy_says_so() {
-    let engine = Engine::connect();
-    let container = engine.run(stubborn("web"));
-    let log = EngineLog::of(&engine, &container);
     let policy = [("restarts", "1"), ("last_rung", "\"stop\""), ("identical_failures", "0")];
-    let node = node(&engine, &policy).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
-    let audit = audited(&node, &container, "escalated", 1).await;
+    let Scene { node, container, log, .. } = &ill(stubborn("web"), &policy).await;
+    let audit = audited(node, container, "escalated", 1).await;
     let failed = ["intended", "finished", "not_resolved", "intended", "finished", "escalated"];
     assert_eq!(stages(&audit), failed);
     assert_eq!((&audit[3]["action"], container.status()), (&"stop".into(), "exited".to_owned()));
@@ -56,34 +44,25 @@ async fn the_last_rung_stops_the_container_where_the_policy_says_so() {
 /// X10: three identical failures.
 #[tokio::test]
 async fn three_identical_failures_end_the_ladder_before_its_last_rung() {
-    let engine = Engine::connect();
-    let container = engine.run(stubborn("web"));
-    let log = EngineLog::of(&engine, &container);
     let policy = [("restarts", "9"), ("identical_failures", "3"), ("breaker_failures", "9")];
     // Time to turn unhealthy again after each restart, so that the failures look the same.
-    let node = node(&engine, &[&policy[..], &[("stabilisation", "\"4s\"")]].concat()).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
+    let Scene { node, container, log, .. } =
+        &ill(stubborn("web"), &[&policy[..], &[("stabilisation", "\"4s\"")]].concat()).await;
 
-    let audit = audited(&node, &container, "escalated", 1).await;
+    let audit = audited(node, container, "escalated", 1).await;
     let failed = ["intended", "finished", "not_resolved"];
     assert_eq!(stages(&audit), [&failed[..], &failed, &failed, &["escalated"]].concat());
     let why = text(&audit[9]["reason"]);
     assert!(why.contains("3 times in a row in exactly the same way"), "{why}");
-    log.restarts(&container, 3).await;
+    log.restarts(container, 3).await;
 }
 
 #[tokio::test]
 async fn a_budget_that_ends_within_a_ladder_calls_a_person() {
-    let engine = Engine::connect();
-    let container = engine.run(stubborn("web"));
-    let log = EngineLog::of(&engine, &container);
     let policy = [("restarts", "9"), ("identical_failures", "0"), ("budget_per_container", "1")];
-    let node = node(&engine, &policy).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
-    let audit = audited(&node, &container, "escalated", 1).await;
+    let Scene { node, container, log, .. } = &ill(stubborn("web"), &policy).await;
+    let audit = audited(node, container, "escalated", 1).await;
     assert_eq!(stages(&audit), ["intended", "finished", "not_resolved", "refused", "escalated"]);
     assert_eq!(held(&audit[3])["gate"], "budget");
-    log.restarts(&container, 1).await;
+    log.restarts(container, 1).await;
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    EngineLog, LONG, audited, curable, held, incident_is, incident_where, items, known_healthy,
-    node, sicken, stages, text,
+    EngineLog, LONG, Scene, audited, curable, held, ill, incident_is, incident_where, items,
+    known_healthy, node, sicken, stages, text,
 };
 use crate::support::engine::{Container, Engine};
 use crate::support::node::Node;
@@ -14,38 +14,28 @@ use crate::support::wait::eventually;
 
 #[tokio::test]
 async fn mode_observe_does_nothing_and_says_so() {
-    let engine = Engine::connect();
-    let container = engine.run(curable("web").mode("observe"));
-    let log = EngineLog::of(&engine, &container);
-    let node = node(&engine, &[]).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
-    let audit = audited(&node, &container, "refused", 1).await;
+    let Scene { node, container, log, .. } = &ill(curable("web").mode("observe"), &[]).await;
+    let audit = audited(node, container, "refused", 1).await;
     assert!(audit.iter().all(|entry| entry["stage"] == "refused"), "{audit:?}");
     assert_eq!(held(&audit[0])["gate"], "mode");
     let by_mode = |incident: &Value| incident["held_by"] == "mode";
-    let incident = incident_where(&node, &container, "held by its mode", by_mode).await;
+    let incident = incident_where(node, container, "held by its mode", by_mode).await;
     assert_eq!(incident["status"], "open");
-    log.restarts(&container, 0).await;
+    log.restarts(container, 0).await;
 }
 
 #[tokio::test]
 async fn mode_propose_says_what_it_would_do_and_does_not() {
-    let engine = Engine::connect();
-    let container = engine.run(curable("web").mode("propose"));
-    let log = EngineLog::of(&engine, &container);
-    let node = node(&engine, &[]).start().await;
-    known_healthy(&node, &container).await;
-    sicken(&container);
-    let audit = audited(&node, &container, "proposed", 1).await;
+    let Scene { node, container, log, .. } = &ill(curable("web").mode("propose"), &[]).await;
+    let audit = audited(node, container, "proposed", 1).await;
     assert_eq!(stages(&audit), ["proposed"]);
     assert!(text(&audit[0]["reason"]).contains("would restart"), "{audit:?}");
     let proposed = |incident: &Value| {
         incident["reason"].as_str().is_some_and(|reason| reason.contains("would restart"))
     };
-    let incident = incident_where(&node, &container, "a proposal", proposed).await;
+    let incident = incident_where(node, container, "a proposal", proposed).await;
     assert_eq!(incident["status"], "open");
-    log.restarts(&container, 0).await;
+    log.restarts(container, 0).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{LONG, ended, items, node, order, stages, text};
+use super::{LONG, Scene, curable, ended, healthy, items, node, order, stages, text};
 use crate::support::engine::Engine;
 use crate::support::node::Node;
 use crate::support::wait::eventually;
@@ -67,12 +67,9 @@ async fn a_swarm_service_gets_one_replica_more_and_never_more_than_the_maximum()
 
 #[tokio::test]
 async fn a_plain_container_cannot_be_scaled_and_that_costs_it_no_cooldown() {
-    let engine = Engine::connect();
-    let container = engine.run(super::curable("web"));
-    let node = node(&engine, &[("cooldown", "\"1h\"")]).start().await;
-    super::known_healthy(&node, &container).await;
-    let audit = ended(&node, &order(&node, &container, "scale", None).await).await;
+    let Scene { node, container, .. } = &healthy(curable("web"), &[("cooldown", "\"1h\"")]).await;
+    let audit = ended(node, &order(node, container, "scale", None).await).await;
     assert_eq!(audit[1]["outcome"], "not_applicable", "{audit:?}");
-    let audit = ended(&node, &order(&node, &container, "restart", None).await).await;
+    let audit = ended(node, &order(node, container, "restart", None).await).await;
     assert_eq!(stages(&audit), ["intended", "finished", "resolved"], "{audit:?}");
 }

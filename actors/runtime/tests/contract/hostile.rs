@@ -9,7 +9,7 @@ use perennial_runtime::{
     AskError, Durable, Failure, Kind, MessageId, Runtime, SendError, SendOptions, Supervisor,
     Timestamp, Turn,
 };
-use perennial_store::{Backend, Batch, Epoch, Key, MemoryBackend, Space, StoreError};
+use perennial_store::{Backend, Batch, Epoch, Key, Layer, MemoryBackend, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::world::{
@@ -28,10 +28,11 @@ struct Odd {
     settles: AtomicU32,
 }
 
-impl Backend for Odd {
-    fn claim(&self) -> Result<Epoch, StoreError> {
-        self.inner.claim()
+impl Layer for Odd {
+    fn below(&self) -> &dyn Backend {
+        &self.inner
     }
+
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
         assert!(self.commits.fetch_add(1, Ordering::SeqCst) + 1 != self.panics_at, "told to");
         self.inner.commit(epoch, batch)?;
@@ -43,32 +44,10 @@ impl Backend for Odd {
             Some(_) | None => Ok(()),
         }
     }
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key)
-    }
-    fn scan(
-        &self,
-        range: std::ops::Range<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan(range, limit)
-    }
-    fn scan_back(
-        &self,
-        range: std::ops::Range<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan_back(range, limit)
-    }
+
     fn settle(&self) -> Result<(), StoreError> {
         self.settles.fetch_add(1, Ordering::SeqCst);
         Ok(())
-    }
-    fn space(&self) -> Result<Space, StoreError> {
-        self.inner.space()
-    }
-    fn close(&self) -> Result<(), StoreError> {
-        self.inner.close()
     }
 }
 

@@ -199,6 +199,7 @@ fn deeds(count: u32, turn: &mut Turn<'_, Account>) {
     }
 }
 
+/// A kind that no node registers.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Unregistered;
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +10,7 @@ use super::archive::{Entries, Writer};
 use super::{About, BackupError, MAX_WAITING_BYTES, Summary};
 use crate::data_dir::{self, DataDir};
 use crate::sled::commits_key;
-use crate::{Backend, Batch, Epoch, Key, SledBackend, SledOptions, Space, StoreError, record};
+use crate::{Backend, Batch, Epoch, Key, Layer, SledBackend, SledOptions, StoreError, record};
 
 /// Rows read at a time. The size of a row is known once it is read, and may be megabytes.
 const ROWS: usize = 16;
@@ -141,9 +140,9 @@ impl Tap {
     }
 }
 
-impl Backend for TappedBackend {
-    fn claim(&self) -> Result<Epoch, StoreError> {
-        self.inner.claim()
+impl Layer for TappedBackend {
+    fn below(&self) -> &dyn Backend {
+        &*self.inner
     }
 
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
@@ -151,34 +150,6 @@ impl Backend for TappedBackend {
         let committed = self.inner.commit(epoch, batch);
         self.note(batch, &committed);
         committed
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key)
-    }
-
-    fn scan(&self, range: Range<&Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan(range, limit)
-    }
-
-    fn scan_back(
-        &self,
-        range: Range<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.inner.scan_back(range, limit)
-    }
-
-    fn settle(&self) -> Result<(), StoreError> {
-        self.inner.settle()
-    }
-
-    fn space(&self) -> Result<Space, StoreError> {
-        self.inner.space()
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        self.inner.close()
     }
 }
 

@@ -119,14 +119,20 @@ fn a_run_that_ended_before_its_first_inspection_is_counted_once() {
     }
 }
 
-#[test]
-fn a_slow_restart_by_the_node_is_no_operators_stop() {
+/// Unhealthy, and asked to end by the node, which acts on it until then.
+fn acted_on() -> (Scene, Timestamp) {
     let mut scene = scene();
     scene.seen.facts.health = Health::Unhealthy;
     scene.event(EventKind::HealthStatus("unhealthy".into()));
     let until = scene.play.now() + Duration::from_secs(70);
     scene.play.handle(MonitorMessage::Acting { until }).unwrap();
     scene.event(EventKind::Kill(15));
+    (scene, until)
+}
+
+#[test]
+fn a_slow_restart_by_the_node_is_no_operators_stop() {
+    let (mut scene, _) = acted_on();
     assert!(silent(&scene.die(143)));
     scene.wait(40);
     assert!(silent(&scene.look()));
@@ -142,12 +148,7 @@ fn a_slow_restart_by_the_node_is_no_operators_stop() {
 
 #[test]
 fn a_restart_by_the_node_that_never_comes_up_counts_as_a_stop_in_the_end() {
-    let mut scene = scene();
-    scene.seen.facts.health = Health::Unhealthy;
-    scene.event(EventKind::HealthStatus("unhealthy".into()));
-    let until = scene.play.now() + Duration::from_secs(70);
-    scene.play.handle(MonitorMessage::Acting { until }).unwrap();
-    scene.event(EventKind::Kill(15));
+    let (mut scene, until) = acted_on();
     scene.die(143);
     assert_eq!(withdrawn(&scene.play.fire_next_timer().unwrap()), 1);
     assert_eq!(scene.play.now(), until);

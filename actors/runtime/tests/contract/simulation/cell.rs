@@ -9,6 +9,7 @@ use perennial_runtime::{
 use serde::{Deserialize, Serialize};
 
 use super::outside::Outside;
+use crate::world::Unregistered;
 
 /// Names, of those who send and of those who receive.
 pub(crate) fn cell(number: u8) -> String {
@@ -239,7 +240,7 @@ impl Cell {
                     self.ongoing.insert(id);
                 }
             }
-            Act::Nobody => turn.send::<Nobody>("x", &()),
+            Act::Nobody => turn.send::<Unregistered>("x", &()),
         }
     }
 
@@ -351,18 +352,5 @@ impl Effect for Deed {
             expires: None,
             keep_failures: self.keep,
         }
-    }
-}
-
-/// A kind that no node registers.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Nobody;
-
-impl Durable for Nobody {
-    const KIND: Kind = Kind::new("nobody");
-    type Message = ();
-    type Settings = ();
-    fn handle(&mut self, (): (), _: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        Ok(())
     }
 }
