@@ -20,7 +20,8 @@ impl Sensor for Counter {
     type Position = u64;
 
     fn stall_after(&self) -> Duration {
-        Duration::from_millis(50)
+        // Longer than a busy machine keeps it waiting: it may be restarted five times.
+        Duration::from_secs(1)
     }
 
     async fn run(&self, context: SensorContext<u64>) -> Result<(), SensorError> {
