@@ -37,7 +37,13 @@ pub(crate) struct Run<E: Effect, P> {
     counted: bool,
     /// The process died of it too often: it is not tried again.
     lethal: bool,
+    /// How often it gave way to other suspects while the world was asked about it.
+    gave_way: u32,
 }
+
+/// What a suspect gets at first for asking the world about it, while all others wait. It gives way to
+/// them then, and gets twice as long the next time, up to its whole time-out.
+const ALONE: Duration = Duration::from_secs(1);
 
 /// What follows from one round.
 enum Step<O> {
@@ -76,7 +82,17 @@ async fn call<T>(limit: Duration, called: impl Future<Output = T>) -> Result<T, 
 impl<E: Effect, P: Performer<E>> Run<E, P> {
     pub(crate) fn new(task: Task, performer: Arc<P>, effect: E) -> Self {
         let Task { core, pool, term, job } = task;
-        Self { core, pool, term, performer, effect, job, counted: false, lethal: false }
+        Self {
+            core,
+            pool,
+            term,
+            performer,
+            effect,
+            job,
+            counted: false,
+            lethal: false,
+            gave_way: 0,
+        }
     }
 
     /// Resolves to the position of the commit of its end; none when that is not for it to write.
@@ -169,7 +185,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
     }
 
     async fn step(&mut self) -> Step<E::Outcome> {
-        if self.job.reconcile { self.ask().await } else { self.attempt().await }
+        if self.job.reconcile { self.ask(self.patience()).await } else { self.attempt().await }
     }
 
     fn this_attempt(&self) -> Attempt {
@@ -181,12 +197,25 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         }
     }
 
+    /// How long the world may take to answer in this round.
+    fn patience(&self) -> Duration {
+        let whole = self.job.effect.policy.timeout;
+        if !self.job.suspect {
+            return whole;
+        }
+        let doubled = 1u32.checked_shl(self.gave_way).unwrap_or(u32::MAX);
+        ALONE.saturating_mul(doubled).min(whole)
+    }
+
     /// Asks the world whether it happened.
-    async fn ask(&mut self) -> Step<E::Outcome> {
+    async fn ask(&mut self, limit: Duration) -> Step<E::Outcome> {
         let attempt = self.this_attempt();
-        let limit = self.job.effect.policy.timeout;
         let answer = call(limit, self.performer.reconcile(&self.effect, &attempt)).await;
         self.survived();
+        if matches!(answer, Err(Silent::Late(_))) && limit < self.job.effect.policy.timeout {
+            self.gave_way = self.gave_way.saturating_add(1);
+            return Step::Now;
+        }
         let answer = answer.unwrap_or_else(|silent| match silent {
             Silent::Panicked(why) => Reconciliation::Unknown(why),
             Silent::Late(why) => Reconciliation::Unreachable(why),
@@ -237,7 +266,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
             }
             EffectError::Unknown(why) => {
                 self.job.reconcile = true;
-                match self.ask().await {
+                match self.ask(self.job.effect.policy.timeout).await {
                     // The world could not be asked.
                     Step::Again(_) => Step::End(Err(Undone::Unknown(why))),
                     Step::Now => Step::End(Err(Undone::Failed(why))),

@@ -42,7 +42,7 @@ pub struct Config {
     /// before it, until that counts as failed.
     #[serde(with = "humantime_serde")]
     pub health_patience: Duration,
-    /// Longest wait for a Monitor's answer. Without one, nothing is done.
+    /// Longest wait for a Monitor's answer, which is asked for twice. Without one, nothing is done.
     #[serde(with = "humantime_serde")]
     pub standing_timeout: Duration,
     /// Restarts tried in one remediation, each followed by a verification.

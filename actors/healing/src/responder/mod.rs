@@ -59,7 +59,7 @@ struct Remediation {
     phase: Phase,
     /// When the last action ended, or the last look showed that it had not helped.
     since: Timestamp,
-    /// The last look found a health check without a verdict, or a Monitor that is behind.
+    /// The last look found a health check without a verdict, or a Monitor that is behind or silent.
     undecided: bool,
     /// The run that the last action ended by beginning another, as the engine dates its start.
     left: Option<String>,
@@ -185,11 +185,20 @@ impl Responder {
         }
     }
 
+    /// One silence is no answer yet: after a downtime the timer can fire before the answer is read
+    /// that was there all the time.
+    fn ask_again(&mut self, mut remediation: Remediation, turn: &mut Turn<'_, Self>) {
+        remediation.undecided = true;
+        let phase = remediation.phase;
+        self.ask(remediation, phase, turn);
+    }
+
     fn rung_due(&mut self, incident: &IncidentId, turn: &mut Turn<'_, Self>) {
         let Some(remediation) = self.ongoing.remove(incident) else { return };
         match remediation.phase {
             Phase::Waiting => self.ask(remediation, Phase::Asking, turn),
-            Phase::Asking => self.begin_rung(remediation, None, turn),
+            Phase::Asking if remediation.undecided => self.begin_rung(remediation, None, turn),
+            Phase::Asking => self.ask_again(remediation, turn),
             Phase::Acting(_) | Phase::Watching | Phase::Looking => self.keep(remediation),
         }
     }
@@ -198,7 +207,8 @@ impl Responder {
         let Some(remediation) = self.ongoing.remove(incident) else { return };
         match remediation.phase {
             Phase::Watching => self.ask(remediation, Phase::Looking, turn),
-            Phase::Looking => self.look(remediation, None, turn),
+            Phase::Looking if remediation.undecided => self.look(remediation, None, turn),
+            Phase::Looking => self.ask_again(remediation, turn),
             Phase::Acting(_) | Phase::Asking | Phase::Waiting => self.keep(remediation),
         }
     }

@@ -144,6 +144,13 @@ impl Scene {
         self.verify()
     }
 
+    /// The Monitor gives no answer, and none when it is asked again.
+    fn silence(&mut self) -> Recorded {
+        let again = self.play.fire_next_timer().unwrap();
+        assert_eq!(again.sent::<Monitor>().len(), 1, "one silence is no answer yet");
+        self.play.fire_next_timer().unwrap()
+    }
+
     fn sick(&mut self) {
         self.facts.health = Health::Unhealthy;
         self.active = vec![SymptomKind::Unhealthy];

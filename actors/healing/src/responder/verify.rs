@@ -65,6 +65,10 @@ impl Responder {
     ) {
         let config = turn.settings();
         let Some(standing) = standing else {
+            let patient = |first| turn.now() < first + config.health_patience;
+            if remediation.behind.is_some_and(patient) {
+                return self.look_after(remediation, config.stabilisation, turn);
+            }
             let why = "the container's state cannot be read: the Monitor gave no answer";
             return self.failed(remediation, why, "no answer", turn);
         };
@@ -154,6 +158,7 @@ impl Responder {
                 }
                 remediation.rung = rung;
                 remediation.since = now;
+                remediation.undecided = false;
                 remediation.phase = Phase::Waiting;
                 let due = ResponderMessage::RungDue(incident.clone());
                 turn.send_after(wait, &timer(&incident), &due);

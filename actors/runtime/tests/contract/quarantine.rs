@@ -5,12 +5,14 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use perennial_runtime::{DeadLetter, SystemClock};
-use perennial_store::{DataDir, SledBackend, SledOptions};
+use perennial_store::{DataDir, MemoryBackend, SledBackend, SledOptions};
 
 use crate::world::{
-    Behaviour, Deed, Node, Outside, Settings, Told, clock, eventually, options, start_with,
+    Behaviour, Deed, Node, Outside, PATIENT, Settings, Told, clock, eventually, options, start,
+    start_with,
 };
 
 const DIRECTORY: &str = "PERENNIAL_TEST_LETHAL_DIRECTORY";
@@ -133,4 +135,37 @@ async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_th
     node.until("a", |account| account.outcomes.len() == 5).await;
     node.runtime.shutdown().await.unwrap();
     data.mark_clean().unwrap();
+}
+
+#[tokio::test]
+async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (marks, left) = (directory.path().join("inflight"), directory.path().join("left"));
+    let (clock, backend) = (clock(), MemoryBackend::new());
+    let mut first = options(Arc::new(backend.clone()), &clock);
+    first.inflight = Some(marks.clone());
+    let node = start(first, clock.clone(), Outside::default()).await;
+    node.outside.behave(Behaviour::Hangs);
+    let hidden = Deed { lane: Some(PATIENT.to_owned()), ..Deed::named("hidden") };
+    let deeds = [hidden, Deed::named("one"), Deed::named("two")];
+    node.tell("a", Told::PerformAll(deeds.to_vec())).await;
+    // What a process leaves that dies while they are under way.
+    eventually("all deeds to be under way", async || {
+        (node.outside.begun.load(Ordering::SeqCst) == 3).then_some(())
+    })
+    .await;
+    std::fs::copy(&marks, &left).unwrap();
+    node.runtime.shutdown().await.unwrap();
+
+    let mut second = options(Arc::new(backend), &clock);
+    second.inflight = Some(left);
+    second.unclean_ends = 1;
+    let outside = Outside::default();
+    outside.behave(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned()));
+    let node = start(second, clock, outside).await;
+    node.until("a", |account| account.outcomes.len() == 2).await;
+    node.outside.behave(Behaviour::Works);
+    let told = node.until("a", |account| account.outcomes.len() == 3).await;
+    assert_eq!(told.outcomes.last().unwrap(), "did hidden", "it is asked about again");
+    node.runtime.shutdown().await.unwrap();
 }

@@ -224,6 +224,9 @@ impl Default for Settings {
     }
 }
 
+/// The lane of deeds for which an answer is awaited almost for ever.
+pub(crate) const PATIENT: &str = "patient";
+
 /// Something done to the [`Outside`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deed {
@@ -251,7 +254,10 @@ impl Effect for Deed {
 
     fn policy(&self) -> EffectPolicy {
         EffectPolicy {
-            timeout: Duration::from_millis(500),
+            timeout: match self.lane.as_deref() {
+                Some(PATIENT) => Duration::from_secs(3600),
+                Some(_) | None => Duration::from_millis(500),
+            },
             attempts: self.attempts,
             backoff_base: Duration::from_millis(1),
             backoff_cap: Duration::from_millis(5),
@@ -267,6 +273,8 @@ pub(crate) struct Outside {
     pub(crate) done: Arc<Mutex<Vec<(String, String)>>>,
     pub(crate) behaviour: Arc<std::sync::Mutex<Behaviour>>,
     pub(crate) asked: Arc<AtomicU32>,
+    /// How often a deed was begun.
+    pub(crate) begun: Arc<AtomicU32>,
     keys: Arc<std::sync::Mutex<BTreeSet<String>>>,
 }
 
@@ -283,6 +291,8 @@ pub(crate) enum Behaviour {
     Hangs,
     /// The same for deeds of this lane; does the others.
     HangsIn(String),
+    /// Never says whether a deed of this lane was done; does the others.
+    HidesWhatWasDoneIn(String),
     Panics,
     /// Kills the process at the deed of this name, and does the others.
     KillsAt(String),
@@ -307,6 +317,7 @@ impl Outside {
 
 impl Performer<Deed> for Outside {
     async fn perform(&self, deed: &Deed, attempt: &Attempt) -> Result<String, EffectError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let behaviour = self.behaviour.lock().unwrap().clone();
         let done = (deed.name.clone(), attempt.key.to_string());
         match behaviour {
@@ -314,7 +325,10 @@ impl Performer<Deed> for Outside {
             Behaviour::HangsIn(lane) if Some(&lane) == deed.lane.as_ref() => {
                 std::future::pending().await
             }
-            Behaviour::Works | Behaviour::KillsAt(_) | Behaviour::HangsIn(_) => {
+            Behaviour::Works
+            | Behaviour::KillsAt(_)
+            | Behaviour::HangsIn(_)
+            | Behaviour::HidesWhatWasDoneIn(_) => {
                 self.note(done).await;
                 Ok(format!("did {}", deed.name))
             }
@@ -345,6 +359,11 @@ impl Performer<Deed> for Outside {
 
     async fn reconcile(&self, deed: &Deed, attempt: &Attempt) -> Reconciliation<String> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        if matches!(behaviour, Behaviour::HidesWhatWasDoneIn(lane) if Some(&lane) == deed.lane.as_ref())
+        {
+            return std::future::pending().await;
+        }
         if self.keys.lock().unwrap().contains(attempt.key.as_str()) {
             Reconciliation::Done(format!("found {} done", deed.name))
         } else {

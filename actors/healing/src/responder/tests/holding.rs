@@ -45,10 +45,20 @@ fn a_monitor_that_does_not_answer_in_time_means_no_action() {
     let mut scene = Scene::new(Config::default());
     let request = scene.request("inc-1");
     scene.tell(ResponderMessage::Remediate(request));
-    let silent = scene.play.fire_next_timer().unwrap();
-    let (why, _) = suppressed(&silent);
+    let (why, _) = suppressed(&scene.silence());
     assert!(why.starts_with("identity: the container's state cannot be read"), "{why}");
     assert!(scene.standing("inc-1").is_quiet());
+}
+
+#[test]
+fn an_answer_that_is_read_only_after_a_downtime_counts() {
+    let mut scene = Scene::new(Config::default());
+    let request = scene.request("inc-1");
+    scene.tell(ResponderMessage::Remediate(request));
+    // The timer came due meanwhile and fires first.
+    scene.play.advance(seconds(20));
+    assert!(entries(&scene.play.fire_next_timer().unwrap()).is_empty());
+    assert_eq!(scene.standing("inc-1").effects::<EngineAction>().len(), 1);
 }
 
 #[test]

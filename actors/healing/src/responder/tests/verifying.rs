@@ -220,11 +220,10 @@ fn a_monitor_that_does_not_answer_the_verification_means_not_resolved() {
     let effect = only(scene.ask().effects::<EngineAction>());
     scene.done(&effect);
     scene.play.fire_next_timer().unwrap();
-    let silent = scene.play.fire_next_timer().unwrap();
+    let silent = scene.silence();
     assert!(matches!(&entries(&silent)[..], [Entry::NotResolved { next: Some(_), .. }]));
     scene.play.fire_next_timer().unwrap();
-    let silent = scene.play.fire_next_timer().unwrap();
-    let why = escalated(&silent);
+    let why = escalated(&scene.silence());
     assert!(why.contains("no further action is allowed: identity"), "{why}");
 }
 
@@ -283,6 +282,15 @@ fn a_new_run_that_ended_too_is_not_taken_for_the_one_before_the_action() {
     let mut scene = restarted_unheard(Action::Restart, ActionOutcome::Done(String::new()));
     scene.facts.started_at = scene.engine_time();
     assert!(matches!(entries(&scene.verify())[..], [Entry::NotResolved { .. }]));
+}
+
+#[test]
+fn a_monitor_that_was_behind_and_is_silent_then_is_no_verdict_on_the_action() {
+    let mut scene = restarted_unheard(Action::Restart, ActionOutcome::Done(String::new()));
+    assert!(matches!(entries(&scene.verify())[..], [Entry::Verifying { .. }]));
+    scene.play.fire_next_timer().unwrap();
+    let silent = scene.play.fire_next_timer().unwrap();
+    assert!(matches!(entries(&silent)[..], [Entry::Verifying { .. }]));
 }
 
 #[test]
