@@ -356,40 +356,4 @@ impl Work {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use perennial_store::{Key, MemoryBackend};
-
-    use super::*;
-
-    fn unit(name: &str, heard: &Arc<AtomicU32>) -> Unit {
-        let mut batch = Batch::new();
-        batch.put(Key::meta(name), vec![1]);
-        let heard = heard.clone();
-        let after: After = Box::new(move |durable| {
-            heard.fetch_add(if durable { 1 } else { 100 }, Ordering::SeqCst);
-        });
-        Unit { batch, after: vec![after], ..Unit::default() }
-    }
-
-    #[tokio::test]
-    async fn a_unit_that_is_not_admitted_is_neither_committed_nor_heard_of() {
-        let backend = MemoryBackend::new();
-        let epoch = backend.claim().unwrap();
-        let stats = Arc::new(CommitStats::default());
-        let (host, store) = (Arc::new(OwnThread::default()), Arc::new(backend.clone()));
-        let failed: Failed = Box::new(|error| panic!("{error}"));
-        let (committer, ending) =
-            Committer::start(host, (store, epoch), 1 << 20, stats, failed).unwrap();
-        let heard = Arc::new(AtomicU32::new(0));
-        assert_eq!(committer.push(unit("refused", &heard), |_| false), None);
-        let position = committer.push(unit("admitted", &heard), |_| true).unwrap();
-        assert!(committer.wait_for(position).await);
-        committer.close();
-        assert!(ending.await);
-        assert_eq!(heard.load(Ordering::SeqCst), 1);
-        assert!(backend.get(Key::meta("refused").as_ref()).unwrap().is_none());
-        assert!(backend.get(Key::meta("admitted").as_ref()).unwrap().is_some());
-    }
-}
+mod tests;

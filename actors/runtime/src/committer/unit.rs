@@ -32,6 +32,8 @@ pub(crate) struct Consumed {
 
 /// Acceptances after which the next begins another unit: a batch takes units whole.
 const ACCEPTED: u64 = 256;
+/// Larger messages begin another unit, so that one stays far below what a batch is to hold.
+const ACCEPTED_BYTES: usize = 4096;
 
 impl Unit {
     /// A unit that accepts a message, and may accept more.
@@ -41,7 +43,8 @@ impl Unit {
 
     /// Adds an acceptance; gives it back when this is not the unit for it.
     pub(super) fn accept(&mut self, fresh: Fresh) -> Result<(), Fresh> {
-        if self.accepted == 0 || self.accepted == ACCEPTED {
+        let full = self.accepted == ACCEPTED || fresh.bytes() > ACCEPTED_BYTES;
+        if self.accepted == 0 || full {
             return Err(fresh);
         }
         self.accepted += 1;
