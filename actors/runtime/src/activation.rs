@@ -255,15 +255,15 @@ impl<A: Durable> Activation<A> {
         let page = window::read(self.core.backend.as_ref(), range, bounds);
         let read = page.and_then(|page| Ok((self.open_rows(page.rows)?, page.ended)));
         match read {
-            Ok((envelopes, ended)) => {
-                state.inbox.load(envelopes, ended, committed);
-                Ok(())
-            }
+            Ok((envelopes, ended)) => state.inbox.load(envelopes, ended, committed),
             Err(error) => {
                 drop(state);
-                Err(self.unreadable(error))
+                return Err(self.unreadable(error));
             }
         }
+        drop(state);
+        // What is left behind the window is to be seen, and to slow its senders down.
+        self.core.waiting(&self.slot).map(drop).map_err(|error| self.unreadable(error))
     }
 
     fn open_rows(&self, rows: Vec<(Key, Vec<u8>)>) -> Result<Vec<Envelope>, StoreError> {

@@ -57,7 +57,8 @@ impl Core {
         if self.intake.load(Ordering::Relaxed) == Intake::NoSpace as u8 {
             return Err(SendError::NoSpace);
         }
-        if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
+        let waiting = self.slots.get(to).map_or(Ok(0), |slot| self.waiting(&slot));
+        if waiting.map_err(|error| self.refuse_unreadable(error))? >= self.limits.quota {
             return Err(SendError::Overloaded(to.to_string()));
         }
         Ok(())

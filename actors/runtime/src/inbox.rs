@@ -27,8 +27,10 @@ struct Spill {
     from: MessageId,
     /// The last commit that must be done before a scan sees all of them.
     position: u64,
-    /// How many there are; a lower bound after a start.
+    /// How many there are, at least one.
     count: usize,
+    /// Those of an earlier run of the process are among them.
+    counted: bool,
     oldest: Option<Timestamp>,
 }
 
@@ -80,6 +82,7 @@ impl Inbox {
             from: id,
             position,
             count: 0,
+            counted: true,
             oldest: Some(accepted_at),
         });
         spill.from = spill.from.min(id);
@@ -87,20 +90,37 @@ impl Inbox {
         spill.count += 1;
     }
 
-    /// Notes rows left from an earlier run of the process.
-    pub(crate) fn note_backlog(&mut self, from: MessageId, count: usize) {
-        self.spill = Some(Spill { from, position: 0, count, oldest: None });
+    /// An inbox that nobody has looked at since the process began: whatever an earlier run left in the
+    /// store comes before all that arrives.
+    pub(crate) fn unseen() -> Self {
+        let (from, position) = (MessageId { unit: 0, index: 0 }, 0);
+        let spill = Spill { from, position, count: 1, counted: false, oldest: None };
+        Self { spill: Some(spill), ..Self::default() }
+    }
+
+    /// Where to begin counting what an earlier run left, if that was not done yet.
+    pub(crate) fn uncounted_from(&self) -> Option<MessageId> {
+        self.spill.filter(|spill| !spill.counted).map(|spill| spill.from)
+    }
+
+    /// Takes in how many rows there are from `from` on, unless some of them were read meanwhile.
+    pub(crate) fn note_counted(&mut self, from: MessageId, rows: usize) {
+        if let Some(spill) = self.spill.as_mut().filter(|spill| spill.from == from) {
+            spill.count = spill.count.max(rows);
+            spill.counted = true;
+        }
     }
 
     /// Forgets what memory holds; the store is scanned from its first row on.
     pub(crate) fn rebuild(&mut self) {
         let oldest = self.oldest();
         let count = self.depth();
+        let counted = self.uncounted_from().is_none();
         self.due.clear();
         self.ready.clear();
         self.bytes = 0;
         let from = MessageId { unit: 0, index: 0 };
-        self.spill = Some(Spill { from, position: self.position, count, oldest });
+        self.spill = Some(Spill { from, position: self.position, count, counted, oldest });
     }
 
     /// Takes in a timer that fell due; the same one a second time changes nothing.

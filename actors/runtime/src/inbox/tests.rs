@@ -121,3 +121,27 @@ fn the_window_is_bounded_in_bytes_but_always_takes_one() {
     assert_eq!(units(inbox.next(10)), [1]);
     assert!(matches!(inbox.next(10), Next::Load { .. }));
 }
+
+#[test]
+fn what_an_earlier_run_left_comes_before_all_that_arrives_also_when_nobody_knows_of_it() {
+    let mut inbox = Inbox::unseen();
+    inbox.offer(envelope(7), 1, WINDOW);
+    let Next::Load { position } = inbox.next(10) else { panic!() };
+    assert_eq!((unread(&inbox), position), (0, 1));
+    inbox.load(vec![envelope(3), envelope(7)], true, 1);
+    assert_eq!(units(inbox.next(10)), [3, 7]);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn what_an_earlier_run_left_is_counted_once_and_not_when_some_of_it_was_read_meanwhile() {
+    let mut inbox = Inbox::unseen();
+    let from = inbox.uncounted_from().unwrap();
+    inbox.load(vec![envelope(1)], false, 0);
+    inbox.note_counted(from, 9);
+    let from = inbox.uncounted_from().unwrap();
+    inbox.note_counted(from, 8);
+    assert_eq!((inbox.depth(), inbox.uncounted_from()), (9, None), "one was read, eight are left");
+    inbox.rebuild();
+    assert_eq!((inbox.depth(), inbox.uncounted_from()), (9, None));
+}
