@@ -255,7 +255,13 @@ impl<A: Durable> Activation<A> {
         let page = window::read(self.core.backend.as_ref(), range, bounds);
         let read = page.and_then(|page| Ok((self.open_rows(page.rows)?, page.ended)));
         match read {
-            Ok((envelopes, ended)) => state.inbox.load(envelopes, ended, committed),
+            Ok((envelopes, ended)) => {
+                let last = envelopes.last().map(|envelope| envelope.origin.id());
+                if ended || last.is_some_and(|id| self.core.is_own(id)) {
+                    state.inbox.note_caught_up();
+                }
+                state.inbox.load(envelopes, ended, committed);
+            }
             Err(error) => {
                 drop(state);
                 return Err(self.unreadable(error));

@@ -17,6 +17,8 @@ pub(crate) struct Inbox {
     ready: VecDeque<Envelope>,
     bytes: usize,
     spill: Option<Spill>,
+    /// Rows of an earlier run of the process may be among those that were not read.
+    behind: bool,
     /// The latest position at which a row of this inbox commits.
     position: u64,
 }
@@ -95,7 +97,18 @@ impl Inbox {
     pub(crate) fn unseen() -> Self {
         let (from, position) = (MessageId { unit: 0, index: 0 }, 0);
         let spill = Spill { from, position, count: 1, counted: false, oldest: None };
-        Self { spill: Some(spill), ..Self::default() }
+        Self { spill: Some(spill), behind: true, ..Self::default() }
+    }
+
+    /// All that an earlier run left was read.
+    pub(crate) fn note_caught_up(&mut self) {
+        self.behind = false;
+    }
+
+    /// Whether what is handled next was sent in this run of the process, whose messages `is_own` knows.
+    pub(crate) fn is_past_backlog(&self, is_own: impl Fn(MessageId) -> bool) -> bool {
+        let next = self.ready.front().map(|envelope| is_own(envelope.origin.id()));
+        !self.behind && next.unwrap_or(self.spill.is_some())
     }
 
     /// Where to begin counting what an earlier run left, if that was not done yet.

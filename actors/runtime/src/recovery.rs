@@ -22,6 +22,8 @@ const PAGE: (usize, usize) = (1_000, 4 * 1024 * 1024);
 const AT_ONCE: usize = 256;
 /// Actors found between two times that those that are done are forgotten.
 const RETIRE_EVERY: usize = 4 * AT_ONCE;
+/// Inboxes looked for before other work of the same thread gets its turn.
+const LOOKS: usize = 32;
 /// How often it is looked whether they are done.
 const GLANCE: Duration = Duration::from_millis(1);
 
@@ -89,7 +91,7 @@ fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
 async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::inbox_all();
     let mut from = all.start.clone();
-    let (mut found, mut at_work) = (0, Vec::new());
+    let (mut looked, mut found, mut at_work) = (0_usize, 0, Vec::new());
     while let Some((key, _)) = core.backend.scan(&from..&all.end, 1)?.into_iter().next() {
         from = match key.parse_inbox() {
             None => successor(&key),
@@ -97,7 +99,7 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
                 let own = Key::inbox_of(&kind, &name, MessageId { unit: 0, index: 0 });
                 let address = Address::new(kind, name);
                 if core.kinds.contains_key(address.kind()) {
-                    room(&mut at_work).await;
+                    room(core, &mut at_work).await;
                     let slot = core.slots.with(&address, |slot, _| slot.clone());
                     core.wake(&slot);
                     at_work.push(slot);
@@ -112,7 +114,10 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
             }
         };
         core.slots.set_unseen(Some(from.clone()));
-        tokio::task::yield_now().await;
+        looked += 1;
+        if looked % LOOKS == 0 {
+            tokio::task::yield_now().await;
+        }
     }
     core.slots.set_unseen(None);
     // Those that were only asked for, and turned out to be in the part that held nothing.
@@ -121,9 +126,9 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
 }
 
 /// Waits until few enough are at work.
-async fn room(at_work: &mut Vec<Arc<Slot>>) {
+async fn room(core: &Core, at_work: &mut Vec<Arc<Slot>>) {
     while at_work.len() >= AT_ONCE {
-        at_work.retain(is_at_work);
+        at_work.retain(|slot| is_at_work(core, slot));
         if at_work.len() >= AT_ONCE {
             tokio::time::sleep(GLANCE).await;
         }
@@ -131,13 +136,16 @@ async fn room(at_work: &mut Vec<Arc<Slot>>) {
 }
 
 /// Whether the actor still has something to do. One that has not leaves memory, so that there is room for
-/// the next; one that is in trouble is left to itself.
-fn is_at_work(slot: &Arc<Slot>) -> bool {
+/// the next. One that is in trouble is left to itself, and so is one that has come to what is sent to it now:
+/// it may never rest.
+fn is_at_work(core: &Core, slot: &Arc<Slot>) -> bool {
     let state = slot.lock();
     match &state.phase {
         Phase::Passive => !state.inbox.is_empty(),
         Phase::Starting => state.last_error.is_none(),
-        Phase::Active(_) if state.awake => state.last_error.is_none(),
+        Phase::Active(_) if state.awake => {
+            state.last_error.is_none() && !state.inbox.is_past_backlog(|id| core.is_own(id))
+        }
         Phase::Active(actor) => {
             // A cast fails only when the actor is ending anyway.
             let _ending = actor.cast(Wake::Passivate);

@@ -145,3 +145,20 @@ fn what_an_earlier_run_left_is_counted_once_and_not_when_some_of_it_was_read_mea
     inbox.rebuild();
     assert_eq!((inbox.depth(), inbox.uncounted_from()), (9, None));
 }
+
+#[test]
+fn a_backlog_is_over_when_it_was_read_and_what_comes_next_is_newer() {
+    let is_own = |id: MessageId| id.unit >= 5;
+    let mut inbox = Inbox::unseen();
+    inbox.offer(envelope(5), 1, WINDOW);
+    assert!(!inbox.is_past_backlog(is_own), "nothing was read");
+    inbox.note_caught_up();
+    inbox.load(vec![envelope(4), envelope(5)], false, 1);
+    assert!(!inbox.is_past_backlog(is_own), "4 comes next");
+    assert_eq!(units(inbox.next(1)), [4]);
+    assert!(inbox.is_past_backlog(is_own), "5 comes next");
+    assert_eq!(units(inbox.next(1)), [5]);
+    assert!(inbox.is_past_backlog(is_own), "only newer ones are to be read");
+    inbox.load(Vec::new(), true, 1);
+    assert!(!inbox.is_past_backlog(is_own), "nothing is known to come next");
+}
