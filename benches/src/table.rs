@@ -77,16 +77,23 @@ pub fn print(head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// Prints what was expected of a ratio and whether it is so.
-pub fn expect(what: &str, measured: f64, least: f64) {
-    let verdict = if measured >= least { "met" } else { "MISSED" };
-    println!("{verdict}: {what}: {measured:.2}, expected at least {least:.2}");
+/// Prints what was expected of a ratio and whether it is so, and tells it.
+pub fn expect(what: &str, measured: f64, least: f64) -> bool {
+    let met = measured >= least;
+    println!("{}: {what}: {measured:.2}, expected at least {least:.2}", verdict(met));
+    met
 }
 
-/// Prints what was expected of a figure that is to stay small, and whether it is so.
-pub fn expect_most(what: &str, measured: f64, most: f64) {
-    let verdict = if measured <= most { "met" } else { "MISSED" };
-    println!("{verdict}: {what}: {measured:.2}, expected at most {most:.2}");
+/// Prints what was expected of a figure that is to stay small, and whether it is so, and
+/// tells it.
+pub fn expect_most(what: &str, measured: f64, most: f64) -> bool {
+    let met = measured <= most;
+    println!("{}: {what}: {measured:.2}, expected at most {most:.2}", verdict(met));
+    met
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 /// Kilobytes of this process that are in memory and its own.

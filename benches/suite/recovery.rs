@@ -2,7 +2,9 @@
 //!
 //! `cargo bench -p perennial-bench --bench recovery`. `PENDING` (default 1,000,000), `ACTORS` (default
 //! 100,000). The rows are written by a node whose actors cannot run, in a process of its own, so that its
-//! memory is not counted; then a node starts on them, its first turn, its end and its memory are timed.
+//! memory is not counted; then a node starts on them: how long the store takes to open, the node to be ready (with
+//! that), its first turn and its last are timed, and its memory is watched. `FILL=DIR` only fills, `FROM=DIR` starts on what
+//! that filled, and drains it.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,7 +13,7 @@
     reason = "a benchmark ends with a panic where it cannot go on, prints, and starts itself again"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,7 +67,8 @@ fn main() {
     }
 }
 
-async fn start(dir: &Path, turns: &Arc<AtomicU64>, filling: bool) -> Runtime {
+/// A node on the store in `dir`, and how long that took to open.
+async fn start(dir: &Path, turns: &Arc<AtomicU64>, filling: bool) -> (Runtime, Duration) {
     // Put off for so long that nothing is tried twice.
     let wait = Duration::from_secs(3600);
     let limits = if filling {
@@ -76,16 +79,18 @@ async fn start(dir: &Path, turns: &Arc<AtomicU64>, filling: bool) -> Runtime {
     let gauge = Gauge { turns: turns.clone(), filling };
     let tree = Supervisor::new("bench").actors::<Sleeper>(gauge);
     let inflight = Some(dir.join("inflight"));
-    let clock = Arc::new(SystemClock);
-    let mut options = Options::new(open(dir), clock);
+    let began = Instant::now();
+    let store = open(dir);
+    let opened = began.elapsed();
+    let mut options = Options::new(store, Arc::new(SystemClock));
     (options.limits, options.inflight) = (limits, inflight);
-    Runtime::start(options, tree).await.unwrap()
+    (Runtime::start(options, tree).await.unwrap(), opened)
 }
 
 /// Gives each actor a state with a first message, then leaves the others waiting.
 async fn fill(dir: &Path) {
     let (pending, actors) = (setting("PENDING", 1_000_000), setting("ACTORS", 100_000));
-    let runtime = start(dir, &Arc::default(), true).await;
+    let (runtime, _) = start(dir, &Arc::default(), true).await;
     let mut senders = JoinSet::new();
     for sender in 0..1000 {
         let runtime = runtime.clone();
@@ -102,15 +107,19 @@ async fn fill(dir: &Path) {
 
 async fn run() {
     let (pending, actors) = (setting("PENDING", 1_000_000), setting("ACTORS", 100_000));
-    let dir = tempfile::tempdir().unwrap();
-    let began = Instant::now();
-    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
-    assert!(again.env("FILL", dir.path()).status().await.unwrap().success());
-    println!("filled in {:.1} s", began.elapsed().as_secs_f64());
+    let own = tempfile::tempdir().unwrap();
+    let from = std::env::var("FROM").map(PathBuf::from);
+    let dir = from.as_deref().unwrap_or(own.path());
+    if from.is_err() {
+        let began = Instant::now();
+        let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+        assert!(again.env("FILL", dir).status().await.unwrap().success());
+        println!("filled in {:.1} s", began.elapsed().as_secs_f64());
+    }
     let empty = own_kilobytes();
     let turns = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let runtime = start(dir.path(), &turns, false).await;
+    let (runtime, opened) = start(dir, &turns, false).await;
     let ready = began.elapsed();
     let at_ready = own_kilobytes() - empty;
     while turns.load(Ordering::Relaxed) == 0 {
@@ -129,6 +138,7 @@ async fn run() {
         &[
             "pending",
             "actors",
+            "store open s",
             "ready s",
             "first turn s",
             "drained s",
@@ -139,6 +149,7 @@ async fn run() {
         &[vec![
             pending.to_string(),
             actors.to_string(),
+            second(opened),
             second(ready),
             second(first),
             second(drained),

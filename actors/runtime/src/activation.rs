@@ -293,14 +293,20 @@ impl<A: Durable> Activation<A> {
         let read = page.and_then(|page| Ok((self.open_rows(page.rows)?, page.ended)));
         match read {
             Ok((envelopes, ended)) => {
+                let last = envelopes.last().map(|envelope| envelope.origin.id());
+                if ended || last.is_some_and(|id| self.core.is_own(id)) {
+                    state.inbox.note_caught_up();
+                }
                 state.inbox.load(envelopes, ended, committed);
-                Ok(())
             }
             Err(error) => {
                 drop(state);
-                Err(self.unreadable(error))
+                return Err(self.unreadable(error));
             }
         }
+        drop(state);
+        // What is left behind the window is to be seen, and to slow its senders down.
+        self.core.waiting(&self.slot).map(drop).map_err(|error| self.unreadable(error))
     }
 
     fn open_rows(&self, rows: Vec<(Key, Vec<u8>)>) -> Result<Vec<Envelope>, StoreError> {

@@ -55,7 +55,8 @@ impl Core {
     /// Refuses what the node cannot take now.
     fn check_intake(&self, to: &Address, bytes: usize) -> Result<(), SendError> {
         self.check_open(to, bytes)?;
-        if self.slots.get(to).is_some_and(|slot| slot.lock().inbox.depth() >= self.limits.quota) {
+        let waiting = self.slots.get(to).map_or(Ok(0), |slot| self.waiting(&slot));
+        if waiting.map_err(|error| self.refuse_unreadable(error))? >= self.limits.quota {
             return Err(SendError::Overloaded(to.to_string()));
         }
         Ok(())

@@ -24,6 +24,8 @@ pub(crate) struct Inbox {
     /// About since when the first of those that were told waits.
     told_since: Timestamp,
     spill: Option<Spill>,
+    /// Rows of an earlier run of the process may be among those that were not read.
+    behind: bool,
     /// The latest position at which a row of this inbox commits.
     position: u64,
 }
@@ -34,8 +36,10 @@ struct Spill {
     from: MessageId,
     /// The last commit that must be done before a scan sees all of them.
     position: u64,
-    /// How many there are; a lower bound after a start.
+    /// How many there are, at least one.
     count: usize,
+    /// Those of an earlier run of the process are among them.
+    counted: bool,
     oldest: Option<Timestamp>,
 }
 
@@ -133,6 +137,7 @@ impl Inbox {
             from: id,
             position,
             count: 0,
+            counted: true,
             oldest: Some(accepted_at),
         });
         spill.from = spill.from.min(id);
@@ -140,14 +145,42 @@ impl Inbox {
         spill.count += 1;
     }
 
-    /// Notes rows left from an earlier run of the process.
-    pub(crate) fn note_backlog(&mut self, from: MessageId, count: usize) {
-        self.spill = Some(Spill { from, position: 0, count, oldest: None });
+    /// An inbox that nobody has looked at since the process began: whatever an earlier run left in the
+    /// store comes before all that arrives.
+    pub(crate) fn unseen() -> Self {
+        let (from, position) = (MessageId { unit: 0, index: 0 }, 0);
+        let spill = Spill { from, position, count: 1, counted: false, oldest: None };
+        Self { spill: Some(spill), behind: true, ..Self::default() }
+    }
+
+    /// All that an earlier run left was read.
+    pub(crate) fn note_caught_up(&mut self) {
+        self.behind = false;
+    }
+
+    /// Whether what is handled next was sent in this run of the process, whose messages `is_own` knows.
+    pub(crate) fn is_past_backlog(&self, is_own: impl Fn(MessageId) -> bool) -> bool {
+        let next = self.ready.front().map(|waiting| is_own(waiting.id()));
+        !self.behind && next.unwrap_or(self.spill.is_some())
+    }
+
+    /// Where to begin counting what an earlier run left, if that was not done yet.
+    pub(crate) fn uncounted_from(&self) -> Option<MessageId> {
+        self.spill.filter(|spill| !spill.counted).map(|spill| spill.from)
+    }
+
+    /// Takes in how many rows there are from `from` on, unless some of them were read meanwhile.
+    pub(crate) fn note_counted(&mut self, from: MessageId, rows: usize) {
+        if let Some(spill) = self.spill.as_mut().filter(|spill| spill.from == from) {
+            spill.count = spill.count.max(rows);
+            spill.counted = true;
+        }
     }
 
     /// Forgets what memory holds of the store, which is scanned from its first row on.
     pub(crate) fn rebuild(&mut self) {
         let (oldest, depth) = (self.oldest(), self.depth());
+        let counted = self.uncounted_from().is_none();
         self.due.clear();
         let mut told: VecDeque<Waiting> = self.ready.drain(..).filter(Waiting::is_told).collect();
         told.append(&mut self.kept);
@@ -155,7 +188,7 @@ impl Inbox {
         self.bytes = told.iter().map(Waiting::held).sum();
         self.kept = told;
         let from = MessageId { unit: 0, index: 0 };
-        self.spill = Some(Spill { from, position: self.position, count, oldest });
+        self.spill = Some(Spill { from, position: self.position, count, counted, oldest });
     }
 
     /// Takes in a timer that fell due; the same one a second time changes nothing.

@@ -6,26 +6,52 @@ use std::time::Duration;
 
 use perennial_store::{Key, MessageId, StoreError};
 
+use crate::activation::Wake;
 use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::inflight::Suspects;
 use crate::message::{DeadContent, StoredEffect, StoredMessage, open_envelope};
+use crate::slot::{Phase, Slot};
 use crate::window::{self, successor};
 
-/// Waiting messages that are counted at the start, over all actors; the rest count when they are read.
-const COUNTED: usize = 50_000;
 /// Rows and bytes read from the store at a time.
 const PAGE: (usize, usize) = (1_000, 4 * 1024 * 1024);
+/// Actors that work on what an earlier run left, at most, unless they are in trouble: each holds a window
+/// of its messages.
+const AT_ONCE: usize = 256;
+/// Actors found between two times that those that are done are forgotten.
+const RETIRE_EVERY: usize = 4 * AT_ONCE;
+/// Inboxes looked for before other work of the same thread gets its turn.
+const LOOKS: usize = 32;
+/// How often it is looked whether they are done.
+const GLANCE: Duration = Duration::from_millis(1);
 
-/// Takes up pending effects and messages. Actors are started by their supervisors afterwards.
+/// Takes up what has to be known before anything runs: pending effects, and who is suspected of having
+/// killed the process.
 pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
+    core.slots.set_unseen(Some(Key::inbox_all().start));
     effects(core, &suspects.effects)?;
-    inboxes(core)?;
-    for suspect in &suspects.actors {
+    let known = suspects.actors.iter().filter(|actor| core.kinds.contains_key(actor.kind()));
+    for suspect in known {
         core.slots.with(suspect, |slot, _| slot.clone()).suspect();
     }
     Ok(())
+}
+
+/// Takes up waiting messages while the node runs: finds the actors that have any, a bounded number at a
+/// time. One that is reached by something else before that finds its own.
+pub(crate) async fn run(core: Arc<Core>) {
+    let found = tokio::select! {
+        biased;
+        _ = core.stopping.wait_for(|stopping| *stopping) => return,
+        found = inboxes(&core) => found,
+    };
+    match found {
+        Ok(0) => {}
+        Ok(actors) => tracing::info!(actors, "all that waited at the start has been taken up"),
+        Err(error) => core.unreadable(error),
+    }
 }
 
 fn effects(core: &Arc<Core>, suspects: &[MessageId]) -> Result<(), StoreError> {
@@ -62,32 +88,106 @@ fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
 }
 
 /// Finds the actors with waiting messages by skipping from actor to actor, not by reading messages.
-fn inboxes(core: &Arc<Core>) -> Result<(), StoreError> {
+async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::inbox_all();
     let mut from = all.start.clone();
-    let mut counted = 0;
+    let (mut looked, mut found, mut at_work) = (0_usize, 0, Vec::new());
     while let Some((key, _)) = core.backend.scan(&from..&all.end, 1)?.into_iter().next() {
-        let Some((kind, name, first)) = key.parse_inbox() else {
-            from = successor(&key);
-            continue;
+        from = match key.parse_inbox() {
+            None => successor(&key),
+            Some((kind, name, _)) => {
+                let own = Key::inbox_of(&kind, &name, MessageId { unit: 0, index: 0 });
+                let address = Address::new(kind, name);
+                if core.kinds.contains_key(address.kind()) {
+                    room(core, &mut at_work).await;
+                    let slot = core.slots.with(&address, |slot, _| slot.clone());
+                    core.wake(&slot);
+                    at_work.push(slot);
+                    found += 1;
+                    if found % RETIRE_EVERY == 0 {
+                        core.slots.retire(core.committer.committed());
+                    }
+                } else {
+                    bury_inbox(core, &address, &own).await?;
+                }
+                own.end
+            }
         };
-        let own = Key::inbox_of(&kind, &name, MessageId { unit: 0, index: 0 });
-        from = own.end.clone();
-        let address = Address::new(kind, name);
-        if !core.kinds.contains_key(address.kind()) {
-            bury_inbox(core, &address, &own)?;
-            continue;
+        core.slots.set_unseen(Some(from.clone()));
+        looked += 1;
+        if looked % LOOKS == 0 {
+            tokio::task::yield_now().await;
         }
-        let most = core.limits.quota.saturating_add(1).min(COUNTED.saturating_sub(counted)).max(1);
-        let count = core.backend.scan(&own.start..&own.end, most)?.len();
-        counted += count;
-        core.slots.with(&address, |_, state| state.inbox.note_backlog(first, count));
     }
-    Ok(())
+    core.slots.set_unseen(None);
+    // Those that were only asked for, and turned out to be in the part that held nothing.
+    core.slots.all().iter().for_each(|slot| core.wake(slot));
+    Ok(found)
+}
+
+/// Waits until few enough are at work.
+async fn room(core: &Core, at_work: &mut Vec<Arc<Slot>>) {
+    while at_work.len() >= AT_ONCE {
+        at_work.retain(|slot| is_at_work(core, slot));
+        if at_work.len() >= AT_ONCE {
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+}
+
+/// Whether the actor still has something to do. One that has not leaves memory, so that there is room for
+/// the next. One that is in trouble is left to itself, and so is one that has come to what is sent to it now:
+/// it may never rest.
+fn is_at_work(core: &Core, slot: &Arc<Slot>) -> bool {
+    let state = slot.lock();
+    match &state.phase {
+        Phase::Passive => !state.inbox.is_empty(),
+        Phase::Starting => state.last_error.is_none(),
+        Phase::Active(_) if state.awake => {
+            state.last_error.is_none() && !state.inbox.is_past_backlog(|id| core.is_own(id))
+        }
+        Phase::Active(actor) => {
+            // A cast fails only when the actor is ending anyway.
+            let _ending = actor.cast(Wake::Passivate);
+            false
+        }
+        Phase::GivenUp => false,
+    }
+}
+
+impl Core {
+    /// How many messages wait at `slot`, at least; all of them, if they are fewer than the quota. What an
+    /// earlier run left is counted the first time that somebody asks.
+    pub(crate) fn waiting(&self, slot: &Slot) -> Result<usize, StoreError> {
+        loop {
+            let (depth, uncounted) = {
+                let state = slot.lock();
+                (state.inbox.depth(), state.inbox.uncounted_from())
+            };
+            let Some(from) = uncounted.filter(|_| depth < self.limits.quota) else {
+                return Ok(depth);
+            };
+            let rows = self.count(&slot.address, from)?;
+            slot.lock().inbox.note_counted(from, rows);
+        }
+    }
+
+    fn count(&self, address: &Address, from: MessageId) -> Result<usize, StoreError> {
+        let own = Key::inbox_of(address.kind(), address.key(), from);
+        let (mut from, mut rows) = (own.start, 0);
+        while rows < self.limits.quota {
+            let most = PAGE.0.min(self.limits.quota - rows);
+            let page = window::read(self.backend.as_ref(), from..own.end.clone(), (most, PAGE.1))?;
+            rows += page.rows.len();
+            let Some((last, _)) = page.rows.last().filter(|_| !page.ended) else { break };
+            from = successor(last);
+        }
+        Ok(rows)
+    }
 }
 
 /// Messages to a kind that is no longer registered are addressed to nobody.
-fn bury_inbox(
+async fn bury_inbox(
     core: &Arc<Core>,
     address: &Address,
     own: &std::ops::Range<Key>,
@@ -95,6 +195,7 @@ fn bury_inbox(
     let reason = format!("no actor of kind {} is registered", address.kind());
     let mut from = own.start.clone();
     loop {
+        core.committer.until_calm().await;
         let page = window::read(core.backend.as_ref(), from..own.end.clone(), PAGE)?;
         let mut draft = Draft::new(core);
         for (key, bytes) in &page.rows {

@@ -205,6 +205,7 @@ impl Runtime {
         let Begun { root, task, node, space } = begun;
         let watched = tokio::spawn(watch_root(core.clone(), task));
         let tasks = vec![
+            tokio::spawn(recovery::run(core.clone())),
             tokio::spawn(TimerQueue::run(core.clone())),
             tokio::spawn(housekeeping::run(core.clone(), space)),
         ];

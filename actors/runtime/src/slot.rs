@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use perennial_store::Timestamp;
+use perennial_store::{Key, MessageId, Timestamp};
 use ractor::ActorRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -82,9 +82,9 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn new(address: Address) -> Self {
+    fn new(address: Address, inbox: Inbox) -> Self {
         let state = SlotState {
-            inbox: Inbox::default(),
+            inbox,
             phase: Phase::Passive,
             awake: false,
             not_before: None,
@@ -148,11 +148,49 @@ impl Slot {
 
 /// All addresses that are in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Slots(Mutex<HashMap<Address, Arc<Slot>>>);
+pub(crate) struct Slots(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    slots: HashMap<Address, Arc<Slot>>,
+    /// From here on recovery has not looked at the inboxes yet: there may be messages of an earlier run
+    /// of the process. None when it has looked at all.
+    unseen: Option<Key>,
+}
+
+impl Held {
+    fn may_have_backlog(&self, address: &Address) -> bool {
+        self.unseen.as_ref().is_some_and(|unseen| {
+            let first = MessageId { unit: 0, index: 0 };
+            Key::inbox_of(address.kind(), address.key(), first).end > *unseen
+        })
+    }
+
+    fn get_or_insert(&mut self, address: &Address) -> Arc<Slot> {
+        if let Some(slot) = self.slots.get(address) {
+            return slot.clone();
+        }
+        let unseen = self.may_have_backlog(address);
+        let inbox = if unseen { Inbox::unseen() } else { Inbox::default() };
+        let slot = Arc::new(Slot::new(address.clone(), inbox));
+        self.slots.insert(address.clone(), slot.clone());
+        slot
+    }
+}
 
 impl Slots {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Arc<Slot>>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes from where on recovery has to look at the inboxes; none when it is done.
+    pub(crate) fn set_unseen(&self, from: Option<Key>) {
+        self.lock().unseen = from;
+    }
+
+    /// Whether there may be inboxes left that recovery has not looked at.
+    pub(crate) fn has_unseen(&self) -> bool {
+        self.lock().unseen.is_some()
     }
 
     /// Runs `act` on the slot of `address`, made if it is not there.
@@ -162,7 +200,7 @@ impl Slots {
         act: impl FnOnce(&Arc<Slot>, &mut SlotState) -> T,
     ) -> T {
         loop {
-            let slot = self.get_or_insert(address);
+            let slot = self.lock().get_or_insert(address);
             let mut state = slot.lock();
             if !state.retired {
                 return act(&slot, &mut state);
@@ -171,27 +209,26 @@ impl Slots {
     }
 
     pub(crate) fn get_or_insert(&self, address: &Address) -> Arc<Slot> {
-        let mut slots = self.lock();
-        if let Some(slot) = slots.get(address) {
-            return slot.clone();
-        }
-        let slot = Arc::new(Slot::new(address.clone()));
-        slots.insert(address.clone(), slot.clone());
-        slot
+        self.lock().get_or_insert(address)
     }
 
+    /// The slot of an address for which something may wait.
     pub(crate) fn get(&self, address: &Address) -> Option<Arc<Slot>> {
-        self.lock().get(address).cloned()
+        let mut held = self.lock();
+        if held.may_have_backlog(address) {
+            return Some(held.get_or_insert(address));
+        }
+        held.slots.get(address).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.lock().values().cloned().collect()
+        self.lock().slots.values().cloned().collect()
     }
 
     /// In the order of their addresses.
     pub(crate) fn of_kind(&self, kind: &str) -> Vec<Arc<Slot>> {
-        let slots = self.lock();
-        let of_kind = slots.values().filter(|slot| slot.address.kind() == kind);
+        let held = self.lock();
+        let of_kind = held.slots.values().filter(|slot| slot.address.kind() == kind);
         let mut slots: Vec<Arc<Slot>> = of_kind.cloned().collect();
         slots.sort_by(|a, b| a.address.cmp(&b.address));
         slots
@@ -199,7 +236,7 @@ impl Slots {
 
     /// Forgets passive slots that hold nothing, whose commits are done, and that nobody refers to.
     pub(crate) fn retire(&self, committed: u64) {
-        self.lock().retain(|_, slot| {
+        self.lock().slots.retain(|_, slot| {
             let mut state = slot.lock();
             let idle = matches!(state.phase, Phase::Passive)
                 && state.inbox.is_empty()

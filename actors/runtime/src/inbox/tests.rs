@@ -202,3 +202,44 @@ fn the_room_to_tell_is_bounded_in_messages_and_bytes_but_there_is_always_room_fo
     assert_eq!(units(inbox.next(1, || NOW)), [1]);
     assert!(inbox.has_ample_room(bounds));
 }
+
+#[test]
+fn what_an_earlier_run_left_comes_before_all_that_arrives_also_when_nobody_knows_of_it() {
+    let mut inbox = Inbox::unseen();
+    inbox.offer(envelope(7), 1, WINDOW);
+    let Next::Load { position } = inbox.next(10, || NOW) else { panic!() };
+    assert_eq!((unread(&inbox), position), (0, 1));
+    inbox.load(vec![envelope(3), envelope(7)], true, 1);
+    assert_eq!(units(inbox.next(10, || NOW)), [3, 7]);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn what_an_earlier_run_left_is_counted_once_and_not_when_some_of_it_was_read_meanwhile() {
+    let mut inbox = Inbox::unseen();
+    let from = inbox.uncounted_from().unwrap();
+    inbox.load(vec![envelope(1)], false, 0);
+    inbox.note_counted(from, 9);
+    let from = inbox.uncounted_from().unwrap();
+    inbox.note_counted(from, 8);
+    assert_eq!((inbox.depth(), inbox.uncounted_from()), (9, None), "one was read, eight are left");
+    inbox.rebuild();
+    assert_eq!((inbox.depth(), inbox.uncounted_from()), (9, None));
+}
+
+#[test]
+fn a_backlog_is_over_when_it_was_read_and_what_comes_next_is_newer() {
+    let is_own = |id: MessageId| id.unit >= 5;
+    let mut inbox = Inbox::unseen();
+    inbox.offer(envelope(5), 1, WINDOW);
+    assert!(!inbox.is_past_backlog(is_own), "nothing was read");
+    inbox.note_caught_up();
+    inbox.load(vec![envelope(4), envelope(5)], false, 1);
+    assert!(!inbox.is_past_backlog(is_own), "4 comes next");
+    assert_eq!(units(inbox.next(1, || NOW)), [4]);
+    assert!(inbox.is_past_backlog(is_own), "5 comes next");
+    assert_eq!(units(inbox.next(1, || NOW)), [5]);
+    assert!(inbox.is_past_backlog(is_own), "only newer ones are to be read");
+    inbox.load(Vec::new(), true, 1);
+    assert!(!inbox.is_past_backlog(is_own), "nothing is known to come next");
+}

@@ -16,6 +16,7 @@ mod order;
 mod ownership;
 mod power;
 mod quarantine;
+mod recovery;
 mod sensors;
 mod simulation;
 mod stress;
