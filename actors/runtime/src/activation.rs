@@ -109,18 +109,19 @@ impl<A: Durable> Actor for Activation<A> {
         wake: Wake,
         live: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        match wake {
-            Wake::Passivate => self.passivate(&myself),
-            Wake::Run(busy) => {
-                self.look(&myself, live).await?;
-                self.rest(busy);
+        let busy = match wake {
+            Wake::Passivate => {
+                self.passivate(&myself);
+                return Ok(());
             }
+            Wake::Run(busy) => busy,
             Wake::RunAfterOthers(busy) => {
                 tokio::task::yield_now().await;
-                self.look(&myself, live).await?;
-                self.rest(busy);
+                busy
             }
-        }
+        };
+        self.look(&myself, live).await?;
+        self.core.rest(busy);
         Ok(())
     }
 }
@@ -133,14 +134,6 @@ enum Pace {
 }
 
 impl<A: Durable> Activation<A> {
-    /// Is at work no more; the last one leaves no mark of what runs.
-    fn rest(&self, busy: Option<Busy>) {
-        drop(busy);
-        if self.core.committer.is_quiet() {
-            self.core.inflight.rest();
-        }
-    }
-
     async fn look(&self, myself: &ActorRef<Wake>, live: &mut Live<A>) -> Result<(), Ended> {
         if live.loaded.is_none() {
             live.loaded = Some(self.load(live.generation).await?);

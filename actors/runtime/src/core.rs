@@ -288,6 +288,14 @@ impl Core {
         }
     }
 
+    /// One who was at work is so no more; the last one leaves no mark of what runs.
+    pub(crate) fn rest(&self, busy: Option<Busy>) {
+        drop(busy);
+        if self.committer.is_quiet() {
+            self.inflight.rest();
+        }
+    }
+
     /// Wakes the actor when the timer falls due.
     pub(crate) fn offer_timer(self: &Arc<Self>, to: &Address, name: String, due: Timestamp) {
         let slot = self.slots.with(to, |slot, state| {
