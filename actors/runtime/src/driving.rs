@@ -15,6 +15,7 @@ use crate::durable::Durable;
 use crate::effect::{
     Attempt, Effect, EffectError, Finished, IdempotencyKey, Performer, Reconciliation, Undone,
 };
+use crate::inflight::Ahead;
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
 use crate::performer::NOTHING_WRITTEN;
@@ -151,7 +152,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         let attempt = u32::from(!self.job.reconcile);
         effect.deaths += 1;
         effect.attempts += attempt;
-        let why = "the process ended while it was performed".to_owned();
+        let why = Ahead::PERFORMED.note(self.core.epoch);
         let before = std::mem::replace(&mut effect.last_error, why);
         let position = self.keep();
         self.job.effect.last_error = before;

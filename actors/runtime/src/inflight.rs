@@ -5,15 +5,38 @@
 //! what a message or an effect can cause, and after a loss of power neither is to blame. So it costs a
 //! system call and no sync.
 
+use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use perennial_store::MessageId;
+use perennial_store::{Epoch, MessageId};
 
 use crate::address::Address;
+
+/// What is noted as the error of an attempt that is counted before it is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead(&'static str);
+
+impl Ahead {
+    pub(crate) const HANDLED: Self = Self("the process ended while it was handled");
+    pub(crate) const PERFORMED: Self = Self("the process ended while it was performed");
+
+    /// The note of the process that owns `epoch`.
+    pub(crate) fn note(self, epoch: Epoch) -> String {
+        format!("{} (run {})", self.0, epoch.as_u64())
+    }
+
+    /// Whether an attempt that is found with this error counts. One counted ahead does if the process
+    /// died of it: if the one that counted is the one before, and was at it when it died. Else it died
+    /// of something else, before the attempt or after it.
+    pub(crate) fn counts(self, error: &str, was_running: bool, epoch: Epoch) -> bool {
+        let before = Epoch::from_raw(epoch.as_u64().saturating_sub(1));
+        !error.starts_with(self.0) || (was_running && error == self.note(before))
+    }
+}
 
 /// Bytes for one running slice: two lengths and the address.
 const SLOT: usize = 512;
@@ -27,9 +50,45 @@ const EFFECTS: u64 = 256;
 /// The marks of effects stand behind those of slices.
 const EFFECTS_FROM: u64 = SLICES * SLOT as u64;
 
+/// Bytes that outlive the process, and not a loss of power.
+pub trait Slate: Debug + Send + Sync {
+    /// Reads what is written at `at`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where it ends, and what the system says.
+    fn look(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// Writes within its length.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn note(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes it `length` zeros.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn wipe(&self, length: u64) -> io::Result<()>;
+}
+
+impl Slate for File {
+    fn look(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, at)
+    }
+
+    fn note(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn wipe(&self, length: u64) -> io::Result<()> {
+        self.set_len(0)?;
+        self.set_len(length)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Inflight {
-    file: Option<File>,
+    slate: Option<Arc<dyn Slate>>,
     slices: Places,
     effects: Places,
 }
@@ -47,7 +106,7 @@ type Places = Mutex<Vec<u64>>;
 /// Clears its mark when what it marks is over.
 #[derive(Debug)]
 pub(crate) struct Mark<'a> {
-    file: Option<&'a File>,
+    slate: Option<&'a dyn Slate>,
     places: &'a Places,
     at: Option<u64>,
 }
@@ -55,22 +114,26 @@ pub(crate) struct Mark<'a> {
 impl Inflight {
     /// Keeps no marks.
     pub(crate) fn none() -> Self {
-        Self { file: None, slices: Mutex::default(), effects: Mutex::default() }
+        Self { slate: None, slices: Mutex::default(), effects: Mutex::default() }
     }
 
-    /// Reads the marks that an earlier process left, and starts with none.
+    /// Reads the marks that an earlier process left in the file at `path`, and starts with none.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Suspects)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Self::on(Arc::new(file))
+    }
+
+    /// Reads the marks that an earlier process left, and starts with none.
+    pub(crate) fn on(slate: Arc<dyn Slate>) -> io::Result<(Self, Suspects)> {
         let suspects = Suspects {
-            actors: read::<SLOT, _>(&file, slices(), parse)?,
-            effects: read::<EFFECT, _>(&file, effects(), parse_effect)?,
+            actors: read::<SLOT, _>(&*slate, slices(), parse)?,
+            effects: read::<EFFECT, _>(&*slate, effects(), parse_effect)?,
         };
-        file.set_len(0)?;
-        file.set_len(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
+        slate.wipe(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
         let slices = Mutex::new(slices().collect());
         let effects = Mutex::new(effects().collect());
-        Ok((Self { file: Some(file), slices, effects }, suspects))
+        Ok((Self { slate: Some(slate), slices, effects }, suspects))
     }
 
     /// Marks that a slice of `address` is about to run.
@@ -88,21 +151,23 @@ impl Inflight {
         places: &'a Places,
         bytes: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Mark<'a> {
-        let Some(file) = &self.file else { return Mark { file: None, places, at: None } };
+        let Some(slate) = self.slate.as_deref() else {
+            return Mark { slate: None, places, at: None };
+        };
         let at = places.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let (Some(at), Some(bytes)) = (at, bytes())
-            && let Err(error) = file.write_all_at(&bytes, at)
+            && let Err(error) = slate.note(&bytes, at)
         {
             tracing::warn!(%error, "could not note what runs; what kills the process may not be found out");
         }
-        Mark { file: Some(file), places, at }
+        Mark { slate: Some(slate), places, at }
     }
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let (Some(file), Some(at)) = (self.file, self.at) else { return };
-        if let Err(error) = file.write_all_at(&[0; 4], at) {
+        let (Some(slate), Some(at)) = (self.slate, self.at) else { return };
+        if let Err(error) = slate.note(&[0; 4], at) {
             tracing::warn!(%error, "could not clear the note of what runs");
         }
         self.places.lock().unwrap_or_else(PoisonError::into_inner).push(at);
@@ -117,16 +182,16 @@ fn effects() -> impl Iterator<Item = u64> {
     (0..EFFECTS).map(|place| EFFECTS_FROM + place * EFFECT as u64)
 }
 
-/// The marks at these offsets, as far as the file goes.
+/// The marks at these offsets, as far as there are any.
 fn read<const N: usize, T>(
-    file: &File,
+    slate: &dyn Slate,
     offsets: impl Iterator<Item = u64>,
     parse: impl Fn(&[u8; N]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     let mut left = Vec::new();
     let mut bytes = [0; N];
     for at in offsets {
-        match file.read_exact_at(&mut bytes, at) {
+        match slate.look(&mut bytes, at) {
             Ok(()) => left.extend(parse(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(error),
@@ -172,6 +237,17 @@ pub(crate) fn decode(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_counted_ahead_counts_only_if_the_process_before_died_at_it() {
+        let epoch = Epoch::from_raw;
+        let note = Ahead::HANDLED.note(epoch(6));
+        assert!(Ahead::HANDLED.counts(&note, true, epoch(7)));
+        assert!(!Ahead::HANDLED.counts(&note, false, epoch(7)), "it was not running");
+        assert!(!Ahead::HANDLED.counts(&note, true, epoch(8)), "an earlier process counted");
+        assert!(!Ahead::HANDLED.counts(&note, true, epoch(6)), "this process counted, and lives");
+        assert!(Ahead::HANDLED.counts("no route to host", false, epoch(7)), "it was made");
+    }
 
     #[test]
     fn only_what_did_not_end_is_left() {

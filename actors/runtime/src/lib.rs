@@ -38,6 +38,7 @@ mod ingress;
 mod kind;
 mod limiter;
 mod limits;
+mod loaded;
 mod merge;
 mod message;
 mod migration;
@@ -84,6 +85,8 @@ pub use error::{AskError, RuntimeError, SendError};
 #[cfg(feature = "testing")]
 pub use frozen::frozen;
 pub use gate::{Receipt, SendOptions};
+#[cfg(feature = "testing")]
+pub use inflight::Slate;
 pub use limits::Limits;
 pub use perennial_store::{MessageId, StoreError, Timestamp};
 #[cfg(feature = "testing")]

@@ -9,6 +9,7 @@ use ractor::ActorRef;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::effect::{Effect, Performer};
+use crate::inflight::Ahead;
 use crate::message::{StoredEffect, open_envelope};
 use crate::outbox::Outbox;
 use crate::performer::{Driver, PoolMessage, driver};
@@ -176,9 +177,12 @@ fn after(id: MessageId) -> MessageId {
 
 impl Held {
     /// What an earlier run of the process left may have been started by it.
-    fn job(&self, core: &Core, id: MessageId, effect: StoredEffect) -> Job {
+    fn job(&self, core: &Core, id: MessageId, mut effect: StoredEffect) -> Job {
         let reconcile = effect.doubtful || !core.is_own(id);
         let suspect = self.suspects.contains(&id);
+        if !Ahead::PERFORMED.counts(&effect.last_error, suspect, core.epoch) {
+            effect.deaths = effect.deaths.saturating_sub(1);
+        }
         Job { id, effect, reconcile, suspect }
     }
 }

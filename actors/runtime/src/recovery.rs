@@ -23,7 +23,7 @@ pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), Store
     effects(core, &suspects.effects)?;
     inboxes(core)?;
     for suspect in &suspects.actors {
-        core.slots.with(suspect, |_, state| state.suspect = true);
+        core.slots.with(suspect, |slot, _| slot.clone()).suspect();
     }
     Ok(())
 }

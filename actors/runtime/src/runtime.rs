@@ -1,7 +1,7 @@
 //! The runtime as its user holds it: started from a store and a tree, asked, and shut down.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
-use crate::inflight::{Inflight, Suspects};
+use crate::inflight::{Inflight, Slate, Suspects};
 use crate::limits::Limits;
 use crate::reference::Reference;
 use crate::signal::Signal;
@@ -56,6 +56,8 @@ pub struct Options {
     pub seed: u64,
     /// Where commits are made.
     pub(crate) host: Arc<dyn Host>,
+    /// Where it is noted what runs, instead of in a file.
+    pub(crate) slate: Option<Arc<dyn Slate>>,
 }
 
 impl fmt::Debug for Options {
@@ -77,6 +79,7 @@ impl Options {
             space: None,
             seed: random::from_system(),
             host: Arc::new(OwnThread::default()),
+            slate: None,
         }
     }
 }
@@ -130,7 +133,7 @@ impl Runtime {
     pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
         let registry = tree.registry()?;
         let epoch = options.backend.claim()?;
-        let (inflight, mut suspects) = open_inflight(options.inflight.as_deref());
+        let (inflight, mut suspects) = open_inflight(options.slate, options.inflight.as_deref());
         if options.unclean_ends == 0 {
             // What an orderly end cut short killed nobody.
             suspects = Suspects::default();
@@ -418,10 +421,14 @@ async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
     }
 }
 
-fn open_inflight(path: Option<&std::path::Path>) -> (Inflight, Suspects) {
-    let Some(path) = path else { return (Inflight::none(), Suspects::default()) };
-    Inflight::open(path).unwrap_or_else(|error| {
-        tracing::warn!(%error, path = %path.display(), "what runs cannot be noted");
+fn open_inflight(slate: Option<Arc<dyn Slate>>, path: Option<&Path>) -> (Inflight, Suspects) {
+    let opened = match (slate, path) {
+        (Some(slate), _) => Inflight::on(slate),
+        (None, Some(path)) => Inflight::open(path),
+        (None, None) => return (Inflight::none(), Suspects::default()),
+    };
+    opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, ?path, "what runs cannot be noted");
         (Inflight::none(), Suspects::default())
     })
 }

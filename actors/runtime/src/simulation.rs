@@ -9,9 +9,9 @@ mod committing;
 mod store;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use perennial_store::Timestamp;
 
@@ -30,10 +30,17 @@ pub struct Death {
 }
 
 /// Lives of one node, one after the other, all that happens in them decided by a seed.
-#[derive(Debug)]
 pub struct Simulation {
     random: Random,
     clock: SimulatedClock,
+    /// What the latest life has, or will have.
+    disk: Option<Arc<dyn Disk>>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Simulation").field("clock", &self.clock).finish_non_exhaustive()
+    }
 }
 
 /// When simulated time begins: any moment will do that is not the epoch itself.
@@ -43,7 +50,7 @@ impl Simulation {
     /// A simulation in which everything follows from `seed`.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { random: Random::seeded(seed), clock: SimulatedClock::at(BEGIN) }
+        Self { random: Random::seeded(seed), clock: SimulatedClock::at(BEGIN), disk: None }
     }
 
     /// The wall clock of all lives.
@@ -65,14 +72,17 @@ impl Simulation {
     /// Options of a node that lives in [`Simulation::live`], on `disk`.
     pub fn options<D: Disk>(&mut self, disk: Arc<D>) -> Options {
         let host = Arc::new(committing::OnTask::new(disk.clone()));
+        let slate = disk.clone();
+        self.disk = Some(disk.clone());
         let mut options = Options::new(disk, Arc::new(self.clock.clone()));
+        options.slate = Some(slate);
         options.seed = self.draw();
         options.host = host;
         options
     }
 
     /// Runs `life` on virtual time until it is over, or until the process is killed: then there is no
-    /// answer, and nothing of it is left but what its store kept.
+    /// answer, and nothing of it is left but what was written by then.
     ///
     /// # Errors
     /// The system gives no room for a runtime of tasks.
@@ -88,12 +98,16 @@ impl Simulation {
             .start_paused(true)
             .event_interval(interval)
             .build()?;
-        let clock = self.clock.clone();
+        let (clock, disk) = (self.clock.clone(), self.disk.clone());
         let ended = tasks.block_on(async move {
             clock.resume();
             let ended = tokio::select! {
                 biased;
-                () = dies(death) => None,
+                () = dies(death) => {
+                    // Before what it was doing is dropped, and tidies up behind it.
+                    disk.iter().for_each(|disk| disk.die());
+                    None
+                }
                 ended = life => Some(ended),
             };
             clock.pause();

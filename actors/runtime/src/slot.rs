@@ -1,6 +1,7 @@
 //! One address while it has anything in memory: its inbox, whether it is active, and its figures.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub(crate) struct Slot {
     state: Mutex<SlotState>,
     /// Wakes those who wait for room to tell something.
     pub(crate) room: Notify,
+    /// It was running when the process before died.
+    was_running: AtomicBool,
 }
 
 impl Slot {
@@ -98,11 +101,22 @@ impl Slot {
             waiting: 0,
             suspect: false,
         };
-        Self { address, state: Mutex::new(state), room: Notify::new() }
+        let was_running = AtomicBool::new(false);
+        Self { address, state: Mutex::new(state), room: Notify::new(), was_running }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process before died while this actor was running.
+    pub(crate) fn suspect(&self) {
+        self.lock().suspect = true;
+        self.was_running.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_running(&self) -> bool {
+        self.was_running.load(Ordering::Relaxed)
     }
 
     /// Kills the live actor, if there is one.

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use crate::backend::{refuse_oversized, refuse_stale};
 use crate::{Backend, Batch, Epoch, Key, Space, StoreError, Tag, files, record};
@@ -82,10 +83,21 @@ struct Live {
 /// dropped. Dropping this waits for that, so that a closed store can be opened again at once.
 struct EngineFile(File);
 
+/// How long an engine is waited for: one that failed may never let go of its file.
+const RELEASE_WAIT: Duration = Duration::from_secs(10);
+
 impl Drop for EngineFile {
+    #[expect(clippy::disallowed_methods, reason = "nothing tells when the engine lets go")]
     fn drop(&mut self) {
-        if let Err(error) = self.0.lock() {
-            tracing::warn!(%error, "could not wait for the store's files to be released");
+        let mut waited = Duration::ZERO;
+        while let Err(error) = self.0.try_lock() {
+            if waited >= RELEASE_WAIT {
+                tracing::warn!(%error, "the store's engine does not let go of its file");
+                return;
+            }
+            let wait = Duration::from_millis(1);
+            std::thread::sleep(wait);
+            waited += wait;
         }
     }
 }

@@ -1,16 +1,20 @@
 //! A store in memory whose commits take time, and which crashes where it is told to.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perennial_store::{Backend, Batch, Epoch, Key, MemoryBackend, Space, StoreError};
 
+use crate::inflight::Slate;
 use crate::random::{Random, stable_hash};
+use crate::signal::Signal;
 
-/// A store whose commits have two steps, so that something can happen in between.
-pub trait Disk: Backend {
+/// A store whose commits have two steps, so that something can happen in between, and the notes beside
+/// it of what runs.
+pub trait Disk: Backend + Slate {
     /// Applies all of `batch` or none of it; readers see it, and a loss of power may undo it. Tells how
     /// long its sync takes.
     ///
@@ -23,6 +27,9 @@ pub trait Disk: Backend {
     /// # Errors
     /// What was written since the last sync may be durable or not.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// The process ends here, whatever it is doing: it writes nothing any more.
+    fn die(&self);
 }
 
 /// The call at which a store crashes, counted from 1 in each life: it and all later calls fail.
@@ -55,6 +62,7 @@ pub struct Faults {
 #[derive(Clone, Debug)]
 pub struct SimulatedStore {
     held: Arc<Mutex<Held>>,
+    died: Arc<Signal<bool>>,
 }
 
 #[derive(Debug)]
@@ -64,6 +72,8 @@ struct Held {
     before: BTreeMap<Key, Option<Vec<u8>>>,
     faults: Faults,
     crashed: bool,
+    /// What was noted of what runs. Not traced: it is written at every turn.
+    slate: Vec<u8>,
     calls: Calls,
     random: Random,
     trace: Vec<Seen>,
@@ -99,11 +109,12 @@ impl SimulatedStore {
             before: BTreeMap::new(),
             faults: Faults::default(),
             crashed: false,
+            slate: Vec::new(),
             calls: Calls::default(),
             random: Random::seeded(seed),
             trace: Vec::new(),
         };
-        Self { held: Arc::new(Mutex::new(held)) }
+        Self { held: Arc::new(Mutex::new(held)), died: Arc::new(Signal::new(false)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -129,12 +140,27 @@ impl SimulatedStore {
             let rows = held.rows.clone();
             rows.commit(rows.claim()?, &undo)?;
         }
+        if !keeps_unsynced && held.random.next().is_multiple_of(2) {
+            held.slate.clear();
+        }
         // What was closed is open again.
         held.rows = held.rows.clone();
         held.faults = faults;
         held.crashed = false;
         held.calls = Calls::default();
+        self.died.set(false);
         Ok(())
+    }
+
+    /// Whether the process has died in this life.
+    #[must_use]
+    pub fn has_died(&self) -> bool {
+        self.died.get()
+    }
+
+    /// Resolves when the process dies.
+    pub async fn until_it_dies(&self) {
+        self.died.wait_for(|died| *died).await;
     }
 
     /// What a loss of power would leave at `key`.
@@ -234,6 +260,40 @@ impl Disk for SimulatedStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.lock().sync()
+    }
+
+    fn die(&self) {
+        self.lock().crashed = true;
+        self.died.set(true);
+    }
+}
+
+impl Slate for SimulatedStore {
+    fn look(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        let held = self.lock();
+        let end: io::Error = io::ErrorKind::UnexpectedEof.into();
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let written = held.slate.get(at..at.saturating_add(bytes.len())).ok_or(end)?;
+        bytes.copy_from_slice(written);
+        Ok(())
+    }
+
+    fn note(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if self.has_died() {
+            return Ok(());
+        }
+        let mut held = self.lock();
+        let end: io::Error = io::ErrorKind::UnexpectedEof.into();
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let place = held.slate.get_mut(at..at.saturating_add(bytes.len())).ok_or(end)?;
+        place.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn wipe(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        self.lock().slate = vec![0; length];
+        Ok(())
     }
 }
 

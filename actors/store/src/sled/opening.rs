@@ -11,10 +11,9 @@ use crate::{MAX_KEY_BYTES, StoreError, files};
 ///
 /// A page over a quarter of it would leave the log. The engine fills two buffers of this size in turn, and
 /// reads one per thread while opening, so the largest (16 MiB) costs tens of megabytes of memory in an
-/// idle node. A quarter of 1 MiB would hold the pages accounted for below, and save two megabytes. But with so
-/// small a segment a power cut while the store is opened was seen to leave one that does not open again: the
-/// first segment is used again early, while a snapshot that needs it may still come back.
-pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// idle node. A quarter of 1 MiB holds the pages accounted for below. A store keeps the size it was made
+/// with.
+pub(crate) const SEGMENT_BYTES: usize = 1024 * 1024;
 
 /// How often the engine flushes by itself, in milliseconds. Every commit is flushed and synced anyway;
 /// this is for the pages it moves on its own account. Its own default, twice a second, syncs an idle
@@ -39,6 +38,7 @@ const _: () = assert!(KEYS_PER_PAGE * (MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES /
 /// A power cut while the engine creates its files leaves some that it does not open any more. So it is noted
 /// beside `dir` while they are made, and what was left half made is thrown away: nobody was told of it yet.
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError> {
+    clear_away(dir)?;
     refuse_blobs(&dir.join("blobs"))?;
     let unfinished = dir.with_extension("unfinished");
     if unfinished.exists() {
@@ -55,6 +55,18 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError>
     }
     let split = parts::find_split(&db)?;
     Ok(Live { db, split, file })
+}
+
+/// Removes what an opening that was cut short left behind: the name that stops the engine, and snapshots
+/// whose writing was not finished, which the engine would take for whole ones.
+fn clear_away(dir: &Path) -> Result<(), StoreError> {
+    remove_stop(dir)?;
+    for path in snapshots(dir)? {
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_absent(dir: &Path) -> Result<bool, StoreError> {
@@ -79,16 +91,69 @@ fn remove_all(dir: &Path) -> Result<(), StoreError> {
 /// What a process that died had written and not synced is made durable before: the engine reads it and
 /// may note durably where it ends, and does not open a log any more that ends earlier than noted.
 fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineFile), StoreError> {
+    let config = config(dir, options);
     if dir.join("db").exists() {
-        open_synced(dir, "db")?;
+        note_end(dir, &config)?;
     }
-    let db = open_engine(dir, options)?;
-    // Names first: what the engine does next may no longer fit its snapshot of before.
+    let db = config.open().map_err(engine("open the store"))?;
     files::sync_dir(dir)?;
     let file = EngineFile(open_synced(dir, "db")?);
     open_synced(dir, "conf")?;
     files::sync_dir(&dir.join("blobs"))?;
     Ok((db, file))
+}
+
+pub(super) fn config(dir: &Path, options: SledOptions) -> ::sled::Config {
+    ::sled::Config::default()
+        .path(dir)
+        .segment_size(segment_bytes(dir))
+        .flush_every_ms(Some(ENGINE_FLUSH_MS))
+        .cache_capacity(options.cache_bytes)
+}
+
+/// The segment size a store was made with, for the engine opens it with no other; that of a new one if it
+/// has none that is legible.
+fn segment_bytes(dir: &Path) -> usize {
+    let conf = fs::read(dir.join("conf")).unwrap_or_default();
+    let lines = String::from_utf8_lossy(&conf);
+    let size = lines.lines().find_map(|line| line.strip_prefix("segment_size: "));
+    size.and_then(|size| size.parse().ok()).unwrap_or(SEGMENT_BYTES)
+}
+
+/// Has the engine read its log, note in a snapshot where it ends, and go no further.
+///
+/// When the engine opens, it writes a snapshot and overwrites every segment that nothing in it needs.
+/// It syncs neither the snapshot's name nor those segments, in which the snapshot before still begins: with that
+/// one back after a power cut, the engine takes the whole log for torn and erases it. So it is first
+/// stopped between the two, by a name that it means to remove and cannot, and the snapshot is made durable.
+pub(super) fn note_end(dir: &Path, config: &::sled::Config) -> Result<(), StoreError> {
+    let released = EngineFile(open_synced(dir, "db")?);
+    let stop = stop(dir);
+    fs::create_dir_all(&stop).map_err(StoreError::io(format!("create {}", stop.display())))?;
+    match config.open() {
+        Err(::sled::Error::Io(error)) if error.kind() == ErrorKind::IsADirectory => {}
+        // The log is empty: there is no end to note.
+        Ok(db) => drop(db),
+        Err(error) => return Err(engine("read the store's log")(error)),
+    }
+    drop(released);
+    remove_stop(dir)?;
+    files::sync_dir(dir)
+}
+
+/// A page outside the log, as the engine names them: by where the log refers to it, here beyond any end. The
+/// engine removes those from beyond the end it found; this is a directory, which it cannot remove.
+pub(super) fn stop(dir: &Path) -> PathBuf {
+    dir.join("blobs").join(i64::MAX.to_string())
+}
+
+fn remove_stop(dir: &Path) -> Result<(), StoreError> {
+    let stop = stop(dir);
+    match fs::remove_dir(&stop) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io(format!("remove {}", stop.display()))(error)),
+    }
 }
 
 fn open_synced(dir: &Path, name: &str) -> Result<File, StoreError> {
@@ -98,35 +163,14 @@ fn open_synced(dir: &Path, name: &str) -> Result<File, StoreError> {
         .map_err(StoreError::io(format!("open and sync {}", path.display())))
 }
 
-/// Opens the engine; if it fails, removes its snapshots and tries once more.
-///
-/// A snapshot only speeds up opening, and holds nothing that the log does not. After a power cut it may be
-/// half written, or an older one may be back while the log has gone on and used its space again.
-fn open_engine(dir: &Path, options: SledOptions) -> Result<::sled::Db, StoreError> {
-    let config = ::sled::Config::default()
-        .path(dir)
-        .segment_size(SEGMENT_BYTES)
-        .flush_every_ms(Some(ENGINE_FLUSH_MS))
-        .cache_capacity(options.cache_bytes);
-    let error = match config.open() {
-        Ok(db) => return Ok(db),
-        Err(error) => error,
-    };
-    let snapshots = snapshots(dir)?;
-    if snapshots.is_empty() {
-        return Err(engine("open the store")(error));
-    }
-    for path in &snapshots {
-        tracing::warn!(path = %path.display(), %error, "opening the store without this snapshot");
-        files::remove(path)?;
-    }
-    config.open().map_err(engine("open the store without its snapshots"))
-}
-
-fn snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let list = || {
         let mut found = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        let entries = match fs::read_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with("snap.") {
                 found.push(entry.path());

@@ -212,6 +212,56 @@ fn an_unfinished_snapshot_does_not_keep_the_store_closed() {
     assert!(!leftover.exists());
 }
 
+/// Were it after, a power cut in between would bring back a snapshot that needs what was overwritten.
+#[test]
+fn where_the_log_ends_is_noted_before_segments_without_use_are_overwritten() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    // One page, again and again: in the end only the last segment is of use.
+    for round in 0..120 {
+        let mut batch = Batch::new();
+        (0..3).for_each(|number| batch.put(row(number), large(7_000, round)));
+        store.commit(epoch, &batch).unwrap();
+    }
+    drop(store);
+    let first_segment = || fs::read(temp.path().join("db")).unwrap()[..SEGMENT_BYTES].to_vec();
+    let snapshots = || opening::snapshots(temp.path()).unwrap();
+    let (bytes, before) = (first_segment(), snapshots());
+
+    let config = opening::config(temp.path(), SledOptions::default());
+    opening::note_end(temp.path(), &config).unwrap();
+    let noted = snapshots();
+    assert_ne!(noted, before);
+    assert!(first_segment() == bytes, "overwritten while the end was noted");
+    assert_eq!(blobs(temp.path()), 0);
+
+    let opened = rows(&open(temp.path()).0);
+    assert!(first_segment() != bytes, "the engine overwrote nothing, so this shows nothing");
+    assert_eq!(snapshots(), noted);
+    assert_eq!(opened, [0, 1, 2].map(|number| (row(number), large(7_000, 119))));
+}
+
+#[test]
+fn an_opening_that_was_stopped_half_way_does_not_keep_the_store_closed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    store.commit(epoch, &put(row(1), vec![1])).unwrap();
+    drop(store);
+    fs::create_dir(opening::stop(temp.path())).unwrap();
+    assert_eq!(rows(&open(temp.path()).0), [(row(1), vec![1])]);
+    assert_eq!(blobs(temp.path()), 0);
+}
+
+#[test]
+fn a_store_keeps_the_segment_size_it_was_made_with() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(::sled::Config::default().path(temp.path()).segment_size(4 * SEGMENT_BYTES).open());
+    let (store, epoch) = open(temp.path());
+    store.commit(epoch, &put(row(1), vec![1])).unwrap();
+    drop(store);
+    assert_eq!(rows(&open(temp.path()).0), [(row(1), vec![1])]);
+}
+
 #[test]
 fn a_commit_that_left_the_log_fails_for_ever() {
     let temp = tempfile::tempdir().unwrap();

@@ -23,11 +23,13 @@ type Rows = BTreeMap<Key, Vec<u8>>;
 /// How many batches each owner of the store commits, how large they are, and whether it ends in order.
 type Life = (u64, Sizes, bool);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sizes {
     Small,
     /// So large that the engine fills segments, moves pages and uses the space again.
     Large,
+    /// All of one page, again and again, so that all but the newest segment is soon without use.
+    OnePage,
 }
 
 fn number_key() -> Key {
@@ -42,23 +44,36 @@ fn value(key: &Key, bytes: u64, dice: &mut Dice) -> Vec<u8> {
 /// What the batch with this number writes and deletes.
 fn writes(number: u64, sizes: Sizes) -> Vec<(Key, Option<Vec<u8>>)> {
     let mut dice = Dice(number);
-    let mut writes = Vec::new();
-    for _ in 0..=dice.below(6) {
-        let key = Key::row(TABLE, &[dice.below(ROWS) as u8]);
-        let bytes = match (dice.below(20), sizes) {
-            (0..4, _) => None,
-            (4, _) => Some(16_000 + dice.below(40_000)),
-            (5..8, _) => Some(dice.below(6_000)),
-            (_, Sizes::Small) => Some(dice.below(300)),
-            (_, Sizes::Large) => Some(20_000 + dice.below(60_000)),
-        };
-        let value = bytes.map(|bytes| value(&key, bytes, &mut dice));
-        writes.push((key, value));
-    }
+    let mut writes = match sizes {
+        Sizes::Small | Sizes::Large => writes_to_any_rows(sizes, &mut dice),
+        Sizes::OnePage => writes_to_one_page(&mut dice),
+    };
     let key = number_key();
     let number = seal(&key, Tag::Row, 1, &number.to_be_bytes());
     writes.push((key, Some(number)));
     writes
+}
+
+fn writes_to_any_rows(sizes: Sizes, dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
+    let mut writes = Vec::new();
+    for _ in 0..=dice.below(6) {
+        let key = Key::row(TABLE, &[dice.below(ROWS) as u8]);
+        let bytes = match dice.below(20) {
+            0..4 => None,
+            4 => Some(16_000 + dice.below(40_000)),
+            5..8 => Some(dice.below(6_000)),
+            _ if sizes == Sizes::Large => Some(20_000 + dice.below(60_000)),
+            _ => Some(dice.below(300)),
+        };
+        let value = bytes.map(|bytes| value(&key, bytes, dice));
+        writes.push((key, value));
+    }
+    writes
+}
+
+fn writes_to_one_page(dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
+    let keys = (0..3).map(|row| Key::row(TABLE, &[row]));
+    keys.map(|key| (key.clone(), Some(value(&key, 7_000, dice)))).collect()
 }
 
 /// What is stored after this many batches.
@@ -211,6 +226,13 @@ fn the_process_that_commits_large_batches() {
 }
 
 #[test]
+fn the_process_that_opens_a_store_of_segments_without_use() {
+    let Some(root) = Said::root() else { return };
+    let page = Sizes::OnePage;
+    work(&root, &[(5, page, false), (95, page, false), (1, page, false)]);
+}
+
+#[test]
 fn the_process_that_goes_on_after_a_cut() {
     let Some(root) = Said::root() else { return };
     work(&root, &[(6, Sizes::Small, false)]);
@@ -232,6 +254,21 @@ fn the_store_survives_cuts_while_it_moves_pages_and_uses_space_again() {
     assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
     let check = |path: &Path, said: &[String]| check(path, said, Sizes::Large);
     recording.survives(&recording.cuts(3), check);
+}
+
+/// The engine overwrites such segments when it opens, before it knows that it need not read them again.
+#[test]
+fn a_cut_while_segments_without_use_are_overwritten_leaves_a_store_that_opens() {
+    let recording =
+        record("power::batches::the_process_that_opens_a_store_of_segments_without_use");
+    let last = |cut: &Cut| {
+        let said = recording.said(*cut);
+        let count = |word| said.iter().filter(|line| line.starts_with(word)).count();
+        count("opening") == 3 && count("begun") == 100
+    };
+    let cuts: Vec<Cut> = recording.cuts_in_all_ways().into_iter().filter(last).collect();
+    let check = |path: &Path, said: &[String]| check(path, said, Sizes::OnePage);
+    recording.survives(&cuts, check);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::recording::{DATA, Event, Recording, SyncKind};
 /// Cores that open stores at the same time.
 const WORKERS: usize = 2;
 
-/// The unit in which the engine frees space and uses it again.
+/// The unit in which the engine frees space and uses it again: a segment of the store, or a part of one.
 const SEGMENT_BYTES: u64 = 1024 * 1024;
 
 /// A way of cutting: before which event, and what is kept.
@@ -47,24 +47,26 @@ impl Recording {
     pub(super) fn cuts(&self, stride: usize) -> Vec<Cut> {
         #[expect(clippy::disallowed_methods, reason = "how a longer run is asked for")]
         let all = std::env::var("CUTS").is_ok_and(|cuts| cuts == "all");
+        if all {
+            return self.cuts_in_all_ways();
+        }
         let mut cuts = Vec::new();
-        let stride = if all { 1 } else { stride };
-        for (turn, before) in self.syncs().into_iter().enumerate().step_by(stride) {
+        for (turn, before) in self.syncs().into_iter().step_by(stride).enumerate() {
+            let ways = ways(before as u64);
             cuts.push(Cut { before, keep: Keep::Nothing });
-            let seed = before as u64;
-            if all {
-                let keeps = (0..2).flat_map(|more| ways(seed + (more << 32)));
-                cuts.extend(keeps.map(|keep| Cut { before, keep }));
-            } else {
-                let [way, ..] = {
-                    let mut ways = ways(seed);
-                    ways.rotate_left((turn / stride) % 5);
-                    ways
-                };
-                cuts.push(Cut { before, keep: way });
-            }
+            cuts.push(Cut { before, keep: ways[turn % ways.len()] });
         }
         cuts
+    }
+
+    /// Cuts at every sync, keeping nothing, and twice in every other way.
+    pub(super) fn cuts_in_all_ways(&self) -> Vec<Cut> {
+        let keeps = |seed| {
+            let some = (0..2_u64).flat_map(move |more| ways(seed + (more << 32)));
+            std::iter::once(Keep::Nothing).chain(some)
+        };
+        let at = |before| keeps(before as u64).map(move |keep| Cut { before, keep });
+        self.syncs().into_iter().flat_map(at).collect()
     }
 
     /// Whether the engine writes to a segment of the file that lies before its end: one it had freed.

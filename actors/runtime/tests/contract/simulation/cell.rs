@@ -69,6 +69,8 @@ pub(crate) enum Trouble {
     Panic(u32),
     Restart(u32),
     Escalate(u32),
+    /// Ends the process so many times, over all its lives.
+    Kill(u32),
     Reject,
 }
 
@@ -76,7 +78,7 @@ impl Trouble {
     /// Whether it never goes well, with so many attempts.
     pub(crate) fn is_final(self, attempts: u32) -> bool {
         match self {
-            Self::None => false,
+            Self::None | Self::Kill(_) => false,
             Self::Reject => true,
             Self::Retry(times)
             | Self::Panic(times)
@@ -197,6 +199,7 @@ impl Cell {
             | Trouble::Panic(times)
             | Trouble::Restart(times)
             | Trouble::Escalate(times) => turn.attempt() <= times,
+            Trouble::Kill(times) => turn.settings().kills(key, times),
         };
         if !fails {
             return Ok(());
@@ -208,7 +211,7 @@ impl Cell {
         turn.send_after(Duration::ZERO, "of a failed turn", &Told::State);
         let why = key.to_owned();
         Err(match trouble {
-            Trouble::Panic(_) => std::panic::resume_unwind(Box::new(why)),
+            Trouble::Panic(_) | Trouble::Kill(_) => std::panic::resume_unwind(Box::new(why)),
             Trouble::Restart(_) => Failure::Restart(why),
             Trouble::Escalate(_) => Failure::Escalate(why),
             Trouble::Reject => Failure::Reject(why),

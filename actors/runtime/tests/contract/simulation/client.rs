@@ -83,6 +83,7 @@ fn draw_trouble(chance: &mut Chance) -> Trouble {
         3 => Trouble::Restart(times),
         4 if chance.one_in(3) => Trouble::Escalate(1),
         5 => Trouble::Reject,
+        6 => Trouble::Kill(times + 3),
         _ => Trouble::None,
     }
 }
@@ -96,6 +97,8 @@ impl Client {
             let number_for = numbers.entry(to.clone()).or_default();
             *number_for += 1;
             let (act, trouble) = (draw_act(&mut chance), draw_trouble(&mut chance));
+            let kills = matches!(trouble, Trouble::Kill(_));
+            let expires = chance.one_in(12).then(|| Duration::from_millis(chance.below(100)));
             let order =
                 Order { from: format!("client-{number}"), number: *number_for, act, trouble };
             Entry {
@@ -105,7 +108,8 @@ impl Client {
                 token: !chance.one_in(4),
                 asks: chance.one_in(2),
                 tells: chance.one_in(5),
-                expires: chance.one_in(12).then(|| Duration::from_millis(chance.below(100))),
+                // What ends the process is put aside for one reason.
+                expires: expires.filter(|_| !kills),
             }
         };
         let entries = (0..count).map(|_| draw()).collect();

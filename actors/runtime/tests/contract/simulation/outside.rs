@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perennial_runtime::{
-    Attempt, EffectError, Performer, Reconciliation, SimulatedClock, SimulatedStore,
+    Attempt, Disk, EffectError, Performer, Reconciliation, SimulatedClock, SimulatedStore,
 };
 use perennial_store::Key;
 
@@ -26,13 +26,27 @@ struct Held {
     done: BTreeMap<String, u32>,
     /// The last deed of each cell in each lane.
     last: BTreeMap<(String, u8), u32>,
+    /// Times an order or a deed ended the process.
+    killed: BTreeMap<String, u32>,
+    /// Nothing ends the process any more.
+    harmless: bool,
+    /// Orders put aside because they ended the process.
+    blamed: usize,
     wrong: Vec<String>,
 }
 
 impl Outside {
     pub(crate) fn new(clock: SimulatedClock, store: SimulatedStore, chance: Chance) -> Self {
-        let (done, last, wrong) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let held = Arc::new(Mutex::new(Held { chance, done, last, wrong }));
+        let held = Held {
+            chance,
+            done: BTreeMap::new(),
+            last: BTreeMap::new(),
+            killed: BTreeMap::new(),
+            harmless: false,
+            blamed: 0,
+            wrong: Vec::new(),
+        };
+        let held = Arc::new(Mutex::new(held));
         Self { clock, store, held }
     }
 
@@ -54,6 +68,35 @@ impl Outside {
 
     pub(crate) fn below(&self, bound: u64) -> u64 {
         self.lock().chance.below(bound)
+    }
+
+    /// From now on nothing ends the process.
+    pub(crate) fn calms_down(&self) {
+        self.lock().harmless = true;
+    }
+
+    /// Ends the process, if it has not done so `times` before; what runs goes on and is not heard of.
+    pub(crate) fn kills(&self, what: &str, times: u32) -> bool {
+        let mut held = self.lock();
+        let so_far = held.killed.get(what).copied().unwrap_or_default();
+        if held.harmless || so_far >= times {
+            return false;
+        }
+        held.killed.insert(what.to_owned(), so_far + 1);
+        self.store.die();
+        true
+    }
+
+    pub(crate) fn are_blamed(&self, orders: usize) {
+        self.lock().blamed += orders;
+    }
+
+    pub(crate) fn blamed(&self) -> usize {
+        self.lock().blamed
+    }
+
+    pub(crate) fn has_killed(&self, what: &str) -> bool {
+        self.lock().killed.contains_key(what)
     }
 
     /// Whether a loss of power at this moment would leave the row.
@@ -92,8 +135,14 @@ impl Performer<Deed> for Outside {
     async fn perform(&self, deed: &Deed, _attempt: &Attempt) -> Result<(), EffectError> {
         self.takes_time().await;
         let way = self.below(16);
+        if self.store.has_died() {
+            return std::future::pending().await;
+        }
         if way < 10 {
             self.is_done(deed);
+        }
+        if self.below(40) == 0 && self.kills(&deed.id, u32::MAX) {
+            return std::future::pending().await;
         }
         match way {
             0 => std::future::pending().await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use perennial_runtime::{Limits, Runtime, SimulatedStore, TreeNode, instant};
 use perennial_store::Key;
 
-use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, cell};
+use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, Trouble, cell};
 use super::client::{CELLS, Client, Entry, Fate};
 use super::feed;
 use super::outside::Outside;
@@ -48,7 +48,8 @@ pub(crate) async fn until_rest(runtime: &Runtime, clients: &[Client]) -> Result<
 
 struct Facts {
     applied: BTreeSet<String>,
-    aside: Vec<(String, String)>,
+    /// Of messages: to whom, the reason, and the last error.
+    aside: Vec<(String, String, String)>,
     cells: BTreeMap<String, Cell>,
     outcomes: BTreeMap<String, End>,
     intended: BTreeSet<String>,
@@ -65,6 +66,7 @@ pub(crate) async fn judge(
     let mut wrong = outside.wrong();
     wrong.extend(facts.cells.values().flat_map(|cell| cell.wrong.clone()));
     wrong.extend(fates(&facts, &entries, limits));
+    wrong.extend(killers(&facts, &entries, outside));
     wrong.extend(balances(&facts, &entries));
     let unheard = feed::keys().filter(|key| !facts.applied.contains(key));
     wrong.extend(unheard.map(|key| format!("{key} of the feed is lost")));
@@ -107,7 +109,7 @@ async fn read(runtime: &Runtime, outside: &Outside) -> Result<Facts, String> {
     let aside = letters
         .into_iter()
         .filter(|letter| letter.effect.is_none())
-        .map(|letter| (letter.reason, letter.last_error))
+        .map(|letter| (letter.to.key().to_owned(), letter.reason, letter.last_error))
         .collect();
     let mut cells = BTreeMap::new();
     for number in 0..CELLS {
@@ -128,7 +130,8 @@ fn fates(facts: &Facts, entries: &[Entry], limits: &Limits) -> Vec<String> {
     let (mut expired, mut may_expire) = (0, 0);
     for entry in entries {
         let key = entry.key();
-        let said = |(_, error): &&(String, String)| error.split(' ').any(|word| word == key);
+        let said =
+            |(_, _, error): &&(String, String, String)| error.split(' ').any(|word| word == key);
         let aside = facts.aside.iter().filter(said).count();
         let applied = usize::from(facts.applied.contains(&key));
         let is_final = entry.order.trouble.is_final(limits.attempts);
@@ -142,20 +145,46 @@ fn fates(facts: &Facts, entries: &[Entry], limits: &Limits) -> Vec<String> {
         if entry.fate == Fate::Accepted && applied + aside == 0 {
             match entry.expires {
                 Some(_) => expired += 1,
+                None if matches!(entry.order.trouble, Trouble::Kill(_)) => {}
                 None => wrong.push(format!("{key} was accepted and is lost: {entry:?}")),
             }
         }
     }
-    let letters = facts.aside.iter().filter(|(_, error)| error == "expired").count();
+    let letters = facts.aside.iter().filter(|(_, _, error)| error == "expired").count();
     if letters < expired || letters > may_expire {
         wrong.push(format!("{letters} expired, and {expired} to {may_expire} should have"));
     }
     let to_nobody =
         |entry: &&Entry| entry.order.act == Act::Nobody && facts.applied.contains(&entry.key());
     let told = entries.iter().filter(to_nobody).count();
-    let letters = facts.aside.iter().filter(|(reason, _)| reason.starts_with("no actor")).count();
+    let letters =
+        facts.aside.iter().filter(|(_, reason, _)| reason.starts_with("no actor")).count();
     if told != letters {
         wrong.push(format!("nobody was told {told} times, and {letters} letters say so"));
+    }
+    wrong
+}
+
+/// Who ended the process is applied in the end or put aside for it, and nobody else is.
+fn killers(facts: &Facts, entries: &[Entry], outside: &Outside) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for number in 0..CELLS {
+        let to = cell(number);
+        let blamed = |(name, _, error): &&(String, String, String)| {
+            *name == to && error.starts_with("the process ended each time")
+        };
+        let letters = facts.aside.iter().filter(blamed).count();
+        let kills = |entry: &&Entry| {
+            let missing = !facts.applied.contains(&entry.key());
+            missing && entry.to == to && matches!(entry.order.trouble, Trouble::Kill(_))
+        };
+        let missing: Vec<&Entry> = entries.iter().filter(kills).collect();
+        let promised = missing.iter().filter(|entry| entry.fate == Fate::Accepted).count();
+        let guilty = missing.iter().filter(|entry| outside.has_killed(&entry.key())).count();
+        outside.are_blamed(letters);
+        if letters < promised || guilty < letters {
+            wrong.push(format!("{to} blames {letters}, of {guilty}, and {promised} are missing"));
+        }
     }
     wrong
 }
