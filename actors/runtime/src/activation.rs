@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, Timestamp, decode, encode, open};
+use perennial_store::{Backend, Key, StoreError, Timestamp, decode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
@@ -17,12 +16,12 @@ use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
 use crate::inbox::{Due, Next, Taken};
 use crate::inflight::Ahead;
+use crate::loaded::{Loaded, PendingView};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
-use crate::table::{Overlay, RowView, scan_merged};
 use crate::told::{Batch, Waiting};
 use crate::window;
 
@@ -36,34 +35,6 @@ pub(crate) enum Wake {
     RunAfterOthers(Option<Busy>),
     /// Leave memory, if nothing waits.
     Passivate,
-}
-
-/// What the actor holds once it has read its rows.
-pub(crate) struct Loaded<A> {
-    pub(crate) generation: u64,
-    pub(crate) state: A,
-    /// The state encoded as it was last committed, to see whether a slice changed it.
-    pub(crate) stored: Vec<u8>,
-    /// Whether the store holds just that: not the state of a new actor, or of an older version.
-    pub(crate) written: bool,
-    pub(crate) timers: BTreeMap<String, StoredTimer>,
-    /// Rows written by units that may not be in the store yet, with the units' positions.
-    pub(crate) pending: Vec<(u64, Overlay)>,
-}
-
-impl<A: Durable> Loaded<A> {
-    fn new(generation: u64) -> Self {
-        let state = A::default();
-        let stored = baseline(&state);
-        let (timers, pending) = (BTreeMap::new(), Vec::new());
-        Self { generation, state, stored, written: false, timers, pending }
-    }
-
-    /// Begins with a state that is not in the store as it is.
-    fn begin(&mut self, state: A) {
-        self.stored = baseline(&state);
-        (self.state, self.written) = (state, false);
-    }
 }
 
 /// One activation: its number, and what it read.
@@ -467,11 +438,6 @@ impl<A: Durable> Activation<A> {
     }
 }
 
-/// A state as one compares with it; one that cannot be encoded differs from every other.
-fn baseline<A: Durable>(state: &A) -> Vec<u8> {
-    encode(state).unwrap_or_default()
-}
-
 fn failed(reason: &str) -> Ended {
     Ended::failed(reason)
 }
@@ -515,37 +481,4 @@ fn read_timers(
         }
     }
     Ok(timers)
-}
-
-/// Rows of the store with those of uncommitted units over them.
-struct PendingView<'a> {
-    backend: &'a dyn Backend,
-    pending: &'a [(u64, Overlay)],
-    /// Whether the store was looked into.
-    looked: Cell<bool>,
-}
-
-impl RowView for PendingView<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let newest = self.pending.iter().rev().find_map(|(_, rows)| rows.get(key));
-        match newest {
-            Some(value) => Ok(value.clone()),
-            None => {
-                self.looked.set(true);
-                self.backend.get(key.as_ref())
-            }
-        }
-    }
-
-    fn scan(&self, range: Range<Key>, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
-        self.looked.set(true);
-        let mut overlay = Overlay::new();
-        for (_, rows) in self.pending {
-            let rows = rows.range(range.clone());
-            overlay.extend(rows.map(|(key, value)| (key.clone(), value.clone())));
-        }
-        scan_merged(&overlay, range, limit, |range, limit| {
-            self.backend.scan(&range.start..&range.end, limit)
-        })
-    }
 }

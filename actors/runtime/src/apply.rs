@@ -2,13 +2,14 @@
 
 use perennial_store::{CodecError, Key, Tag, Timestamp, seal};
 
-use crate::activation::{Activation, Loaded};
+use crate::activation::Activation;
 use crate::address::Address;
 use crate::core::{Answer, Sender};
 use crate::draft::{Draft, clipped};
 use crate::durable::{Durable, Failure};
 use crate::error::AskError;
 use crate::gate::unknown;
+use crate::loaded::Loaded;
 use crate::message::{Asker, DeadContent, Envelope, Origin, StoredAttempts, seal_envelope};
 use crate::slice::{Applied, Outcome, given};
 use crate::table::Overlay;

@@ -38,6 +38,7 @@ mod ingress;
 mod kind;
 mod limiter;
 mod limits;
+mod loaded;
 mod merge;
 mod message;
 mod migration;

@@ -75,10 +75,10 @@ pub(crate) struct SlotState {
 pub(crate) struct Slot {
     pub(crate) address: Address,
     state: Mutex<SlotState>,
-    /// It was running when the process before died.
-    was_running: AtomicBool,
     /// Wakes those who wait for room to tell something.
     pub(crate) room: Notify,
+    /// It was running when the process before died.
+    was_running: AtomicBool,
 }
 
 impl Slot {
@@ -101,12 +101,8 @@ impl Slot {
             waiting: 0,
             suspect: false,
         };
-        Self {
-            address,
-            state: Mutex::new(state),
-            room: Notify::new(),
-            was_running: AtomicBool::new(false),
-        }
+        let was_running = AtomicBool::new(false);
+        Self { address, state: Mutex::new(state), room: Notify::new(), was_running }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
