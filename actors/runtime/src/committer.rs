@@ -85,7 +85,7 @@ pub(crate) struct Sealed {
 /// What is left of a batch that is durable: dropping it lets those go who wait for it, and forgets
 /// its messages. That takes a while and delays nobody if it is done elsewhere.
 pub(crate) struct Rest {
-    _gate: Gatekeeper,
+    gate: Gatekeeper,
     _spent: Vec<Fresh>,
 }
 
@@ -99,7 +99,7 @@ impl Sealed {
         let Merged { batch, afters, spent } = merge(units).map_err(|error| {
             StoreError::Backend { attempted: "make a batch".to_owned(), message: error.to_string() }
         })?;
-        Ok(Some(Self { batch, positions, afters, rest: Rest { _gate: gate, _spent: spent } }))
+        Ok(Some(Self { batch, positions, afters, rest: Rest { gate, _spent: spent } }))
     }
 }
 
@@ -325,7 +325,7 @@ impl Work {
     /// Lets out what waited for the batch, or nothing ever again; the rest is for the host to drop.
     pub(crate) fn conclude(
         &mut self,
-        sealed: Sealed,
+        mut sealed: Sealed,
         (result, took): (Result<(), StoreError>, Duration),
     ) -> Result<Rest, StoreError> {
         if let Err(error) = result {
@@ -334,6 +334,7 @@ impl Work {
         }
         self.stats.committed(sealed.positions, sealed.batch.bytes(), took);
         self.done += sealed.positions;
+        sealed.rest.gate.tell(self.done);
         self.shared.committed.set(self.done);
         sealed.afters.into_iter().for_each(|after| after(true));
         Ok(sealed.rest)

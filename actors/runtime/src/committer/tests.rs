@@ -129,3 +129,18 @@ async fn what_was_refused_takes_no_position() {
     commit(&committer, &mut work);
     assert!(committer.redeem(ticket).await);
 }
+
+#[tokio::test]
+async fn what_is_durable_is_told_so_though_the_next_commit_failed_first() {
+    let (committer, mut work) = by_hand();
+    let accept = |unit| committer.accept(message(unit, 256), |_, _| true).unwrap();
+    let durable = accept(1);
+    commit(&committer, &mut work);
+    let lost = accept(2);
+    let taken = committer.shared.take(&mut committer.shared.lock());
+    let sealed = work.sealed(taken).unwrap().unwrap();
+    let failed = work.conclude(sealed, (Err(StoreError::Poisoned), Duration::ZERO));
+    assert!(failed.is_err());
+    assert!(committer.redeem(durable).await);
+    assert!(!committer.redeem(lost).await);
+}
