@@ -236,7 +236,7 @@ impl Core {
     }
 
     /// What [`Core::publish`] does, for one message from outside that nothing else goes with. It is
-    /// refused when as many wait already as may.
+    /// refused when as many wait already as may, or it is not known yet how many do.
     pub(crate) fn publish_message(
         self: &Arc<Self>,
         fresh: Fresh,
@@ -247,7 +247,8 @@ impl Core {
         let ticket = self.committer.accept(fresh, |fresh, position| {
             let envelope = Envelope::new(Origin::Inbox(fresh.id), fresh.message.clone());
             self.slots.with(&fresh.to, |slot, state| {
-                overloaded = state.inbox.depth() >= self.limits.quota;
+                let uncounted = state.inbox.uncounted_from().is_some();
+                overloaded = uncounted || state.inbox.depth() >= self.limits.quota;
                 if overloaded {
                     return;
                 }

@@ -147,9 +147,12 @@ impl Core {
             version,
             payload,
         });
-        let ticket = match self.publish_message(Fresh { to: to.clone(), id, message }) {
-            Ok(ticket) => ticket.ok_or(SendError::Unknown)?,
-            Err(Overloaded) => return Err(SendError::Overloaded(to.to_string())),
+        let ticket = loop {
+            match self.publish_message(Fresh { to: to.clone(), id, message: message.clone() }) {
+                Ok(ticket) => break ticket.ok_or(SendError::Unknown)?,
+                // What an earlier run left is counted here, if it was not yet.
+                Err(Overloaded) => self.check_intake(&to, message.payload.len())?,
+            }
         };
         if self.committer.redeem(ticket).await { Ok(id) } else { Err(SendError::Unknown) }
     }

@@ -30,7 +30,10 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// Takes up what has to be known before anything runs: pending effects, and who is suspected of having
 /// killed the process.
 pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
-    core.slots.set_unseen(Some(Key::inbox_all().start));
+    let all = Key::inbox_all();
+    let first = core.backend.scan(&all.start..&all.end, 1)?.into_iter().next();
+    // Often nothing was left, and then nobody has to wait until that is found out.
+    core.slots.set_unseen(first.map(|(key, _)| key));
     effects(core, &suspects.effects)?;
     let known = suspects.actors.iter().filter(|actor| core.kinds.contains_key(actor.kind()));
     for suspect in known {
