@@ -52,6 +52,7 @@ const EFFECTS: u64 = 256;
 const EFFECTS_FROM: u64 = SLICES * SLOT as u64;
 
 /// Bytes that outlive the process, and not a loss of power.
+#[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "a simulated disk is one"))]
 pub trait Slate: Debug + Send + Sync {
     /// Reads what is written at `at`.
     ///
