@@ -35,7 +35,8 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
             for kind in core.kinds.values() {
                 kind.tell(KindMessage::Sweep(core.limits.idle));
             }
-            core.slots.retire(core.committer.committed());
+            let careful = core.careful.load(Ordering::Relaxed);
+            core.slots.retire(core.committer.committed(), careful);
         }
         if receipts_swept.elapsed() >= SWEEP_RECEIPTS {
             receipts_swept = instant();

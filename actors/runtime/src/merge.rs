@@ -93,13 +93,14 @@ impl Hasher for IdHasher {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use perennial_store::Timestamp;
 
     use super::*;
     use crate::turn::TraceId;
 
-    fn fresh(unit: u64) -> Fresh {
+    /// A message with a payload of so many bytes.
+    pub(crate) fn fresh(unit: u64, bytes: usize) -> Fresh {
         let message = StoredMessage {
             accepted_at: Timestamp::from_micros(1),
             trace: TraceId::default(),
@@ -107,7 +108,7 @@ mod tests {
             token: None,
             asked: false,
             version: 1,
-            payload: vec![7; 256],
+            payload: vec![7; bytes],
         };
         let id = MessageId { unit, index: 1 };
         Fresh { to: Address::new("counter", "a"), id, message: Arc::new(message) }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     fn sender(unit: u64) -> Unit {
-        Unit { fresh: vec![fresh(unit)], ..Unit::default() }
+        Unit { fresh: vec![fresh(unit, 256)], ..Unit::default() }
     }
 
     #[test]

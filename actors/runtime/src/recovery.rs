@@ -108,7 +108,8 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
                     at_work.push(slot);
                     found += 1;
                     if found % RETIRE_EVERY == 0 {
-                        core.slots.retire(core.committer.committed());
+                        let careful = core.careful.load(Ordering::Relaxed);
+                        core.slots.retire(core.committer.committed(), careful);
                     }
                 } else {
                     bury_inbox(core, &address, &own).await?;
@@ -234,7 +235,6 @@ pub(crate) fn be_careful(core: &Arc<Core>, unclean_ends: u32) {
             () = tokio::time::sleep(period) => {}
         }
         core.careful.store(false, Ordering::SeqCst);
-        core.slots.all().iter().for_each(|slot| slot.lock().suspect = false);
         tracing::info!("running normally again");
     });
 }

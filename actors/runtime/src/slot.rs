@@ -66,8 +66,6 @@ pub(crate) struct SlotState {
     pub(crate) last_commit: Option<Timestamp>,
     /// Those who wait for room to tell something.
     pub(crate) waiting: usize,
-    /// Messages of an actor that was running when the process died: attempts are counted first.
-    pub(crate) suspect: bool,
 }
 
 /// One address in memory.
@@ -77,7 +75,8 @@ pub(crate) struct Slot {
     state: Mutex<SlotState>,
     /// Wakes those who wait for room to tell something.
     pub(crate) room: Notify,
-    /// It was running when the process before died.
+    /// It was running when the process before died: while the node is careful, attempts at its messages
+    /// are counted first.
     was_running: AtomicBool,
 }
 
@@ -99,7 +98,6 @@ impl Slot {
             turns: 0,
             last_commit: None,
             waiting: 0,
-            suspect: false,
         };
         let was_running = AtomicBool::new(false);
         Self { address, state: Mutex::new(state), room: Notify::new(), was_running }
@@ -111,7 +109,6 @@ impl Slot {
 
     /// The process before died while this actor was running.
     pub(crate) fn suspect(&self) {
-        self.lock().suspect = true;
         self.was_running.store(true, Ordering::Relaxed);
     }
 
@@ -231,13 +228,13 @@ impl Slots {
     }
 
     /// Forgets passive slots that hold nothing, whose commits are done, and that nobody refers to.
-    pub(crate) fn retire(&self, committed: u64) {
+    pub(crate) fn retire(&self, committed: u64, careful: bool) {
         self.lock().slots.retain(|_, slot| {
             let mut state = slot.lock();
             let idle = matches!(state.phase, Phase::Passive)
                 && state.inbox.is_empty()
                 && state.last_position <= committed
-                && !state.suspect
+                && !(careful && slot.was_running())
                 // Whoever gets one now waits for the lock of the map.
                 && Arc::strong_count(slot) == 1;
             state.retired = idle;

@@ -2,12 +2,10 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::FutureExt;
-use perennial_store::{Key, MemoryBackend, MessageId, Timestamp};
+use perennial_store::{Key, MemoryBackend};
 
 use super::*;
-use crate::address::Address;
-use crate::message::StoredMessage;
-use crate::turn::TraceId;
+use crate::merge::tests::fresh;
 
 fn unit(name: &str, heard: &Arc<AtomicU32>) -> Unit {
     let mut batch = Batch::new();
@@ -65,20 +63,6 @@ fn by_hand() -> (Committer, Work) {
     (committer, work)
 }
 
-fn message(unit: u64, bytes: usize) -> Fresh {
-    let message = StoredMessage {
-        accepted_at: Timestamp::from_micros(1),
-        trace: TraceId::default(),
-        expires: None,
-        token: None,
-        asked: false,
-        version: 1,
-        payload: vec![7; bytes],
-    };
-    let id = MessageId { unit, index: 1 };
-    Fresh { to: Address::new("counter", "a"), id, message: Arc::new(message) }
-}
-
 /// Makes the next batch, as if the store had taken it; how many units it had.
 fn commit(committer: &Committer, work: &mut Work) -> usize {
     let taken = committer.shared.take(&mut committer.shared.lock());
@@ -94,7 +78,7 @@ async fn acceptances_share_a_unit_and_each_has_a_position_of_its_own() {
     let mut positions = Vec::new();
     let tickets: Vec<Ticket> = (0..3)
         .filter_map(|unit| {
-            committer.accept(message(unit, 256), |_, position| {
+            committer.accept(fresh(unit, 256), |_, position| {
                 positions.push(position);
                 true
             })
@@ -111,7 +95,7 @@ async fn acceptances_share_a_unit_and_each_has_a_position_of_its_own() {
 #[tokio::test]
 async fn who_was_left_out_of_a_full_batch_waits_for_the_next() {
     let (committer, mut work) = by_hand();
-    let accept = |unit, bytes| committer.accept(message(unit, bytes), |_, _| true).unwrap();
+    let accept = |unit, bytes| committer.accept(fresh(unit, bytes), |_, _| true).unwrap();
     let (small, large, later) = (accept(1, 256), accept(2, BATCH_BYTES), accept(3, BATCH_BYTES));
     let mut later = pin!(committer.redeem(later));
     assert_eq!(commit(&committer, &mut work), 2);
@@ -124,8 +108,8 @@ async fn who_was_left_out_of_a_full_batch_waits_for_the_next() {
 #[tokio::test]
 async fn what_was_refused_takes_no_position() {
     let (committer, mut work) = by_hand();
-    assert!(committer.accept(message(1, 256), |_, _| false).is_none());
-    let ticket = committer.accept(message(2, 256), |_, position| position == 1).unwrap();
+    assert!(committer.accept(fresh(1, 256), |_, _| false).is_none());
+    let ticket = committer.accept(fresh(2, 256), |_, position| position == 1).unwrap();
     commit(&committer, &mut work);
     assert!(committer.redeem(ticket).await);
 }
@@ -133,7 +117,7 @@ async fn what_was_refused_takes_no_position() {
 #[tokio::test]
 async fn what_is_durable_is_told_so_though_the_next_commit_failed_first() {
     let (committer, mut work) = by_hand();
-    let accept = |unit| committer.accept(message(unit, 256), |_, _| true).unwrap();
+    let accept = |unit| committer.accept(fresh(unit, 256), |_, _| true).unwrap();
     let durable = accept(1);
     commit(&committer, &mut work);
     let lost = accept(2);

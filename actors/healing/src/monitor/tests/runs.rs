@@ -20,6 +20,17 @@ fn out_of_memory() -> Scene {
     scene
 }
 
+/// Another run of it, with when that began, has ended for memory too, which nobody has heard of.
+fn out_of_memory_again() -> (Scene, Timestamp) {
+    let mut scene = out_of_memory();
+    scene.begin_run();
+    let began = scene.play.now();
+    scene.seen.facts.oom_killed = true;
+    scene.wait(1);
+    scene.end(137);
+    (scene, began)
+}
+
 #[test]
 fn what_was_wrong_with_a_run_ended_when_the_next_began_however_late_that_is_heard_of() {
     for by_event in [true, false] {
@@ -77,12 +88,7 @@ fn an_end_for_memory_that_was_told_as_a_plain_one_is_told_when_its_event_comes()
 
 #[test]
 fn a_second_end_that_looks_like_the_first_is_told_although_its_start_showed_it_already() {
-    let mut scene = out_of_memory();
-    scene.begin_run();
-    let began = scene.play.now();
-    scene.seen.facts.oom_killed = true;
-    scene.wait(1);
-    scene.end(137);
+    let (mut scene, began) = out_of_memory_again();
     let told = late(&mut scene, began, EventKind::Start);
     assert_eq!(raised(&told), [SymptomKind::OomKilled]);
     assert_eq!(reports(&told)[0].facts.started_at, second(began));
@@ -91,12 +97,7 @@ fn a_second_end_that_looks_like_the_first_is_told_although_its_start_showed_it_a
 
 #[test]
 fn a_second_end_that_looks_like_the_first_is_told_although_a_list_overtook_all_its_events() {
-    let mut scene = out_of_memory();
-    scene.begin_run();
-    let began = scene.play.now();
-    scene.seen.facts.oom_killed = true;
-    scene.wait(1);
-    scene.end(137);
+    let (mut scene, began) = out_of_memory_again();
     let ended = scene.play.now();
     scene.wait(1);
     let told = scene.look();
