@@ -164,7 +164,7 @@ async fn claim(store: &config::Store) -> Result<DataDir, Failure> {
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
 async fn open(data_dir: DataDir, store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
-        let cache = SledOptions { cache_bytes: store.cache_bytes };
+        let cache = SledOptions { cache_bytes: store.cache_bytes, ..SledOptions::default() };
         let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
         let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
         options.unclean_ends = data_dir.unclean_ends();

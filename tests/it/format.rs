@@ -1,11 +1,11 @@
 //! The format of the data directory is frozen: what was written when it was new opens and goes on.
 //!
-//! `tests/fixtures/format-1` is the data directory of a node that was killed in the middle of an
+//! `tests/fixtures/format-N` is the data directory of a node that wrote format N and was killed in the middle of an
 //! incident: restarted a container, was about to see whether that helped, and could tell nobody. `LOCK`
 //! and `ballast` are left out; files that are mostly empty are packed.
 //!
-//! To make it anew, which only a new format is a reason for: remove the directory and run
-//! `PERENNIAL_NEW_SAMPLES=1 tests/run format_1`.
+//! A new format gets a directory of its own beside the others: `PERENNIAL_NEW_SAMPLES=1 tests/run format_N` makes
+//! it if there is none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,15 +33,18 @@ const ORDERED: &str = "format-ordered";
 /// Its audit, in order: whose action, and how far it came.
 const AUDIT: [(&str, &str); 4] =
     [(REFUSED, "refused"), (ORDERED, "refused"), (HEALED, "intended"), (HEALED, "finished")];
-/// What every node adds that opens it: the action that the mode held is asked for once more. The
+/// What every node adds that opens that of format 1: the action that the mode held is asked for once more. The
 /// moment for that was stored when the fixture was made, and has passed.
 const ASKED_AGAIN: (&str, &str) = (REFUSED, "refused");
 /// What is packed, by the beginning of its name, and what is taken as it is.
-const PACKED: [&str; 3] = ["inflight", "store/db", "store/snap."];
-const TAKEN: [&str; 4] = ["FORMAT", "RUNNING", "store/conf", "store/witness"];
+const PACKED: [&str; 4] = ["inflight", "store/db", "store/journal", "store/snap."];
+const TAKEN: [&str; 3] = ["FORMAT", "RUNNING", "store/conf"];
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
+/// The format that is written today.
+const NEWEST: u32 = 2;
+
+fn fixture(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
 }
 
 /// A node for which no moment comes that is not stored in the fixture, whenever it is started.
@@ -56,13 +59,13 @@ fn node(docker: &str, sink: &Sink) -> NodeBuilder {
         .toml(&format!("[alert.webhook]\nurl = \"{}\"", sink.url("/hook")))
 }
 
-/// The fixture, unpacked as the data of a node.
-fn unpack() -> TempDir {
+/// The fixture of this format, unpacked as the data of a node.
+fn unpack(format: u32) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     fs::create_dir_all(data.join("store/blobs")).unwrap();
     for name in ["", "store"] {
-        for entry in fs::read_dir(fixture().join(name)).expect("the fixture is there") {
+        for entry in fs::read_dir(fixture(format).join(name)).expect("the fixture is there") {
             let from = entry.unwrap().path();
             let to = data.join(name).join(from.file_name().unwrap());
             if from.extension().is_some_and(|extension| extension == "gz") {
@@ -79,15 +82,16 @@ fn unpack() -> TempDir {
 
 /// Packs the data directory of a node that was killed.
 fn pack(data: &Path) {
-    fs::create_dir_all(fixture().join("store")).unwrap();
+    let fixture = fixture(NEWEST);
+    fs::create_dir_all(fixture.join("store")).unwrap();
     for folder in ["", "store"] {
         for entry in fs::read_dir(data.join(folder)).unwrap() {
             let from = entry.unwrap().path();
             let name = from.strip_prefix(data).unwrap().to_str().unwrap();
             if TAKEN.contains(&name) {
-                fs::copy(&from, fixture().join(name)).unwrap();
+                fs::copy(&from, fixture.join(name)).unwrap();
             } else if PACKED.iter().any(|begin| name.starts_with(begin)) {
-                let out = fs::File::create(fixture().join(format!("{name}.gz"))).unwrap();
+                let out = fs::File::create(fixture.join(format!("{name}.gz"))).unwrap();
                 let status = Command::new("gzip").arg("-9nc").arg(&from).stdout(out).status();
                 assert!(status.unwrap().success(), "{name} cannot be packed");
             }
@@ -195,7 +199,8 @@ fn kinds(incident: &Value) -> Vec<&str> {
     journal.iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
 }
 
-async fn verify(node: &Node) {
+/// Sees that the node knows what the fixture holds, and has this audit.
+async fn verify(node: &Node, audit: &[(&str, &str)]) {
     let healed = incident(node, HEALED).await.expect("the incident is there");
     assert_eq!((&healed["status"], &healed["outcome"]), (&json!("verifying"), &json!("done")));
     assert_eq!(healed["acknowledged_by"], "ann");
@@ -204,31 +209,41 @@ async fn verify(node: &Node) {
     }
     let refused = incident(node, REFUSED).await.expect("the other incident is there");
     assert_eq!(refused["severity"], "critical");
-    eventually("the action that was held to be asked for again", LONG, async || {
+    eventually("everything asked for to be in the audit", LONG, async || {
         let actions = node.get_json("/v1/actions").await;
         assert_eq!(actions["chain"]["intact"], true);
         let entries = items(&actions).len();
-        if entries > AUDIT.len() { Ok(()) } else { Err(actions) }
+        if entries >= audit.len() { Ok(()) } else { Err(actions) }
     })
     .await;
     let actions = items(&node.get_json("/v1/actions").await);
     let told = actions.iter().rev().map(|action| {
         (action["container"]["name"].as_str().unwrap(), action["stage"].as_str().unwrap())
     });
-    assert_eq!(by_ends(told), [&AUDIT[..], &[ASKED_AGAIN]].concat(), "{actions:#?}");
+    assert_eq!(by_ends(told), audit, "{actions:#?}");
     let containers = items(&node.get_json("/v1/containers").await);
     assert_eq!(containers.len(), 3, "{containers:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_of_format_1_opens_with_everything_in_it_and_goes_on() {
-    if !fixture().exists() {
+    opens_with_everything_in_it_and_goes_on(1, &[&AUDIT[..], &[ASKED_AGAIN]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_of_format_2_opens_with_everything_in_it_and_goes_on() {
+    let fixture = fixture(NEWEST);
+    if !fixture.exists() {
         #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not a setting")]
         let asked = std::env::var("PERENNIAL_NEW_SAMPLES").is_ok_and(|value| value == "1");
-        assert!(asked, "there is no {}", fixture().display());
+        assert!(asked, "there is no {}", fixture.display());
         make().await;
     }
-    let directory = unpack();
+    opens_with_everything_in_it_and_goes_on(NEWEST, &AUDIT).await;
+}
+
+async fn opens_with_everything_in_it_and_goes_on(format: u32, becomes: &[(&str, &str)]) {
+    let directory = unpack(format);
     let data = directory.path().join("data");
     let report = check_data(&data).unwrap();
     assert_eq!(report.corrupted, []);
@@ -248,7 +263,7 @@ async fn a_data_directory_of_format_1_opens_with_everything_in_it_and_goes_on() 
     // There is no engine any more; what was known is.
     let sink = Sink::start();
     let mut node = node("unix:///nowhere/docker.sock", &sink).start_in(directory).await;
-    verify(&node).await;
+    verify(&node, becomes).await;
     // What could not be told is told now, and what was given up when that is asked for.
     let letters = items(&node.get_json("/v1/dead-letters").await);
     assert_eq!(letters.len(), 2, "{letters:#?}");
@@ -272,7 +287,7 @@ async fn a_data_directory_of_format_1_opens_with_everything_in_it_and_goes_on() 
     // What it writes today it reads, too.
     node.kill9();
     node.restart_listening().await;
-    verify(&node).await;
+    verify(&node, becomes).await;
     assert_eq!(items(&node.get_json("/v1/dead-letters").await), Vec::<Value>::new());
     assert_eq!(node.sigterm().0.code(), Some(0));
 }

@@ -100,6 +100,11 @@ impl Batch {
         self.all().map(|(key, write)| (key, write.value.as_deref()))
     }
 
+    /// Lists the writes in the order of their keys, each with whether its key was new to the store.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>, bool)> {
+        self.all().map(|(key, write)| (key, write.value.as_deref(), write.fresh))
+    }
+
     fn all(&self) -> impl Iterator<Item = (&Key, &Write)> {
         let (few, many) = match &self.writes {
             Writes::Few(writes) => (Some(writes), None),

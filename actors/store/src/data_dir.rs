@@ -7,8 +7,17 @@ use std::path::{Path, PathBuf};
 
 use crate::{StoreError, files};
 
-/// What the file `FORMAT` says for data that this version reads and writes.
-pub(crate) const FORMAT: &str = "perennial 1";
+/// What the file `FORMAT` says for data that this version writes.
+pub(crate) const FORMAT: &str = "perennial 2";
+
+/// The format before: the same without a journal. Opened as it is, and from then on of this version's format,
+/// so that no older version overlooks the journal.
+const WITHOUT_JOURNAL: &str = "perennial 1";
+
+/// Tells whether the rows of data of this format are read by this version.
+pub(crate) fn is_known(format: &str) -> bool {
+    format == FORMAT || format == WITHOUT_JOURNAL
+}
 
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
@@ -40,8 +49,9 @@ impl DataDir {
         files::create_dir(path)?;
         let lock = lock(path)?;
         // Again under the lock: another process may have been first.
-        if check_format(path)? == Format::Absent {
-            write_format(path)?;
+        match check_format(path)? {
+            Format::Absent | Format::WithoutJournal => write_format(path)?,
+            Format::Current => {}
         }
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
@@ -52,7 +62,7 @@ impl DataDir {
     /// Locks an existing directory for reading; says nothing about running or ending.
     pub(crate) fn lock_existing(path: &Path) -> Result<File, StoreError> {
         match check_format(path)? {
-            Format::Known => lock(path),
+            Format::Current | Format::WithoutJournal => lock(path),
             Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
                 io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
             )),
@@ -136,7 +146,8 @@ pub(crate) fn ballast_path(data: &Path) -> PathBuf {
 #[derive(PartialEq, Eq)]
 enum Format {
     Absent,
-    Known,
+    WithoutJournal,
+    Current,
 }
 
 fn write_format(path: &Path) -> Result<(), StoreError> {
@@ -151,7 +162,10 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
         known: FORMAT.to_owned(),
     };
     match fs::read(path.join(FORMAT_FILE)) {
-        Ok(content) if content == format!("{FORMAT}\n").as_bytes() => Ok(Format::Known),
+        Ok(content) if content == format!("{FORMAT}\n").as_bytes() => Ok(Format::Current),
+        Ok(content) if content == format!("{WITHOUT_JOURNAL}\n").as_bytes() => {
+            Ok(Format::WithoutJournal)
+        }
         Ok(content) => {
             // A foreign file may hold anything; a version fits in a few words.
             let text = String::from_utf8_lossy(&content);

@@ -38,6 +38,7 @@ mod batch;
 mod check;
 mod codec;
 mod data_dir;
+mod entries;
 mod error;
 mod faulty;
 mod files;

@@ -1,105 +1,81 @@
-//! The embedded store, on sled 0.34.
+//! The embedded store: a journal of commits, and sled 0.34 behind it.
 //!
-//! What is done here that sled does not do:
-//! - `flush` hands the log to the disk's cache and no further; after it, the file is synced through a
-//!   descriptor of our own before a commit is acknowledged.
-//! - Pages over a quarter of a segment would go to files in `blobs/` that nobody syncs. Values over 8
-//!   KiB are split and long keys refused, so that no page comes near. Should there be such a file after
-//!   all, the commit fails, and the store is not opened again.
-//! - A full disk breaks sled for good, so a commit that might not fit is refused before it begins.
-//! - A damaged log opens silently without its end. Commits are counted, and a store that has fewer than
-//!   were synced is not opened.
-//! - There is one tree: a batch is atomic in one tree only.
+//! A commit is durable once it stands in the journal, by one write and one sync; `journal.rs` says how. Its rows
+//! stay in memory, in front of the engine, until a checkpoint has brought them there, each once however often it
+//! was written meanwhile (`checkpoint.rs`). Reads lay the ones over the others (`recent.rs`). What the engine
+//! needs to keep what it is given, and does not do itself, is in `engine.rs` and `opening.rs`.
+//!
+//! - A full disk breaks sled for good, so a commit is refused before it begins if the engine might not have room
+//!   for it later.
+//! - A damaged log of sled opens silently without its end. The journal reaches back to the last commit that the engine is
+//!   known to hold, so that the end is applied again, or a gap shows, and the store is not opened.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLockReadGuard};
 
+use self::checkpoint::{Checkpoints, Shared, room_for};
+use self::engine::{Engine, Reading, number_row};
+use self::journal::{Journal, Place};
+use self::recent::{Found, Order, Recent};
 use crate::backend::{refuse_oversized, refuse_stale};
-use crate::{Backend, Batch, Epoch, Key, Space, StoreError, Tag, files, record};
+use crate::{Backend, Batch, Epoch, Key, Space, StoreError, files};
 
+mod checkpoint;
+mod engine;
 mod inspecting;
+mod journal;
 mod opening;
 mod parts;
+mod recent;
 mod witness;
 
+pub(crate) use self::engine::number;
 pub(crate) use self::inspecting::inspect;
 #[cfg(test)]
 pub(crate) use self::opening::SEGMENT_BYTES;
-use self::witness::Witness;
 
-/// Free bytes a commit leaves to sled, which moves pages and pads segments on its own account.
+/// Free bytes that are left to sled, which moves pages and pads segments on its own account.
 const HEADROOM_BYTES: u64 = 8 * 1024 * 1024;
-
-/// The schema version of the row that holds the epoch.
-const EPOCH_VERSION: u16 = 1;
 
 /// How the embedded store uses the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SledOptions {
-    /// Bytes of rows kept in memory, about; 8 MiB unless told otherwise.
+    /// Bytes of the engine's pages kept in memory, about; 8 MiB unless told otherwise.
     pub cache_bytes: u64,
+    /// Bytes of the journal of a store that is made; 8 MiB unless told otherwise. The rows in it are kept in
+    /// memory too.
+    pub journal_bytes: u64,
 }
 
 impl Default for SledOptions {
     fn default() -> SledOptions {
-        SledOptions { cache_bytes: 8 * 1024 * 1024 }
+        SledOptions { cache_bytes: 8 * 1024 * 1024, journal_bytes: 8 * 1024 * 1024 }
     }
 }
 
 /// A store in a directory of its own.
 ///
 /// One process at a time; [`crate::DataDir`] sees to that. Values over 8 KiB are split over several
-/// rows of the engine, which no read shows.
+/// rows of the engine, which no read shows. A read sees nothing that is not durable.
 #[derive(Debug)]
 pub struct SledBackend {
-    dir: PathBuf,
-    /// Held for the whole of a commit. Taken before `live`.
-    writer: Mutex<Witness>,
-    /// `None` once closed. Written only while a batch is applied, so that reads see whole batches;
-    /// a sync leaves reads alone.
-    live: RwLock<Option<Live>>,
+    /// Held for the whole of a commit.
+    writer: Mutex<Writer>,
     epoch: AtomicU64,
-    /// Set by the first failed write or sync and never cleared.
-    poisoned: AtomicBool,
+    /// Ends before what it works for is let go.
+    _checkpoints: Checkpoints,
+    shared: Arc<Shared>,
 }
 
-/// What an open store holds.
-struct Live {
-    /// Dropped before `file`, which then waits for the engine to be gone.
-    db: ::sled::Db,
-    /// The keys of split values and how many parts each has beyond the first.
-    split: BTreeMap<Key, u16>,
-    file: EngineFile,
-}
-
-/// Our own descriptor of the engine's file: what is synced before a commit is acknowledged.
-///
-/// The engine locks the file until the last of its threads has let go, which may be a while after it was
-/// dropped. Dropping this waits for that, so that a closed store can be opened again at once.
-struct EngineFile(File);
-
-/// How long an engine is waited for: one that failed may never let go of its file.
-const RELEASE_WAIT: Duration = Duration::from_secs(10);
-
-impl Drop for EngineFile {
-    #[expect(clippy::disallowed_methods, reason = "nothing tells when the engine lets go")]
-    fn drop(&mut self) {
-        let mut waited = Duration::ZERO;
-        while let Err(error) = self.0.try_lock() {
-            if waited >= RELEASE_WAIT {
-                tracing::warn!(%error, "the store's engine does not let go of its file");
-                return;
-            }
-            let wait = Duration::from_millis(1);
-            std::thread::sleep(wait);
-            waited += wait;
-        }
-    }
+/// What only a commit touches.
+#[derive(Debug)]
+struct Writer {
+    journal: Journal,
+    /// The number of the last commit.
+    last: u64,
+    closed: bool,
 }
 
 type Rows = Vec<(Key, Vec<u8>)>;
@@ -110,30 +86,31 @@ impl SledBackend {
     /// # Errors
     ///
     /// [`StoreError::Corrupted`] if commits that were synced are gone,
+    /// [`StoreError::NoSpace`] if the engine has no room for what the journal holds,
     /// [`StoreError::BlobFiles`] if values were written where they are not synced,
     /// [`StoreError::Backend`] if the engine does not open its files.
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledBackend, StoreError> {
-        let live = opening::open(dir, options)?;
-        let epoch = live.number(&epoch_key())?;
-        let witness = Witness::open(dir, live.number(&witness::key())?)?;
+        let engine = Engine::open(dir, options)?;
+        let held = engine.read().live()?.number(&commits_key())?;
+        let (journal, last) = catch_up(dir, options, &engine, held)?;
+        let epoch = engine.read().live()?.number(&epoch_key())?;
+        let shared = Arc::new(Shared::new(engine));
         Ok(SledBackend {
-            dir: dir.to_owned(),
-            writer: Mutex::new(witness),
-            live: RwLock::new(Some(live)),
+            writer: Mutex::new(Writer { journal, last, closed: false }),
             epoch: AtomicU64::new(epoch),
-            poisoned: AtomicBool::new(false),
+            _checkpoints: Checkpoints::start(&shared)?,
+            shared,
         })
     }
 
     /// Claims the store under an epoch later than `earlier` and than its own.
     pub(crate) fn claim_after(&self, earlier: Epoch) -> Result<Epoch, StoreError> {
-        let mut witness = self.writer()?;
+        let mut writer = self.writer()?;
         let epoch = self.held().max(earlier).next();
         let key = epoch_key();
-        let value = record::seal(&key, Tag::Meta, EPOCH_VERSION, &epoch.as_u64().to_be_bytes());
         let mut batch = Batch::new();
-        batch.put(key, value);
-        self.write(&mut witness, &batch)?;
+        batch.put(key.clone(), number_row(&key, epoch.as_u64()));
+        self.write(&mut writer, &batch)?;
         self.epoch.store(epoch.as_u64(), Ordering::Release);
         Ok(epoch)
     }
@@ -142,110 +119,124 @@ impl SledBackend {
         Epoch::from_raw(self.epoch.load(Ordering::Acquire))
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Witness>, StoreError> {
-        self.writer.lock().map_err(|_| StoreError::Poisoned)
+    /// Locks out other commits; fails if there can be none.
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let writer = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
+        self.shared.refuse_poisoned()?;
+        if writer.closed { Err(StoreError::Closed) } else { Ok(writer) }
     }
 
-    fn live(&self) -> Result<RwLockReadGuard<'_, Option<Live>>, StoreError> {
-        let live = self.live.read().map_err(|_| StoreError::Poisoned)?;
-        // Checked under the lock: a batch that failed half-way has set it before letting go.
-        if self.poisoned.load(Ordering::Acquire) { Err(StoreError::Poisoned) } else { Ok(live) }
+    fn read(&self) -> Result<(RwLockReadGuard<'_, Recent>, Reading<'_>), StoreError> {
+        let recent = self.shared.recent.read().map_err(|_| StoreError::Poisoned)?;
+        let engine = self.shared.engine.read();
+        // Checked under the locks: a batch that failed half-way has set it before letting go.
+        self.shared.refuse_poisoned()?;
+        Ok((recent, engine))
     }
 
-    fn with_live<T>(
-        &self,
-        read: impl FnOnce(&Live) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        read(self.live()?.as_ref().ok_or(StoreError::Closed)?)
-    }
-
-    /// Makes `batch` durable. The caller holds `writer` and has checked the epoch.
-    fn write(&self, witness: &mut Witness, batch: &Batch) -> Result<(), StoreError> {
-        let (mut staged, split) = self.with_live(|live| {
-            refuse_own_prefix(batch)?;
-            self.refuse_without_room(batch)?;
-            Ok(live.stage(batch))
-        })?;
-        let (key, count) = witness.next_row();
-        staged.insert(key.as_ref(), count);
-        self.apply(staged, split)?;
-        let blobs = self.dir.join("blobs");
-        self.with_live(|live| {
-            let durable = live.sync().and_then(|()| opening::refuse_blobs(&blobs));
-            durable.and_then(|()| witness.count()).inspect_err(|_| self.poison())
-        })
-    }
-
-    fn apply(&self, staged: ::sled::Batch, split: Vec<(Key, u16)>) -> Result<(), StoreError> {
-        let mut live = self.live.write().map_err(|_| StoreError::Poisoned)?;
-        let live = live.as_mut().ok_or(StoreError::Closed)?;
-        live.db
-            .apply_batch(staged)
-            .map_err(engine("apply a batch"))
-            .inspect_err(|_| self.poison())?;
-        live.note_split(split);
+    /// Makes `batch` durable.
+    fn write(&self, writer: &mut Writer, batch: &Batch) -> Result<(), StoreError> {
+        refuse_own_prefix(batch)?;
+        self.make_room(batch)?;
+        let number = writer.last + 1;
+        match writer.journal.place(batch) {
+            Place::Here => {}
+            Place::OtherHalf => {
+                // What that half held must be in the engine; what this one holds gets there next.
+                self.shared.begin_checkpoint()?;
+                writer.journal.turn_over();
+            }
+            Place::Nowhere => return self.write_through(writer, number, batch),
+        }
+        let appended = writer.journal.append(number, batch);
+        appended.inspect_err(|_| self.shared.poison())?;
+        writer.last = number;
+        self.shared.recent.write().map_err(|_| StoreError::Poisoned)?.active.apply(number, batch);
         Ok(())
     }
 
-    fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
+    /// Commits what is too large for the journal: into the engine, behind all that was committed before. The
+    /// journal notes it afterwards, so that it shows if the engine loses it.
+    fn write_through(
+        &self,
+        writer: &mut Writer,
+        number: u64,
+        batch: &Batch,
+    ) -> Result<(), StoreError> {
+        self.shared.checkpoint_all()?;
+        let key = commits_key();
+        let count = number_row(&key, number);
+        let rows = batch.iter().chain(std::iter::once((&key, Some(count.as_slice()))));
+        let engine = &self.shared.engine;
+        let durable = engine.apply(rows).and_then(|()| engine.sync());
+        let noted = durable.and_then(|()| writer.journal.append_held(number));
+        noted.inspect_err(|_| self.shared.poison())?;
+        writer.last = number;
+        Ok(())
     }
 
-    fn refuse_without_room(&self, batch: &Batch) -> Result<(), StoreError> {
-        let free = files::free_bytes(&self.dir)?;
-        let bytes = batch.bytes() as u64;
-        if free >= bytes.saturating_mul(2).saturating_add(HEADROOM_BYTES) {
+    /// Refuses a batch for which the engine may have no room, all that is still on its way there included.
+    fn make_room(&self, batch: &Batch) -> Result<(), StoreError> {
+        let engine = &self.shared.engine;
+        let recent = self.shared.recent.read().map_err(|_| StoreError::Poisoned)?.bytes();
+        if files::free_bytes(engine.dir())? >= room_for(batch.bytes() + recent) {
             return Ok(());
         }
-        let attempted = format!("commit {bytes} bytes in {}", self.dir.display());
-        Err(StoreError::NoSpace { attempted, free })
+        self.shared.checkpoint_all()?;
+        engine.refuse_without_room(batch.bytes())
     }
 
-    fn collect(
-        &self,
-        range: Range<&Key>,
-        rows: impl FnOnce(
-            &::sled::Db,
-            Range<&[u8]>,
-        ) -> Vec<::sled::Result<(::sled::IVec, ::sled::IVec)>>,
-    ) -> Result<Rows, StoreError> {
-        self.with_live(|live| {
-            let end = Key::end();
-            let range = range.start.as_ref()..range.end.min(&end).as_ref();
-            if range.start >= range.end {
-                return Ok(Vec::new());
+    fn scan_in(&self, range: Range<&Key>, limit: usize, order: Order) -> Result<Rows, StoreError> {
+        let (recent, engine) = self.read()?;
+        let live = engine.live()?;
+        let end = Key::end();
+        let range = range.start.as_ref()..range.end.min(&end).as_ref();
+        let mut rows = Rows::new();
+        if range.start >= range.end {
+            return Ok(rows);
+        }
+        for found in recent.over(live.range(&range, order), &range, order) {
+            if rows.len() == limit {
+                break;
             }
-            let read = |row: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
-                let (key, first) = row.map_err(engine("scan rows"))?;
-                let key = Key::from_bytes(&*key);
-                let value = live.join(&key, first.to_vec())?;
-                Ok((key, value))
-            };
-            rows(&live.db, range).into_iter().map(read).collect()
-        })
+            match found {
+                Found::Recent(key, Some(value)) => {
+                    rows.push((Key::from_bytes(key), value.to_vec()));
+                }
+                Found::Recent(_, None) => {}
+                Found::Engine(row) => {
+                    let (key, first) = row?;
+                    let key = Key::from_bytes(&*key);
+                    let value = live.join(&key, first.to_vec())?;
+                    rows.push((key, value));
+                }
+            }
+        }
+        Ok(rows)
     }
 }
 
-impl Live {
-    /// Reads a row of the store's own: a number of eight bytes, big-endian; 0 if there is none.
-    fn number(&self, key: &Key) -> Result<u64, StoreError> {
-        let Some(bytes) = self.db.get(key).map_err(engine("read a row"))? else {
-            return Ok(0);
-        };
-        number(key, &bytes)
+/// Brings into the engine, which has the commits up to `held`, what the journal has beyond; makes one if there
+/// is none. Returns it and the number of the last commit.
+fn catch_up(
+    dir: &Path,
+    options: SledOptions,
+    engine: &Engine,
+    held: u64,
+) -> Result<(Journal, u64), StoreError> {
+    let Some(journal) = Journal::open(dir)? else {
+        witness::refuse_loss(dir, held)?;
+        let journal = Journal::create(dir, options.journal_bytes)?;
+        witness::remove(dir)?;
+        return Ok((journal, held));
+    };
+    witness::remove(dir)?;
+    let found = journal.read(held)?;
+    if let Some(damage) = found.damage {
+        return Err(damage);
     }
-
-    /// Returns once everything applied so far would survive power loss.
-    fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(engine("flush the store"))?;
-        self.file.0.sync_data().map_err(StoreError::io("sync the store"))
-    }
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("split", &self.split.len()).finish_non_exhaustive()
-    }
+    engine.checkpoint(&found.table)?;
+    Ok((journal, found.table.last().max(held)))
 }
 
 impl Backend for SledBackend {
@@ -254,47 +245,47 @@ impl Backend for SledBackend {
     }
 
     fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
-        let mut witness = self.writer()?;
-        self.with_live(|_| Ok(()))?;
+        let mut writer = self.writer()?;
         refuse_stale(epoch, self.held())?;
         refuse_oversized(batch)?;
-        if batch.is_empty() { Ok(()) } else { self.write(&mut witness, batch) }
+        if batch.is_empty() { Ok(()) } else { self.write(&mut writer, batch) }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with_live(|live| {
-            let first = live.db.get(key).map_err(engine("read a row"))?;
-            first.map(|first| live.join(&Key::from_bytes(key), first.to_vec())).transpose()
-        })
+        let (recent, engine) = self.read()?;
+        let live = engine.live()?;
+        match recent.get(key) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => live.get(key),
+        }
     }
 
     fn scan(&self, range: Range<&Key>, limit: usize) -> Result<Rows, StoreError> {
-        self.collect(range, |db, range| db.range(range).take(limit).collect())
+        self.scan_in(range, limit, Order::Ascending)
     }
 
     fn scan_back(&self, range: Range<&Key>, limit: usize) -> Result<Rows, StoreError> {
-        self.collect(range, |db, range| db.range(range).rev().take(limit).collect())
+        self.scan_in(range, limit, Order::Descending)
     }
 
     fn settle(&self) -> Result<(), StoreError> {
-        let _nobody_writes = self.writer()?;
-        self.with_live(|_| Ok(()))
+        // What can be read is durable. It may have been read just before the store failed.
+        self.read()?.1.live().map(|_| ())
     }
 
     fn space(&self) -> Result<Space, StoreError> {
-        Ok(Space { used: files::used_bytes(&self.dir)?, free: files::free_bytes(&self.dir)? })
+        let dir = self.shared.engine.dir();
+        Ok(Space { used: files::used_bytes(dir)?, free: files::free_bytes(dir)? })
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let mut witness = self.writer()?;
-        let mut live = self.live.write().map_err(|_| StoreError::Poisoned)?;
-        match live.take() {
-            None => Ok(()),
-            Some(_) if self.poisoned.load(Ordering::Acquire) => Err(StoreError::Poisoned),
-            Some(live) => {
-                live.sync().and_then(|()| witness.record()).inspect_err(|_| self.poison())
-            }
-        }
+        let mut writer = match self.writer() {
+            Err(StoreError::Closed) => return Ok(()),
+            writer => writer?,
+        };
+        self.shared.checkpoint_all()?;
+        writer.closed = true;
+        self.shared.engine.close()
     }
 }
 
@@ -303,19 +294,10 @@ pub(crate) fn epoch_key() -> Key {
     Key::meta("epoch")
 }
 
-/// The key of the row that counts commits: it belongs to the files of one store, not to what is stored.
+/// The key of the row that holds the number of the last commit in the engine: it belongs to the files of one
+/// store, not to what is stored.
 pub(crate) fn commits_key() -> Key {
-    witness::key()
-}
-
-/// Reads the number in a row of the store's own.
-pub(crate) fn number(key: &Key, bytes: &[u8]) -> Result<u64, StoreError> {
-    let payload = record::open(key, bytes)?.payload;
-    let number = payload.try_into().map_err(|_| StoreError::Corrupted {
-        key: key.to_string(),
-        reason: format!("a number has 8 bytes, not {}", payload.len()),
-    })?;
-    Ok(u64::from_be_bytes(number))
+    Key::meta("commits")
 }
 
 /// Keeps the layers above away from the parts of split values.
@@ -330,7 +312,7 @@ fn refuse_own_prefix(batch: &Batch) -> Result<(), StoreError> {
 }
 
 /// Makes an [`StoreError`] of what the engine says; fits `map_err`.
-fn engine(attempted: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
+fn engine_error(attempted: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
     move |error| match error {
         ::sled::Error::Io(source) => StoreError::Io { attempted: attempted.to_owned(), source },
         ::sled::Error::CollectionNotFound(_)

@@ -66,16 +66,16 @@ async fn data_of_a_newer_format_is_refused_and_left_as_it_is() {
     let (engine, sink) = (Engine::connect(), Sink::start());
     let mut node = node(&engine, &sink).start().await;
     assert!(node.sigterm().0.success());
-    fs::write(node.data_dir().join("FORMAT"), "perennial 2\n").expect("a file");
+    fs::write(node.data_dir().join("FORMAT"), "perennial 3\n").expect("a file");
     let before = snapshot(&node.data_dir());
 
     let output = run(&node, &node.data_dir());
     assert_eq!(output.status.code(), Some(65), "{output:?}");
     let said = said(&output);
-    assert!(said.contains("perennial 2") && said.contains("perennial 1"), "{said}");
+    assert!(said.contains("perennial 3") && said.contains("perennial 2"), "{said}");
     assert_eq!(snapshot(&node.data_dir()), before);
 
-    fs::write(node.data_dir().join("FORMAT"), "perennial 1\n").expect("a file");
+    fs::write(node.data_dir().join("FORMAT"), "perennial 2\n").expect("a file");
     node.restart().await;
 }
 

@@ -10,8 +10,15 @@
 //!
 //! `CUTS=all` tries every way of keeping at every cut, which takes minutes.
 
+use perennial_store::SledOptions;
+
 mod accounts;
 mod batches;
 mod cuts;
 mod disk;
 mod recording;
+
+/// A journal so small that its halves are soon written over, and that some commits do not fit.
+fn small_journal() -> SledOptions {
+    SledOptions { journal_bytes: 64 * 1024, ..SledOptions::default() }
+}

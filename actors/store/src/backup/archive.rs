@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{BackupError, Summary};
-use crate::data_dir::FORMAT;
+use crate::data_dir::{FORMAT, is_known};
+use crate::entries::{ENTRY_HEAD_BYTES, Entry, append_entry, read_entries};
 use crate::{Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Timestamp, codec};
 
 /// The first line: readable by people, and by every later version.
@@ -17,12 +18,6 @@ pub(super) const BLOCK_BYTES: usize = 256 * 1024;
 
 /// No block holds more: it is full before its last entry, which is as large as one can be.
 const MAX_BLOCK_BYTES: usize = BLOCK_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES + ENTRY_HEAD_BYTES;
-
-/// The lengths of key and value.
-const ENTRY_HEAD_BYTES: usize = 6;
-
-/// Stands for the length of the value of a row that was deleted.
-const DELETED: u32 = u32::MAX;
 
 /// Kind, length, stored length, and checksum of a block.
 const HEAD_BYTES: usize = 13;
@@ -74,13 +69,7 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) fn add(&mut self, key: &Key, value: Option<&[u8]>) {
-        let key = key.as_ref();
-        // Both were refused if they were longer than these numbers hold.
-        self.bytes.extend_from_slice(&(key.len() as u16).to_be_bytes());
-        let length = value.map_or(DELETED, |value| value.len() as u32);
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        append_entry(&mut self.bytes, key, value);
         self.count += 1;
     }
 
@@ -94,31 +83,8 @@ impl Entries {
 
     /// Reads the entries; an error says what does not fit.
     pub(super) fn iter(&self) -> impl Iterator<Item = Result<Entry<'_>, String>> {
-        let mut rest = self.bytes.as_slice();
-        std::iter::from_fn(move || {
-            (!rest.is_empty()).then(|| {
-                let entry = split_entry(rest);
-                // Nothing can be read behind what cannot be.
-                rest = entry.as_ref().map_or(&[], |(_, behind)| behind);
-                entry.map(|(entry, _)| entry).ok_or_else(|| "an entry ends early".to_owned())
-            })
-        })
+        read_entries(&self.bytes)
     }
-}
-
-/// A key, and its value unless it was deleted.
-pub(super) type Entry<'a> = (Key, Option<&'a [u8]>);
-
-fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
-    let (key_length, rest) = bytes.split_first_chunk::<2>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_length)))?;
-    let length = u32::from_be_bytes(*length);
-    if length == DELETED {
-        return Some(((Key::from_bytes(key), None), rest));
-    }
-    let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some(((Key::from_bytes(key), Some(value)), rest))
 }
 
 /// Writes a backup, block by block.
@@ -248,7 +214,7 @@ impl<'a> Reader<'a> {
             return Err(reader.invalid("it does not begin with a header"));
         }
         reader.header = reader.decode(&content)?;
-        if reader.header.format == FORMAT {
+        if is_known(&reader.header.format) {
             return Ok(reader);
         }
         Err(BackupError::OtherFormat { found: reader.header.format, known: FORMAT.to_owned() })

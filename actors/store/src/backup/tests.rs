@@ -215,7 +215,7 @@ fn a_restored_directory_is_taken_over_as_after_an_unclean_end_under_an_epoch_nev
     let data = temp.path().join("data");
     let rows = restored(&bytes, &data);
     assert_eq!(rows.get(&large), Some(&value));
-    assert_eq!(fs::read(data.join("FORMAT")).unwrap(), b"perennial 1\n");
+    assert_eq!(fs::read(data.join("FORMAT")).unwrap(), b"perennial 2\n");
     let opened = DataDir::open(&data).unwrap();
     assert_eq!(opened.unclean_ends(), 1);
     let store = SledBackend::open(&opened.store_dir(), SledOptions::default()).unwrap();

@@ -70,14 +70,18 @@ fn every_flipped_byte_is_reported_with_its_key() {
 fn a_damaged_log_is_reported_though_the_engine_opens_without_its_end() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();
-    let store = SledBackend::open(&dir.store_dir(), SledOptions::default()).unwrap();
+    let store = SledBackend::open(
+        &dir.store_dir(),
+        SledOptions { journal_bytes: 0, ..SledOptions::default() },
+    )
+    .unwrap();
     let epoch = store.claim().unwrap();
     for number in 0..200 {
         let mut batch = Batch::new();
         batch.put(key(number), seal(&key(number), Tag::Row, 1, &[number; 500]));
         store.commit(epoch, &batch).unwrap();
     }
-    // No orderly close: the last record of the count has to do.
+    // No orderly close.
     drop(store);
     let log = dir.store_dir().join("db");
     let mut bytes = std::fs::read(&log).unwrap();
@@ -92,6 +96,28 @@ fn a_damaged_log_is_reported_though_the_engine_opens_without_its_end() {
     let report = check_data(temp.path()).unwrap();
     assert_eq!(keys(&report), ["log"]);
     assert!(report.records < 200, "the engine has learnt to report this itself");
+}
+
+#[test]
+fn what_only_the_journal_has_is_looked_at_too_and_a_damaged_journal_is_reported() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let store = SledBackend::open(&dir.store_dir(), SledOptions::default()).unwrap();
+    let epoch = store.claim().unwrap();
+    let mut batch = Batch::new();
+    batch.put(key(1), seal(&key(1), Tag::Row, 1, &[1; 30]));
+    batch.put(key(2), seal(&key(1), Tag::Row, 1, &[1; 30]));
+    store.commit(epoch, &batch).unwrap();
+    drop(store);
+    let store_dir = dir.store_dir();
+    dir.mark_clean().unwrap();
+    let report = check_data(temp.path()).unwrap();
+    assert_eq!((report.records, keys(&report)), (3, vec!["row t 0x6b02"]));
+    // Looking changed nothing.
+    assert_eq!(check_data(temp.path()).unwrap(), report);
+
+    std::fs::write(store_dir.join("journal"), b"nothing").unwrap();
+    assert_eq!(keys(&check_data(temp.path()).unwrap()), ["journal"]);
 }
 
 #[test]

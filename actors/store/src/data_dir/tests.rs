@@ -24,7 +24,7 @@ fn a_new_directory_is_private_and_clean() {
     let dir = DataDir::open(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!((dir.was_unclean(), dir.unclean_ends()), (false, 0));
-    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "perennial 1\n");
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "perennial 2\n");
     assert!(dir.store_dir().starts_with(&path));
 }
 
@@ -51,7 +51,7 @@ fn a_refused_second_opening_does_not_count_as_an_end() {
 
 #[test]
 fn a_newer_format_is_refused_and_nothing_is_touched() {
-    for content in ["perennial 2\n", "perennial 1", "", "something\nelse"] {
+    for content in ["perennial 3\n", "perennial 2", "", "something\nelse"] {
         let temp = tempfile::tempdir().unwrap();
         DataDir::open(temp.path()).unwrap().mark_clean().unwrap();
         fs::create_dir(temp.path().join("store")).unwrap();
@@ -62,6 +62,18 @@ fn a_newer_format_is_refused_and_nothing_is_touched() {
         assert!(matches!(error, StoreError::NewerFormat { .. }), "{error}");
         assert_eq!(image(temp.path()), before);
     }
+}
+
+#[test]
+fn a_directory_without_a_journal_is_of_the_newer_format_once_it_is_opened_and_not_when_looked_at() {
+    let temp = tempfile::tempdir().unwrap();
+    DataDir::open(temp.path()).unwrap().mark_clean().unwrap();
+    let format = temp.path().join("FORMAT");
+    fs::write(&format, "perennial 1\n").unwrap();
+    drop(DataDir::lock_existing(temp.path()).unwrap());
+    assert_eq!(fs::read_to_string(&format).unwrap(), "perennial 1\n");
+    DataDir::open(temp.path()).unwrap();
+    assert_eq!(fs::read_to_string(&format).unwrap(), "perennial 2\n");
 }
 
 #[test]

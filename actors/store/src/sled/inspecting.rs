@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Live, SledOptions, engine, opening, witness};
+use super::engine::Live;
+use super::recent::{Found, Order, Recent};
+use super::{SledOptions, commits_key, journal::Journal, opening, witness};
 use crate::{Key, StoreError};
 
 /// Shows every row of the layers above to `visit`, in order of keys, those that cannot be read too, and
@@ -13,11 +15,20 @@ pub(crate) fn inspect(
 ) -> Result<Vec<StoreError>, StoreError> {
     let live = opening::open(dir, SledOptions::default())?;
     let mut damage = Vec::new();
+    let mut recent = Recent::default();
     // A damaged number is reported as a row; nothing follows from it.
-    if let Ok(commits) = live.number(&witness::key()) {
-        damage.extend(witness::find_loss(dir, commits).err());
+    if let Ok(commits) = live.number(&commits_key()) {
+        match Journal::open(dir) {
+            Ok(Some(journal)) => {
+                let found = journal.read(commits)?;
+                recent.active = found.table;
+                damage.extend(found.damage);
+            }
+            Ok(None) => damage.extend(witness::refuse_loss(dir, commits).err()),
+            Err(error) => damage.push(error),
+        }
     }
-    live.visit(visit)?;
+    live.visit(&recent, visit)?;
     damage.extend(live.stray_parts());
     Ok(damage)
 }
@@ -25,13 +36,22 @@ pub(crate) fn inspect(
 impl Live {
     fn visit(
         &self,
+        recent: &Recent,
         mut visit: impl FnMut(Key, Result<Vec<u8>, StoreError>),
     ) -> Result<(), StoreError> {
-        for row in self.db.range(..Key::end()) {
-            let (key, first) = row.map_err(engine("read the rows"))?;
-            let key = Key::from_bytes(&*key);
-            let value = self.join(&key, first.to_vec());
-            visit(key, value);
+        let (start, end) = (Key::default(), Key::end());
+        let range = start.as_ref()..end.as_ref();
+        for found in recent.over(self.range(&range, Order::Ascending), &range, Order::Ascending) {
+            match found {
+                Found::Recent(key, Some(value)) => visit(Key::from_bytes(key), Ok(value.to_vec())),
+                Found::Recent(_, None) => {}
+                Found::Engine(row) => {
+                    let (key, first) = row?;
+                    let key = Key::from_bytes(&*key);
+                    let value = self.join(&key, first.to_vec());
+                    visit(key, value);
+                }
+            }
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{EngineFile, Live, SledOptions, engine, parts};
+use super::engine::{EngineFile, Live};
+use super::{SledOptions, engine_error, parts};
 use crate::{MAX_KEY_BYTES, StoreError, files};
 
 /// The unit in which the engine writes and frees its log.
@@ -95,7 +96,7 @@ fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineF
     if dir.join("db").exists() {
         note_end(dir, &config)?;
     }
-    let db = config.open().map_err(engine("open the store"))?;
+    let db = config.open().map_err(engine_error("open the store"))?;
     files::sync_dir(dir)?;
     let file = EngineFile(open_synced(dir, "db")?);
     open_synced(dir, "conf")?;
@@ -134,7 +135,7 @@ pub(super) fn note_end(dir: &Path, config: &::sled::Config) -> Result<(), StoreE
         Err(::sled::Error::Io(error)) if error.kind() == ErrorKind::IsADirectory => {}
         // The log is empty: there is no end to note.
         Ok(db) => drop(db),
-        Err(error) => return Err(engine("read the store's log")(error)),
+        Err(error) => return Err(engine_error("read the store's log")(error)),
     }
     drop(released);
     remove_stop(dir)?;

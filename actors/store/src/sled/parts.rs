@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Live, engine};
-use crate::{Batch, Key, StoreError};
+use super::engine::Live;
+use super::engine_error;
+use crate::{Key, StoreError};
 
 /// The most bytes of a value in one row of the engine.
 pub(super) const PART_BYTES: usize = 8 * 1024;
@@ -16,7 +17,7 @@ pub(super) const PART_BYTES: usize = 8 * 1024;
 pub(super) fn find_split(db: &::sled::Db) -> Result<BTreeMap<Key, u16>, StoreError> {
     let mut split = BTreeMap::new();
     for row in db.range(Key::chunks()).keys() {
-        let row = row.map_err(engine("read the parts of large values"))?;
+        let row = row.map_err(engine_error("read the parts of large values"))?;
         if let Some((key, index)) = Key::from_bytes(&*row).parse_chunk() {
             let last = split.entry(key).or_insert(index);
             *last = index.max(*last);
@@ -26,11 +27,14 @@ pub(super) fn find_split(db: &::sled::Db) -> Result<BTreeMap<Key, u16>, StoreErr
 }
 
 impl Live {
-    /// Translates a batch to rows of the engine, and tells which keys get another number of parts.
-    pub(super) fn stage(&self, batch: &Batch) -> (::sled::Batch, Vec<(Key, u16)>) {
+    /// Translates writes to rows of the engine, and tells which keys get another number of parts.
+    pub(super) fn stage<'a>(
+        &self,
+        writes: impl Iterator<Item = (&'a Key, Option<&'a [u8]>)>,
+    ) -> (::sled::Batch, Vec<(Key, u16)>) {
         let mut staged = ::sled::Batch::default();
         let mut changed = Vec::new();
-        for (key, value) in batch.iter() {
+        for (key, value) in writes {
             let before = self.split.get(key).copied().unwrap_or(0);
             let after = match value {
                 Some(value) => insert(&mut staged, key, value),
@@ -64,7 +68,8 @@ impl Live {
         let mut value = first;
         let parts = self.split.get(key).copied().unwrap_or(0);
         for index in 1..=parts {
-            let part = self.db.get(key.chunk(index)).map_err(engine("read a part of a row"))?;
+            let part =
+                self.db.get(key.chunk(index)).map_err(engine_error("read a part of a row"))?;
             let Some(part) = part else {
                 let reason = format!("part {index} of {parts} is missing");
                 return Err(StoreError::Corrupted { key: key.to_string(), reason });

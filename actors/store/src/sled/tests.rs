@@ -1,16 +1,27 @@
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 
 use proptest::prelude::*;
 
+use super::engine::EngineFile;
 use super::parts::PART_BYTES;
 use super::*;
 use crate::MAX_KEY_BYTES;
 
-fn open(dir: &Path) -> (SledBackend, Epoch) {
-    let store = SledBackend::open(dir, SledOptions::default()).unwrap();
+fn open_with(dir: &Path, journal_bytes: u64) -> (SledBackend, Epoch) {
+    let options = SledOptions { journal_bytes, ..SledOptions::default() };
+    let store = SledBackend::open(dir, options).unwrap();
     let epoch = store.claim().unwrap();
     (store, epoch)
+}
+
+fn open(dir: &Path) -> (SledBackend, Epoch) {
+    open_with(dir, SledOptions::default().journal_bytes)
+}
+
+/// Opens a store in whose journal hardly any commit fits, so that each goes to the engine itself.
+fn open_through(dir: &Path) -> (SledBackend, Epoch) {
+    open_with(dir, 0)
 }
 
 fn row(number: u8) -> Key {
@@ -37,7 +48,8 @@ fn rows(store: &SledBackend) -> Rows {
 
 /// How many rows the engine holds for the parts of large values.
 fn engine_parts(store: &SledBackend) -> usize {
-    store.live.read().unwrap().as_ref().unwrap().db.range(Key::chunks()).count()
+    store.shared.checkpoint_all().unwrap();
+    store.shared.engine.read().live().unwrap().db.range(Key::chunks()).count()
 }
 
 fn blobs(dir: &Path) -> usize {
@@ -119,7 +131,7 @@ fn a_large_value_survives_and_leaves_no_parts_when_it_goes() {
 #[test]
 fn values_of_a_megabyte_leave_the_unsynced_directory_empty() {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_through(temp.path());
     for round in 0..3 {
         for number in 0..24 {
             let value = large(1_000_000, u64::from(number) + round);
@@ -138,7 +150,7 @@ fn values_of_a_megabyte_leave_the_unsynced_directory_empty() {
 #[test]
 fn pages_of_the_largest_rows_stay_in_the_log() {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_through(temp.path());
     // Neighbours come and go, so that pages split, shrink and merge at every size.
     for round in 0..600u64 {
         let mut batch = Batch::new();
@@ -159,7 +171,7 @@ fn pages_of_the_largest_rows_stay_in_the_log() {
 #[test]
 fn pages_of_the_longest_keys_stay_in_the_log() {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_through(temp.path());
     let longest = MAX_KEY_BYTES - row(0).as_ref().len() - 1;
     // What parts two pages is the whole of a key here: a group has a beginning of its own, and its keys
     // differ at the very end.
@@ -216,7 +228,7 @@ fn an_unfinished_snapshot_does_not_keep_the_store_closed() {
 #[test]
 fn where_the_log_ends_is_noted_before_segments_without_use_are_overwritten() {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_through(temp.path());
     // One page, again and again: in the end only the last segment is of use.
     for round in 0..120 {
         let mut batch = Batch::new();
@@ -265,51 +277,131 @@ fn a_store_keeps_the_segment_size_it_was_made_with() {
 #[test]
 fn a_commit_that_left_the_log_fails_for_ever() {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_through(temp.path());
+    store.commit(epoch, &put(row(1), vec![0; 600])).unwrap();
     fs::write(temp.path().join("blobs/17"), b"value").unwrap();
-    let error = store.commit(epoch, &put(row(1), vec![1])).unwrap_err();
+    let error = store.commit(epoch, &put(row(1), vec![1; 600])).unwrap_err();
     assert!(matches!(error, StoreError::BlobFiles { .. }), "{error}");
     fs::remove_file(temp.path().join("blobs/17")).unwrap();
     assert!(matches!(store.commit(epoch, &put(row(1), vec![1])), Err(StoreError::Poisoned)));
 }
 
 #[test]
-fn a_store_that_lost_synced_commits_is_not_opened_until_its_witness_is_removed() {
+fn a_checkpoint_that_left_the_log_ends_the_store_and_the_journal_has_what_was_committed() {
     let temp = tempfile::tempdir().unwrap();
     let (store, epoch) = open(temp.path());
     store.commit(epoch, &put(row(1), vec![1])).unwrap();
-    store.close().unwrap();
-    // The log, and where the engine had noted what stands in it.
-    for file in fs::read_dir(temp.path()).unwrap().map(|file| file.unwrap().path()) {
+    fs::write(temp.path().join("blobs/17"), b"value").unwrap();
+    assert!(matches!(store.close(), Err(StoreError::Poisoned)));
+    assert!(matches!(store.commit(epoch, &put(row(2), vec![2])), Err(StoreError::Poisoned)));
+    assert!(matches!(store.get(row(1).as_ref()), Err(StoreError::Poisoned)));
+    drop(store);
+    fs::remove_file(temp.path().join("blobs/17")).unwrap();
+    assert_eq!(rows(&open(temp.path()).0), [(row(1), vec![1])]);
+}
+
+/// Removes the engine's log, and where it had noted what stands in it.
+fn remove_log(dir: &Path) {
+    for file in fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()) {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         if name == "db" || name.starts_with("snap.") {
             fs::remove_file(file).unwrap();
         }
     }
+}
+
+#[test]
+fn what_the_engine_lost_is_applied_again_while_the_journal_has_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    (1..=9).for_each(|number| store.commit(epoch, &put(row(number), vec![number])).unwrap());
+    store.close().unwrap();
+    drop(store);
+    remove_log(temp.path());
+    let (store, later) = open(temp.path());
+    assert!(later > epoch);
+    assert_eq!(rows(&store), (1..=9).map(|number| (row(number), vec![number])).collect::<Rows>());
+}
+
+#[test]
+fn a_store_that_lost_synced_commits_is_not_opened_until_its_journal_is_removed() {
+    // Of few commits the journal has only the last ones, of large ones none.
+    for bytes in [100, 5_000] {
+        let temp = tempfile::tempdir().unwrap();
+        let (store, epoch) = open_with(temp.path(), 4096);
+        (1..=9).for_each(|number| store.commit(epoch, &put(row(number), vec![0; bytes])).unwrap());
+        store.close().unwrap();
+        drop(store);
+        remove_log(temp.path());
+        let reopen = || SledBackend::open(temp.path(), SledOptions::default());
+        let error = reopen().unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupted { key, .. } if key == "log"), "{error}");
+        fs::remove_file(temp.path().join("journal")).unwrap();
+        assert_eq!(rows(&reopen().unwrap()), []);
+    }
+}
+
+#[test]
+fn a_store_without_a_journal_is_held_against_its_witness_and_gets_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open_through(temp.path());
+    store.commit(epoch, &put(row(1), vec![1; 600])).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let witness = |commits: u64| {
+        let number = commits.to_be_bytes();
+        [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
+    };
+    let path = temp.path().join("witness");
+    fs::remove_file(temp.path().join("journal")).unwrap();
     let reopen = || SledBackend::open(temp.path(), SledOptions::default());
+    fs::write(&path, witness(3)).unwrap();
     let error = reopen().unwrap_err();
-    assert!(error.to_string().contains("ends at commit 0 though commit 2 was synced"), "{error}");
-    fs::write(temp.path().join("witness"), b"no number").unwrap();
+    assert!(error.to_string().contains("ends at commit 2 though commit 3 was synced"), "{error}");
+    fs::write(&path, b"no number").unwrap();
     assert!(matches!(reopen(), Err(StoreError::Corrupted { .. })));
-    fs::remove_file(temp.path().join("witness")).unwrap();
-    assert_eq!(rows(&reopen().unwrap()), []);
+    fs::write(&path, witness(2)).unwrap();
+    assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1; 600])]);
+    assert!(!path.exists() && temp.path().join("journal").exists());
+}
+
+/// Syncing a descriptor of this device fails, as syncing a broken disk does.
+fn broken() -> File {
+    File::options().write(true).open("/dev/null").unwrap()
 }
 
 #[test]
 fn a_failed_sync_poisons_the_store_for_ever() {
     let temp = tempfile::tempdir().unwrap();
     let (store, epoch) = open(temp.path());
-    // Syncing a descriptor of this device fails, as syncing a broken disk does.
-    let device = EngineFile(File::open("/dev/null").unwrap());
-    let file = std::mem::replace(&mut store.live.write().unwrap().as_mut().unwrap().file, device);
+    let whole = store.writer().unwrap().journal.replace_file(broken());
     let error = store.commit(epoch, &put(row(1), vec![1])).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
-    store.live.write().unwrap().as_mut().unwrap().file = file;
+    store.writer.lock().unwrap().journal.replace_file(whole);
     assert!(matches!(store.commit(epoch, &put(row(2), vec![])), Err(StoreError::Poisoned)));
     assert!(matches!(store.get(row(1).as_ref()), Err(StoreError::Poisoned)));
     assert!(matches!(store.claim(), Err(StoreError::Poisoned)));
     assert!(matches!(store.settle(), Err(StoreError::Poisoned)));
     assert!(matches!(store.close(), Err(StoreError::Poisoned)));
+}
+
+#[test]
+fn a_failed_sync_of_the_engine_poisons_the_store_and_the_journal_keeps_what_was_committed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open_with(temp.path(), 4096);
+    let whole = {
+        let mut live = store.shared.engine.write();
+        std::mem::replace(&mut live.as_mut().unwrap().file, EngineFile(broken()))
+    };
+    let commits = |number: u8| store.commit(epoch, &put(row(number), vec![number; 400]));
+    // Until a half of the journal may be used again.
+    let kept = (1..50).take_while(|number| commits(*number).is_ok()).count();
+    assert!((2..8).contains(&kept), "{kept} went");
+    assert!(matches!(commits(50), Err(StoreError::Poisoned)));
+    store.shared.engine.write().as_mut().unwrap().file = whole;
+    drop(store);
+    let found = rows(&open(temp.path()).0);
+    assert_eq!(found, (1..=kept as u8).map(|n| (row(n), vec![n; 400])).collect::<Rows>());
 }
 
 #[test]
@@ -329,7 +421,7 @@ fn scans_go_both_ways_up_to_a_limit_and_never_show_parts() {
     assert_eq!(numbers(store.scan_back(&start..&end, 2).unwrap()), [4, 3]);
     assert!(store.scan(&end..&start, 9).unwrap().is_empty());
     let (first, last) = (Key::from_bytes([]), Key::from_bytes([255; 9]));
-    assert_eq!(store.scan(&first..&last, 99).unwrap().len(), 7);
+    assert_eq!(store.scan(&first..&last, 99).unwrap().len(), 6);
     let error = store.commit(epoch, &put(last, vec![])).unwrap_err();
     assert!(matches!(error, StoreError::Backend { .. }), "{error}");
 }
@@ -381,11 +473,14 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// What was committed is there after any reopening, and what was not is not.
+    /// What was committed is there after any reopening, and what was not is not; wherever it stands meanwhile.
     #[test]
-    fn the_store_holds_what_a_plain_map_holds(steps in prop::collection::vec(step(), 0..80)) {
+    fn the_store_holds_what_a_plain_map_holds(
+        steps in prop::collection::vec(step(), 0..80),
+        journal_bytes in prop_oneof![Just(0), Just(3_000), Just(30_000), Just(3_000_000)],
+    ) {
         let temp = tempfile::tempdir().unwrap();
-        let (mut store, mut epoch) = open(temp.path());
+        let (mut store, mut epoch) = open_with(temp.path(), journal_bytes);
         let (mut batch, mut pending) = (Batch::new(), BTreeMap::new());
         let mut model: BTreeMap<Key, Vec<u8>> = BTreeMap::new();
         for step in steps {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use perennial_runtime::{
     Attempt, EffectError, Performer, Reconciliation, Runtime, SendOptions, Supervisor, SystemClock,
 };
-use perennial_store::{DataDir, SledBackend, SledOptions, check_data};
+use perennial_store::{DataDir, SledBackend, check_data};
 
 use super::cuts::Cut;
-use super::disk::Keep;
+use super::disk::{JOURNAL, Keep};
 use super::recording::{DATA, Recording, Said, record};
+use super::small_journal;
 use crate::world::{Account, Deed, Node, Outside, Told, clock, options};
 
 /// The accounts, of which the first keeps the diary.
@@ -65,8 +66,8 @@ fn step(number: u64) -> (String, Told) {
 
 async fn open(path: &Path, ledger: &Ledger) -> Result<(Node, DataDir), String> {
     let data = DataDir::open(path).map_err(|error| error.to_string())?;
-    let backend = SledBackend::open(&data.store_dir(), SledOptions::default())
-        .map_err(|error| error.to_string())?;
+    let backend =
+        SledBackend::open(&data.store_dir(), small_journal()).map_err(|error| error.to_string())?;
     let clock = clock();
     let mut options = options(Arc::new(backend), &clock);
     options.clock = Arc::new(SystemClock);
@@ -223,12 +224,12 @@ fn whatever_is_cut_nothing_accepted_is_lost_or_done_twice() {
 
 /// The negative control, as in `batches.rs`.
 #[test]
-fn a_runtime_whose_store_only_flushes_is_found_to_lose_what_it_accepted_or_did() {
+fn a_runtime_whose_store_does_not_sync_its_journal_is_found_to_lose_what_it_accepted_or_did() {
     let recording = accounts();
     let bare = recording.cuts(1).into_iter().filter(|cut| cut.keep == Keep::Nothing);
     let cuts: Vec<Cut> = bare.collect();
     let middle = &cuts[cuts.len() / 2..cuts.len() / 2 + 10];
-    let disk = recording.before.without_our_sync();
+    let disk = recording.before.without_syncs_of(JOURNAL);
     let wrong = recording.find_wrong(middle, &disk, 1, check_on_a_runtime);
     assert!(wrong.iter().any(|why| why.contains("lost what was accepted")), "found {wrong:?}");
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use perennial_store::{
-    Backend, Batch, DataDir, Key, SledBackend, SledOptions, SpaceGuard, Tag, check_data, open, seal,
+    Backend, Batch, DataDir, Key, SledBackend, SpaceGuard, Tag, check_data, open, seal,
 };
 
 use super::cuts::Cut;
-use super::disk::{Dice, Keep};
+use super::disk::{Dice, ENGINE, JOURNAL, Keep};
 use super::recording::{DATA, Recording, Said, record, record_on};
+use super::small_journal;
 
 const TABLE: &str = "t";
 /// Rows that batches write to and delete from.
@@ -121,7 +122,7 @@ fn work(root: &Path, lives: &[Life]) {
         let data = DataDir::open(&root.join(DATA)).unwrap();
         said.say(&format!("opened {}", data.unclean_ends()));
         SpaceGuard::new(data.path(), RESERVE_BYTES).check().unwrap();
-        let store = SledBackend::open(&data.store_dir(), SledOptions::default()).unwrap();
+        let store = SledBackend::open(&data.store_dir(), small_journal()).unwrap();
         let epoch = store.claim().unwrap();
         said.say(&format!("claimed {}", epoch.as_u64()));
         let first = number_in(&stored(&store)) + 1;
@@ -178,7 +179,7 @@ fn check(path: &Path, said: &[String], sizes: Sizes) -> Result<(), String> {
     if unclean < known.unclean.0 || known.unclean.1 < unclean {
         return Err(failed("unclean ends", &unclean));
     }
-    let store = SledBackend::open(&data.store_dir(), SledOptions::default())
+    let store = SledBackend::open(&data.store_dir(), small_journal())
         .map_err(|error| failed("the store does not open", &error))?;
     let rows = stored(&store);
     let number = number_in(&rows);
@@ -286,19 +287,30 @@ fn a_second_cut_while_the_first_is_recovered_from_loses_nothing_either() {
     }
 }
 
-/// The negative control: if this passes without our own sync, the cuts above prove nothing.
-#[test]
-fn a_store_that_only_flushes_its_engine_is_found_to_lose_acknowledged_batches() {
+/// What is found wrong on a disk that takes syncs of this file for nothing: among the first owner's batches,
+/// once it has acknowledged so many, where nothing is kept.
+fn found_without_syncs_of(file: &'static str, done: usize) -> Vec<String> {
     let recording = small_batches();
-    // Among the first owner's batches, where nothing is kept.
     let acknowledged = |cut: &Cut| {
         let said = recording.said(*cut);
         let count = |word| said.iter().filter(|line| line.starts_with(word)).count();
-        count("opening") == 1 && count("done") > 4
+        count("opening") == 1 && count("done") > done
     };
     let bare = recording.cuts(1).into_iter().filter(|cut| cut.keep == Keep::Nothing);
     let cuts: Vec<Cut> = bare.filter(acknowledged).take(4).collect();
-    let disk = recording.before.without_our_sync();
-    let wrong = recording.find_wrong(&cuts, &disk, 1, check_small);
+    recording.find_wrong(&cuts, &recording.before.without_syncs_of(file), 1, check_small)
+}
+
+/// The first negative control: if this passes without the sync of a commit, the cuts above prove nothing.
+#[test]
+fn a_store_that_does_not_sync_its_journal_is_found_to_lose_acknowledged_batches() {
+    let wrong = found_without_syncs_of(JOURNAL, 4);
     assert!(wrong.iter().any(|why| why.contains("lost acknowledged batches")), "found {wrong:?}");
+}
+
+/// The second one: the engine flushed and not synced, and the journal written over.
+#[test]
+fn a_store_that_only_flushes_its_engine_is_found_to_lose_acknowledged_batches() {
+    let wrong = found_without_syncs_of(ENGINE, 15);
+    assert!(wrong.iter().any(|why| why.contains("is lost or damaged, though")), "found {wrong:?}");
 }

@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::recording::{DATA, Event, SyncKind};
 
+/// The file that a commit is synced in.
+pub(super) const JOURNAL: &str = "store/journal";
+
+/// The file that a checkpoint is synced in.
+pub(super) const ENGINE: &str = "store/db";
+
 /// What is written whole or not at all.
 const SECTOR: u64 = 512;
 
@@ -76,8 +82,8 @@ pub(super) struct Disk {
     pending: Vec<(usize, Naming)>,
     /// Names as the process sees them.
     seen: Names,
-    /// Takes `fdatasync` of the engine's file for nothing, as if the store only flushed.
-    only_flushes: bool,
+    /// Takes `fdatasync` of this file for nothing, as if the store did not sync it.
+    deaf_to: Option<&'static str>,
     now: usize,
 }
 
@@ -90,9 +96,9 @@ impl Disk {
         disk
     }
 
-    /// The same disk under a store that flushes its engine and does not sync the engine's file.
-    pub(super) fn without_our_sync(&self) -> Self {
-        Self { only_flushes: true, ..self.clone() }
+    /// The same disk under a store that writes this file and does not sync it.
+    pub(super) fn without_syncs_of(&self, file: &'static str) -> Self {
+        Self { deaf_to: Some(file), ..self.clone() }
     }
 
     fn read_below(&mut self, root: &Path, directory: &Path) {
@@ -146,7 +152,7 @@ impl Disk {
     fn counts(&self, kind: SyncKind, path: &Path) -> bool {
         match kind {
             SyncKind::All => true,
-            SyncKind::Data => !(self.only_flushes && path.ends_with("store/db")),
+            SyncKind::Data => !self.deaf_to.is_some_and(|file| path.ends_with(file)),
             SyncKind::Range => false,
         }
     }
