@@ -227,10 +227,12 @@ impl Store {
         if self.data_dir.as_os_str().is_empty() {
             invalid.push(("store.data_dir", "must name a directory".to_owned()));
         }
-        let least = perennial_store::DEFAULT_RESERVE_BYTES / 2;
+        let least = perennial_store::DEFAULT_RESERVE_BYTES;
         if self.reserve_bytes < least {
-            let why =
-                format!("{} bytes cannot hold a deletion; set {least} or more", self.reserve_bytes);
+            let why = format!(
+                "{} bytes cannot hold what the store has to write on a full disk; set {least} or more",
+                self.reserve_bytes
+            );
             invalid.push(("store.reserve_bytes", why));
         }
         invalid

@@ -164,12 +164,15 @@ async fn claim(store: &config::Store) -> Result<DataDir, Failure> {
 /// Opens the store; the start of it may take a while, so not on the threads that answer.
 async fn open(data_dir: DataDir, store: config::Store) -> Result<(DataDir, Options), Failure> {
     let opened = spawn_blocking(move || {
+        // What the journal holds is brought into the engine, which takes room: the reserve, if there is no other.
+        let space = SpaceGuard::new(data_dir.path(), store.reserve_bytes);
+        space.check()?;
         let cache = SledOptions { cache_bytes: store.cache_bytes, ..SledOptions::default() };
         let backend = SledBackend::open(&data_dir.store_dir(), cache)?;
         let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
         options.unclean_ends = data_dir.unclean_ends();
         options.inflight = Some(data_dir.inflight_path());
-        options.space = Some(SpaceGuard::new(data_dir.path(), store.reserve_bytes));
+        options.space = Some(space);
         Ok::<_, Failure>((data_dir, options))
     });
     opened.await.map_err(|error| opening(&error))?

@@ -13,8 +13,8 @@ use rustix::fs::FallocateFlags;
 
 use crate::{StoreError, data_dir, files};
 
-/// The reserve unless told otherwise: eight segments of the embedded store, of which it refuses to write
-/// the last two; the rest is for deletions and for the pages they move.
+/// The reserve unless told otherwise. The embedded store leaves 8 MiB to its engine, and to bring there what
+/// its journal holds may take 16; the rest is for deletions and for the pages they move.
 pub const DEFAULT_RESERVE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A file that does nothing but occupy disk space until it is needed.
@@ -112,7 +112,7 @@ pub enum Room {
 /// Watches the free space of a directory and manages its reserve.
 ///
 /// In terms of the reserve R, on top of which free space is counted: `Low` below R free, `Full` below
-/// R / 4. `Low` becomes `Ample` at 2 R, `Full` at 3 R, of which R is set aside again. A directory
+/// 3 R / 4, which is all that the store may need at once. `Low` becomes `Ample` at 2 R, `Full` at 3 R, of which R is set aside again. A directory
 /// that has no reserve yet starts as `Full`.
 #[derive(Debug)]
 pub struct SpaceGuard {
@@ -168,7 +168,7 @@ fn next_room(before: Room, free: u64, reserve: u64) -> Room {
     match before {
         Room::Full if free >= reserve.saturating_mul(3) => Room::Ample,
         Room::Full => Room::Full,
-        Room::Ample | Room::Low if free < reserve / 4 => Room::Full,
+        Room::Ample | Room::Low if free < reserve / 4 * 3 => Room::Full,
         Room::Ample if free < reserve => Room::Low,
         Room::Low if free < reserve.saturating_mul(2) => Room::Low,
         Room::Ample | Room::Low => Room::Ample,

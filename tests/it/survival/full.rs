@@ -58,8 +58,7 @@ impl Drop for Disk {
 #[tokio::test]
 async fn a_full_disk_refuses_new_work_and_the_node_recovers_when_there_is_room() {
     let (engine, sink) = (Engine::connect(), Sink::start());
-    let mut node =
-        node(&engine, &sink).env("PERENNIAL__STORE__RESERVE_BYTES", "16777216").start().await;
+    let mut node = node(&engine, &sink).start().await;
     assert!(node.sigterm().0.success());
     let disk = Disk::mount(&node.data_dir());
     node.restart().await;

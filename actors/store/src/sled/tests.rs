@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 
 use proptest::prelude::*;
 
-use super::engine::EngineFile;
 use super::parts::PART_BYTES;
 use super::*;
 use crate::MAX_KEY_BYTES;
+
+mod failures;
 
 fn open_with(dir: &Path, journal_bytes: u64) -> (SledBackend, Epoch) {
     let options = SledOptions { journal_bytes, ..SledOptions::default() };
@@ -275,136 +276,6 @@ fn a_store_keeps_the_segment_size_it_was_made_with() {
 }
 
 #[test]
-fn a_commit_that_left_the_log_fails_for_ever() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open_through(temp.path());
-    store.commit(epoch, &put(row(1), vec![0; 600])).unwrap();
-    fs::write(temp.path().join("blobs/17"), b"value").unwrap();
-    let error = store.commit(epoch, &put(row(1), vec![1; 600])).unwrap_err();
-    assert!(matches!(error, StoreError::BlobFiles { .. }), "{error}");
-    fs::remove_file(temp.path().join("blobs/17")).unwrap();
-    assert!(matches!(store.commit(epoch, &put(row(1), vec![1])), Err(StoreError::Poisoned)));
-}
-
-#[test]
-fn a_checkpoint_that_left_the_log_ends_the_store_and_the_journal_has_what_was_committed() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
-    store.commit(epoch, &put(row(1), vec![1])).unwrap();
-    fs::write(temp.path().join("blobs/17"), b"value").unwrap();
-    assert!(matches!(store.close(), Err(StoreError::Poisoned)));
-    assert!(matches!(store.commit(epoch, &put(row(2), vec![2])), Err(StoreError::Poisoned)));
-    assert!(matches!(store.get(row(1).as_ref()), Err(StoreError::Poisoned)));
-    drop(store);
-    fs::remove_file(temp.path().join("blobs/17")).unwrap();
-    assert_eq!(rows(&open(temp.path()).0), [(row(1), vec![1])]);
-}
-
-/// Removes the engine's log, and where it had noted what stands in it.
-fn remove_log(dir: &Path) {
-    for file in fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()) {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        if name == "db" || name.starts_with("snap.") {
-            fs::remove_file(file).unwrap();
-        }
-    }
-}
-
-#[test]
-fn what_the_engine_lost_is_applied_again_while_the_journal_has_it() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
-    (1..=9).for_each(|number| store.commit(epoch, &put(row(number), vec![number])).unwrap());
-    store.close().unwrap();
-    drop(store);
-    remove_log(temp.path());
-    let (store, later) = open(temp.path());
-    assert!(later > epoch);
-    assert_eq!(rows(&store), (1..=9).map(|number| (row(number), vec![number])).collect::<Rows>());
-}
-
-#[test]
-fn a_store_that_lost_synced_commits_is_not_opened_until_its_journal_is_removed() {
-    // Of few commits the journal has only the last ones, of large ones none.
-    for bytes in [100, 5_000] {
-        let temp = tempfile::tempdir().unwrap();
-        let (store, epoch) = open_with(temp.path(), 4096);
-        (1..=9).for_each(|number| store.commit(epoch, &put(row(number), vec![0; bytes])).unwrap());
-        store.close().unwrap();
-        drop(store);
-        remove_log(temp.path());
-        let reopen = || SledBackend::open(temp.path(), SledOptions::default());
-        let error = reopen().unwrap_err();
-        assert!(matches!(&error, StoreError::Corrupted { key, .. } if key == "log"), "{error}");
-        fs::remove_file(temp.path().join("journal")).unwrap();
-        assert_eq!(rows(&reopen().unwrap()), []);
-    }
-}
-
-#[test]
-fn a_store_without_a_journal_is_held_against_its_witness_and_gets_one() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open_through(temp.path());
-    store.commit(epoch, &put(row(1), vec![1; 600])).unwrap();
-    store.close().unwrap();
-    drop(store);
-    let witness = |commits: u64| {
-        let number = commits.to_be_bytes();
-        [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
-    };
-    let path = temp.path().join("witness");
-    fs::remove_file(temp.path().join("journal")).unwrap();
-    let reopen = || SledBackend::open(temp.path(), SledOptions::default());
-    fs::write(&path, witness(3)).unwrap();
-    let error = reopen().unwrap_err();
-    assert!(error.to_string().contains("ends at commit 2 though commit 3 was synced"), "{error}");
-    fs::write(&path, b"no number").unwrap();
-    assert!(matches!(reopen(), Err(StoreError::Corrupted { .. })));
-    fs::write(&path, witness(2)).unwrap();
-    assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1; 600])]);
-    assert!(!path.exists() && temp.path().join("journal").exists());
-}
-
-/// Syncing a descriptor of this device fails, as syncing a broken disk does.
-fn broken() -> File {
-    File::options().write(true).open("/dev/null").unwrap()
-}
-
-#[test]
-fn a_failed_sync_poisons_the_store_for_ever() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
-    let whole = store.writer().unwrap().journal.replace_file(broken());
-    let error = store.commit(epoch, &put(row(1), vec![1])).unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }), "{error}");
-    store.writer.lock().unwrap().journal.replace_file(whole);
-    assert!(matches!(store.commit(epoch, &put(row(2), vec![])), Err(StoreError::Poisoned)));
-    assert!(matches!(store.get(row(1).as_ref()), Err(StoreError::Poisoned)));
-    assert!(matches!(store.claim(), Err(StoreError::Poisoned)));
-    assert!(matches!(store.settle(), Err(StoreError::Poisoned)));
-    assert!(matches!(store.close(), Err(StoreError::Poisoned)));
-}
-
-#[test]
-fn a_failed_sync_of_the_engine_poisons_the_store_and_the_journal_keeps_what_was_committed() {
-    let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open_with(temp.path(), 4096);
-    let whole = {
-        let mut live = store.shared.engine.write();
-        std::mem::replace(&mut live.as_mut().unwrap().file, EngineFile(broken()))
-    };
-    let commits = |number: u8| store.commit(epoch, &put(row(number), vec![number; 400]));
-    // Until a half of the journal may be used again.
-    let kept = (1..50).take_while(|number| commits(*number).is_ok()).count();
-    assert!((2..8).contains(&kept), "{kept} went");
-    assert!(matches!(commits(50), Err(StoreError::Poisoned)));
-    store.shared.engine.write().as_mut().unwrap().file = whole;
-    drop(store);
-    let found = rows(&open(temp.path()).0);
-    assert_eq!(found, (1..=kept as u8).map(|n| (row(n), vec![n; 400])).collect::<Rows>());
-}
-
-#[test]
 fn scans_go_both_ways_up_to_a_limit_and_never_show_parts() {
     let temp = tempfile::tempdir().unwrap();
     let (store, epoch) = open(temp.path());
@@ -428,8 +299,18 @@ fn scans_go_both_ways_up_to_a_limit_and_never_show_parts() {
 
 #[test]
 fn reads_see_whole_batches_only() {
+    reads_see_whole_batches_of_a_store_with(SledOptions::default().journal_bytes);
+}
+
+/// Each batch fills a half of the journal, so there is a checkpoint for each.
+#[test]
+fn reads_see_whole_batches_only_also_while_they_are_brought_into_the_engine() {
+    reads_see_whole_batches_of_a_store_with(256 * 1024);
+}
+
+fn reads_see_whole_batches_of_a_store_with(journal_bytes: u64) {
     let temp = tempfile::tempdir().unwrap();
-    let (store, epoch) = open(temp.path());
+    let (store, epoch) = open_with(temp.path(), journal_bytes);
     let write = |round: u8| {
         let mut batch = Batch::new();
         (0..50).for_each(|number| batch.put(row(number), vec![round; 2000]));
@@ -450,6 +331,37 @@ fn reads_see_whole_batches_only() {
         reader.join().unwrap();
     });
     store.settle().unwrap();
+}
+
+/// A row that was new when it was put, and deleted: at once, or when it is on its way into the engine or there.
+#[test]
+fn a_new_row_that_is_deleted_is_gone_wherever_it_had_come_to() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    let fresh = |number: u8| {
+        let mut batch = Batch::new();
+        batch.put_fresh(row(number), vec![number]);
+        store.commit(epoch, &batch).unwrap();
+    };
+    let delete = |number: u8| {
+        let mut batch = Batch::new();
+        batch.delete(row(number));
+        store.commit(epoch, &batch).unwrap();
+    };
+    (1..=2).for_each(fresh);
+    store.shared.checkpoint_all().unwrap();
+    (3..=4).for_each(fresh);
+    [1, 3].into_iter().for_each(delete);
+    let left = [(row(2), vec![2]), (row(4), vec![4])];
+    assert_eq!(rows(&store), left);
+    let known = |number| store.shared.recent.read().unwrap().get(row(number).as_ref()).is_some();
+    // Of 3 nobody else knows.
+    assert_eq!([1, 2, 3, 4].map(known), [true, false, false, true]);
+    // A checkpoint that was cut short, of before it was deleted.
+    let (key, value) = (row(3), [3]);
+    store.shared.engine.apply(std::iter::once((&key, Some(&value[..])))).unwrap();
+    drop(store);
+    assert_eq!(rows(&open(temp.path()).0), left);
 }
 
 #[derive(Clone, Debug)]

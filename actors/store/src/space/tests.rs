@@ -8,11 +8,11 @@ fn check(before: Room, free: u64, want: Room) {
 }
 
 #[test]
-fn room_shrinks_at_the_reserve_and_ends_at_a_quarter_of_it() {
+fn room_shrinks_at_the_reserve_and_ends_at_three_quarters_of_it() {
     check(Room::Ample, R, Room::Ample);
     check(Room::Ample, R - 1, Room::Low);
-    check(Room::Low, R / 4, Room::Low);
-    check(Room::Low, R / 4 - 1, Room::Full);
+    check(Room::Low, R / 4 * 3, Room::Low);
+    check(Room::Low, R / 4 * 3 - 1, Room::Full);
     check(Room::Ample, 0, Room::Full);
 }
 
