@@ -1,22 +1,23 @@
-//! The live half of a durable actor: a ractor actor whose mailbox carries wake-ups only.
+//! The live half of a durable actor: a ractor actor whose mailbox is used once, to begin.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use perennial_store::{Backend, Key, StoreError, Timestamp, decode, open};
+use perennial_store::{Key, StoreError, Timestamp, decode, open};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::apply;
+use crate::bell::Bell;
 use crate::clock::instant;
 use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
 use crate::inbox::{Due, Next, Taken};
 use crate::inflight::Ahead;
-use crate::loaded::{Loaded, PendingView};
+use crate::loaded::{Loaded, PendingView, read_timers};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
@@ -25,7 +26,7 @@ use crate::slot::{Phase, Slot};
 use crate::told::{Batch, Waiting};
 use crate::window;
 
-/// All that a live actor is ever told through ractor.
+/// What a live actor is woken for.
 #[derive(Debug)]
 pub(crate) enum Wake {
     /// There may be something in the inbox; the commit waits a moment for what comes of it.
@@ -37,10 +38,21 @@ pub(crate) enum Wake {
     Passivate,
 }
 
-/// One activation: its number, and what it read.
+/// All that is ever in an actor's mailbox.
+#[derive(Debug)]
+pub(crate) struct Begin;
+
+/// One activation: its number, how it is woken, and what it read.
 pub(crate) struct Live<A> {
     generation: u64,
+    bell: Arc<Bell>,
     loaded: Option<Loaded<A>>,
+}
+
+impl<A> Drop for Live<A> {
+    fn drop(&mut self) {
+        self.bell.cut();
+    }
 }
 
 /// Runs one durable actor.
@@ -50,50 +62,64 @@ pub(crate) struct Activation<A: Durable> {
     pub(crate) settings: Arc<A::Settings>,
 }
 
-/// Slices run before other work of the same thread gets its turn, and before a stop is noticed.
+/// Slices run before other work of the same thread gets its turn.
 const SLICES: usize = 16;
 
 impl<A: Durable> Actor for Activation<A> {
-    type Msg = Wake;
+    type Msg = Begin;
     type State = Live<A>;
     type Arguments = ();
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Wake>,
+        myself: ActorRef<Begin>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
-        myself.cast(Wake::Run(None))?;
+        myself.cast(Begin)?;
+        let bell = Arc::new(Bell::of(myself.get_cell()));
         let mut state = self.slot.lock();
         state.generation += 1;
         if std::mem::replace(&mut state.dirty, true) {
             state.inbox.rebuild();
         }
-        state.phase = Phase::Active(myself);
+        state.phase = Phase::Active(bell.clone());
         state.awake = true;
-        Ok(Live { generation: state.generation, loaded: None })
+        Ok(Live { generation: state.generation, bell, loaded: None })
     }
 
+    /// Lasts until the actor leaves memory. Meanwhile ractor notices only when it is killed, which is how
+    /// its supervisor ends it too.
     async fn handle(
         &self,
-        myself: ActorRef<Wake>,
-        wake: Wake,
+        myself: ActorRef<Begin>,
+        Begin: Begin,
         live: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let busy = match wake {
-            Wake::Passivate => {
-                self.passivate(&myself);
-                return Ok(());
+        let mut busy = None;
+        loop {
+            match self.look(live).await? {
+                Again::AtOnce => {
+                    busy.get_or_insert_with(|| self.core.committer.busy());
+                    tokio::task::yield_now().await;
+                }
+                Again::At(at) => {
+                    self.core.rest(busy.take());
+                    tokio::time::sleep_until(at).await;
+                }
+                Again::WhenWoken => {
+                    self.core.rest(busy.take());
+                    match live.bell.heard().await {
+                        Wake::Run(by) => busy = by,
+                        Wake::RunAfterOthers(by) => {
+                            tokio::task::yield_now().await;
+                            busy = by;
+                        }
+                        Wake::Passivate if self.passivate(&myself) => return Ok(()),
+                        Wake::Passivate => {}
+                    }
+                }
             }
-            Wake::Run(busy) => busy,
-            Wake::RunAfterOthers(busy) => {
-                tokio::task::yield_now().await;
-                busy
-            }
-        };
-        self.look(&myself, live).await?;
-        self.core.rest(busy);
-        Ok(())
+        }
     }
 }
 
@@ -104,14 +130,21 @@ enum Pace {
     Stop,
 }
 
+/// When to look for something to do.
+enum Again {
+    WhenWoken,
+    AtOnce,
+    At(Instant),
+}
+
 impl<A: Durable> Activation<A> {
-    async fn look(&self, myself: &ActorRef<Wake>, live: &mut Live<A>) -> Result<(), Ended> {
+    async fn look(&self, live: &mut Live<A>) -> Result<Again, Ended> {
         if live.loaded.is_none() {
             live.loaded = Some(self.load(live.generation).await?);
         }
         match &mut live.loaded {
-            Some(loaded) => self.run(myself, loaded).await,
-            None => Ok(()),
+            Some(loaded) => self.run(loaded).await,
+            None => Ok(Again::WhenWoken),
         }
     }
 
@@ -171,38 +204,30 @@ impl<A: Durable> Activation<A> {
         Ok(Ok(loaded))
     }
 
-    async fn run(&self, myself: &ActorRef<Wake>, loaded: &mut Loaded<A>) -> Result<(), Ended> {
+    async fn run(&self, loaded: &mut Loaded<A>) -> Result<Again, Ended> {
         for _ in 0..SLICES {
             self.core.committer.until_calm().await;
             if self.core.is_stopping() {
-                return Ok(());
+                return Ok(Again::WhenWoken);
             }
-            let Some(taken) = self.next_batch(myself, loaded.generation).await? else {
-                return Ok(());
+            let taken = match self.next_batch(loaded.generation).await? {
+                ControlFlow::Continue(taken) => taken,
+                ControlFlow::Break(again) => return Ok(again),
             };
             match self.slice(loaded, taken).await? {
                 Pace::Again => {}
-                Pace::Later(at) => {
-                    let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run(None)));
-                    return Ok(());
-                }
+                Pace::Later(at) => return Ok(Again::At(at)),
                 Pace::Stop => {
                     loaded.begin(A::default());
                     loaded.timers.clear();
                 }
             }
         }
-        let busy = self.core.committer.busy();
-        myself.cast(Wake::Run(Some(busy))).map_err(|_| failed("the actor is ending"))
+        Ok(Again::AtOnce)
     }
 
-    /// What to handle next, read from the store if need be. None when there is nothing now.
-    async fn next_batch(
-        &self,
-        myself: &ActorRef<Wake>,
-        generation: u64,
-    ) -> Result<Option<Taken>, Ended> {
+    /// What to handle next, read from the store if need be, or when to look again.
+    async fn next_batch(&self, generation: u64) -> Result<ControlFlow<Again, Taken>, Ended> {
         let core = &self.core;
         loop {
             let careful = core.careful.load(Ordering::Relaxed);
@@ -213,9 +238,7 @@ impl<A: Durable> Activation<A> {
                     return Err(superseded());
                 }
                 if let Some(at) = state.not_before.take_if(|at| *at > instant()) {
-                    let wait = at.saturating_duration_since(instant());
-                    drop(myself.send_after(wait, || Wake::Run(None)));
-                    return Ok(None);
+                    return Ok(ControlFlow::Break(Again::At(at)));
                 }
                 let next = state.inbox.next(limit, || core.now());
                 if matches!(next, Next::Empty) {
@@ -229,8 +252,8 @@ impl<A: Durable> Activation<A> {
                 next
             };
             match next {
-                Next::Run(taken) => return Ok(Some(taken)),
-                Next::Empty => return Ok(None),
+                Next::Run(taken) => return Ok(ControlFlow::Continue(taken)),
+                Next::Empty => return Ok(ControlFlow::Break(Again::WhenWoken)),
                 Next::Load { position } => self.load_window(position, generation).await?,
             }
         }
@@ -428,13 +451,16 @@ impl<A: Durable> Activation<A> {
         }
     }
 
-    fn passivate(&self, myself: &ActorRef<Wake>) {
+    /// Has the actor leave memory, if nothing waits.
+    fn passivate(&self, myself: &ActorRef<Begin>) -> bool {
         let mut state = self.slot.lock();
-        if state.inbox.is_empty() && !state.awake {
+        let idle = state.inbox.is_empty() && !state.awake;
+        if idle {
             state.phase = Phase::Passive;
             state.dirty = false;
             myself.stop(Some("idle".to_owned()));
         }
+        idle
     }
 }
 
@@ -466,19 +492,4 @@ pub(crate) fn timer_envelope(name: String, timer: &StoredTimer) -> Envelope {
         payload: timer.payload.clone(),
     };
     Envelope::new(Origin::Timer { name, due: timer.due, id: timer.id }, message)
-}
-
-fn read_timers(
-    backend: &dyn Backend,
-    address: &crate::address::Address,
-) -> Result<BTreeMap<String, StoredTimer>, StoreError> {
-    let range = Key::timers_of(address.kind(), address.key());
-    let rows = backend.scan(&range.start..&range.end, usize::MAX)?;
-    let mut timers = BTreeMap::new();
-    for (key, bytes) in rows {
-        if let Some(name) = key.parse_timer() {
-            timers.insert(name, open_envelope(&key, &bytes)?);
-        }
-    }
-    Ok(timers)
 }

@@ -281,7 +281,7 @@ impl Core {
     ) {
         if let Phase::Active(actor) = &state.phase {
             // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
-            state.awake = actor.cast(wake()).is_ok();
+            state.awake = actor.cast(wake());
         } else if let Some(kind) = self.kinds.get(slot.address.kind())
             && kind.activate(slot)
         {

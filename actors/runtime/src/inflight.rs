@@ -91,8 +91,8 @@ impl Slate for File {
 #[derive(Debug)]
 pub(crate) struct Inflight {
     slate: Option<Arc<dyn Slate>>,
-    slices: Places,
-    effects: Places,
+    slices: Mutex<Places>,
+    effects: Mutex<Places>,
 }
 
 /// What an earlier process was doing when it died.
@@ -102,22 +102,32 @@ pub(crate) struct Suspects {
     pub(crate) effects: Vec<MessageId>,
 }
 
-/// Places that are free.
-type Places = Mutex<Vec<Place>>;
+/// Places that nothing runs at.
+#[derive(Debug, Default)]
+struct Places {
+    clear: Vec<u64>,
+    /// Those that still hold the mark of what is over.
+    stale: Vec<u64>,
+}
 
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    at: u64,
-    /// It still holds the mark of what is over.
-    stale: bool,
+impl Places {
+    fn all(places: impl Iterator<Item = u64>) -> Mutex<Self> {
+        Mutex::new(Self { clear: places.collect(), stale: Vec::new() })
+    }
+
+    /// One that is stale, or else one that is clear.
+    fn take(&mut self) -> (Option<u64>, Option<u64>) {
+        let stale = self.stale.pop();
+        (stale, if stale.is_none() { self.clear.pop() } else { None })
+    }
 }
 
 /// A mark of what is under way, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mark<'a> {
     of: &'a Inflight,
-    places: &'a Places,
-    place: Option<Place>,
+    places: &'a Mutex<Places>,
+    place: Option<u64>,
     /// Goes as soon as what it marks is over.
     exact: bool,
 }
@@ -142,9 +152,7 @@ impl Inflight {
             effects: read::<EFFECT, _>(&*slate, effects(), parse_effect)?,
         };
         slate.wipe(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
-        let free = |at| Place { at, stale: false };
-        let slices = Mutex::new(slices().map(free).collect());
-        let effects = Mutex::new(effects().map(free).collect());
+        let (slices, effects) = (Places::all(slices()), Places::all(effects()));
         Ok((Self { slate: Some(slate), slices, effects }, suspects))
     }
 
@@ -161,29 +169,33 @@ impl Inflight {
 
     /// Clears the marks of slices that are over.
     pub(crate) fn rest(&self) {
-        let stale: Vec<Place> = lock(&self.slices).extract_if(.., |place| place.stale).collect();
-        stale.into_iter().for_each(|place| self.free(&self.slices, place));
+        let stale = std::mem::take(&mut lock(&self.slices).stale);
+        stale.into_iter().for_each(|place| self.clear(&self.slices, place));
     }
 
     fn mark_at<'a>(
         &'a self,
-        (places, exact): (&'a Places, bool),
+        (places, exact): (&'a Mutex<Places>, bool),
         bytes: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Mark<'a> {
-        let place = self.slate.as_ref().and_then(|_| lock(places).pop());
+        let (stale, clear) = match &self.slate {
+            Some(_) => lock(places).take(),
+            None => (None, None),
+        };
+        let place = stale.or(clear);
         if let Some(place) = place {
             match bytes() {
-                Some(bytes) => self.write(&bytes, place.at),
-                None if place.stale => self.write(&CLEAR, place.at),
+                Some(bytes) => self.write(&bytes, place),
+                None if stale.is_some() => self.write(&CLEAR, place),
                 None => {}
             }
         }
         Mark { of: self, places, place, exact }
     }
 
-    fn free(&self, places: &Places, place: Place) {
-        self.write(&CLEAR, place.at);
-        lock(places).push(Place { stale: false, ..place });
+    fn clear(&self, places: &Mutex<Places>, place: u64) {
+        self.write(&CLEAR, place);
+        lock(places).clear.push(place);
     }
 
     fn write(&self, bytes: &[u8], at: u64) {
@@ -198,7 +210,7 @@ impl Inflight {
 /// Lengths of nothing.
 const CLEAR: [u8; 4] = [0; 4];
 
-fn lock(places: &Places) -> MutexGuard<'_, Vec<Place>> {
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -206,9 +218,9 @@ impl Drop for Mark<'_> {
     fn drop(&mut self) {
         let Some(place) = self.place else { return };
         if self.exact {
-            self.of.free(self.places, place);
+            self.of.clear(self.places, place);
         } else {
-            lock(self.places).push(Place { stale: true, ..place });
+            lock(self.places).stale.push(place);
         }
     }
 }

@@ -44,7 +44,7 @@ trait Spawner: Send + Sync {
         core: Arc<Core>,
         slot: Arc<Slot>,
         supervisor: ActorCell,
-    ) -> BoxFuture<'static, Result<ActorRef<Wake>, SpawnErr>>;
+    ) -> BoxFuture<'static, Result<ActorCell, SpawnErr>>;
 }
 
 struct SpawnerOf<A: Durable>(Arc<A::Settings>);
@@ -55,11 +55,11 @@ impl<A: Durable> Spawner for SpawnerOf<A> {
         core: Arc<Core>,
         slot: Arc<Slot>,
         supervisor: ActorCell,
-    ) -> BoxFuture<'static, Result<ActorRef<Wake>, SpawnErr>> {
+    ) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> {
         let activation = Activation::<A> { core, slot, settings: self.0.clone() };
         Box::pin(async move {
             let (actor, _task) = Actor::spawn_linked(None, activation, (), supervisor).await?;
-            Ok(actor)
+            Ok(actor.get_cell())
         })
     }
 }

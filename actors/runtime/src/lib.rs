@@ -16,6 +16,7 @@
 mod activation;
 mod address;
 mod apply;
+mod bell;
 mod clock;
 mod committer;
 mod core;

@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use perennial_store::{Backend, Key, StoreError, encode};
 
+use crate::address::Address;
 use crate::durable::Durable;
-use crate::message::StoredTimer;
+use crate::message::{StoredTimer, open_envelope};
 use crate::table::{Overlay, RowView, scan_merged};
 
 /// What the actor holds once it has read its rows.
@@ -41,6 +42,25 @@ impl<A: Durable> Loaded<A> {
 /// A state as one compares with it; one that cannot be encoded differs from every other.
 fn baseline<A: Durable>(state: &A) -> Vec<u8> {
     encode(state).unwrap_or_default()
+}
+
+/// Reads the timers of an actor.
+///
+/// # Errors
+/// The store cannot be read, or a timer is corrupt.
+pub(crate) fn read_timers(
+    backend: &dyn Backend,
+    address: &Address,
+) -> Result<BTreeMap<String, StoredTimer>, StoreError> {
+    let range = Key::timers_of(address.kind(), address.key());
+    let rows = backend.scan(&range.start..&range.end, usize::MAX)?;
+    let mut timers = BTreeMap::new();
+    for (key, bytes) in rows {
+        if let Some(name) = key.parse_timer() {
+            timers.insert(name, open_envelope(&key, &bytes)?);
+        }
+    }
+    Ok(timers)
 }
 
 /// Rows of the store with those of uncommitted units over them.

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perennial_store::{Key, MessageId, Timestamp};
-use ractor::ActorRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::activation::Wake;
 use crate::address::Address;
+use crate::bell::Bell;
 use crate::clock::instant;
 use crate::inbox::Inbox;
 use crate::policy::History;
@@ -25,7 +24,7 @@ pub(crate) enum Phase {
     /// Its supervisor was asked to start it, or will start it after a back-off.
     Starting,
     /// A live actor handles its messages.
-    Active(ActorRef<Wake>),
+    Active(Arc<Bell>),
     /// Its supervisor gave it up; messages wait.
     GivenUp,
 }
