@@ -243,8 +243,6 @@ impl<A: Durable> Activation<A> {
                 let next = state.inbox.next(limit, || core.now());
                 if matches!(next, Next::Empty) {
                     state.awake = false;
-                    // Nobody asks while it is awake.
-                    state.last_used = instant();
                 }
                 if state.waiting > 0 && state.inbox.has_ample_room(core.limits.told()) {
                     self.slot.room.notify_one();
@@ -387,7 +385,7 @@ impl<A: Durable> Activation<A> {
         let attempts = self.core.limits.attempts;
         let spent = batch.messages.iter().position(|waiting| waiting.attempts() >= attempts);
         // One further back is not run either: the slice ends before it.
-        let later = batch.split_off(spent.filter(|at| *at > 0).unwrap_or(batch.messages.len()));
+        let later = spent.filter(|at| *at > 0).map(|at| batch.split_off(at));
         let traces = self.core.traces;
         let mut outcome = if spent == Some(0) {
             give_up_first(batch.into_envelopes(traces, now))
@@ -408,21 +406,24 @@ impl<A: Durable> Activation<A> {
                 now,
                 traces,
             };
-            let mut outcome = host.run(&mut loaded.state, batch);
+            let room = std::mem::take(&mut loaded.room);
+            let mut outcome = host.run(&mut loaded.state, batch, room);
             outcome.looked = rows.looked.get();
             outcome.is_idle = outcome.applied.is_empty()
                 && outcome.failed.is_none()
                 && outcome.state.as_ref().is_some_and(|state| *state == loaded.stored);
             outcome
         };
-        outcome.rest.extend(later.into_envelopes(traces, now));
+        if let Some(later) = later {
+            outcome.rest.extend(later.into_envelopes(traces, now));
+        }
         self.conclude(loaded, outcome)
     }
 
     fn conclude(&self, loaded: &mut Loaded<A>, mut outcome: Outcome) -> Result<Pace, Ended> {
         let turns = (outcome.applied.len() + outcome.quiet.turns) as u64;
         let stops = outcome.applied.last().is_some_and(|turn| turn.ops.stop);
-        let rest = std::mem::take(&mut outcome.rest);
+        let (rest, spent) = (std::mem::take(&mut outcome.rest), std::mem::take(&mut outcome.spent));
         let committed = apply::slice(self, loaded, outcome)
             .map_err(|error| failed(&format!("a slice cannot be stored: {error}")))?;
         let mut state = self.slot.lock();
@@ -430,6 +431,7 @@ impl<A: Durable> Activation<A> {
             return Err(superseded());
         }
         state.turns += turns;
+        state.inbox.reuse(spent);
         state.inbox.put_back(rest);
         let Some(retry) = committed else {
             return Ok(if stops { Pace::Stop } else { Pace::Again });

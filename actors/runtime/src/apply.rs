@@ -35,6 +35,7 @@ pub(crate) fn slice<A: Durable>(
 ) -> Result<Option<Again>, Failure> {
     let core = &actor.core;
     if outcome.is_idle && quiet::release(actor, loaded.generation, &mut outcome)? {
+        loaded.reuse(outcome.state.take().unwrap_or_default());
         return Ok(None);
     }
     let mut work =
@@ -215,11 +216,14 @@ impl<'a, A: Durable> Work<'a, A> {
         }
         let loaded = &mut *self.loaded;
         let differs = |state: &Vec<u8>| !loaded.written || *state != loaded.stored;
-        if let Some(state) = encoded.filter(differs) {
+        let Some(mut state) = encoded else { return Ok(()) };
+        if differs(&state) {
             let sealed = seal(&key, Tag::State, A::VERSION, &state);
             self.draft.batch.put(key, sealed);
-            (loaded.stored, loaded.written) = (state, true);
+            std::mem::swap(&mut loaded.stored, &mut state);
+            loaded.written = true;
         }
+        loaded.reuse(state);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Inbox {
     due: VecDeque<Due>,
     ready: VecDeque<Waiting>,
     payloads: Payloads,
+    /// What the next batch is put into.
+    spare: Batch,
     bytes: usize,
     /// What was told and not handled when the inbox was rebuilt: it stands among the rows by its number.
     kept: VecDeque<Waiting>,
@@ -121,7 +123,8 @@ impl Inbox {
         let (told, stored): (VecDeque<_>, VecDeque<_>) = all.partition(Waiting::is_told);
         self.ready = stored;
         self.bytes -= told.iter().map(Waiting::held).sum::<usize>();
-        let payloads = self.payloads.take(told.iter().map(Waiting::payload_bytes).sum());
+        let mut payloads = Vec::new();
+        self.payloads.take(told.iter().map(Waiting::payload_bytes).sum(), &mut payloads);
         Batch { messages: told.into(), payloads }
     }
 
@@ -221,20 +224,28 @@ impl Inbox {
 
     /// Takes at most `limit` things to handle. Timers first: they are late already.
     pub(crate) fn next(&mut self, limit: usize, now: impl FnOnce() -> Timestamp) -> Next {
-        let due: Vec<_> = self.due.drain(..limit.min(self.due.len())).collect();
-        let count = self.ready.len().min(limit - due.len());
-        let messages: Vec<Waiting> = self.ready.drain(..count).collect();
-        self.bytes -= messages.iter().map(Waiting::held).sum::<usize>();
-        let payloads = self.payloads.take(messages.iter().map(Waiting::payload_bytes).sum());
-        match (due.is_empty() && messages.is_empty(), &self.spill) {
-            (false, _) => {
-                self.told_since = now();
-                let batch = Batch { messages, payloads };
-                Next::Run(Taken { due, batch, now: self.told_since })
-            }
+        match (self.due.is_empty() && self.ready.is_empty(), &self.spill) {
+            (false, _) => Next::Run(self.taken(limit, now())),
             (true, Some(spill)) => Next::Load { position: spill.position },
             (true, None) => Next::Empty,
         }
+    }
+
+    fn taken(&mut self, limit: usize, now: Timestamp) -> Taken {
+        self.told_since = now;
+        let due: Vec<_> = self.due.drain(..limit.min(self.due.len())).collect();
+        let count = self.ready.len().min(limit - due.len());
+        let mut batch = std::mem::take(&mut self.spare);
+        batch.messages.extend(self.ready.drain(..count));
+        self.bytes -= batch.messages.iter().map(Waiting::held).sum::<usize>();
+        let bytes = batch.messages.iter().map(Waiting::payload_bytes).sum();
+        self.payloads.take(bytes, &mut batch.payloads);
+        Taken { due, batch, now }
+    }
+
+    /// Keeps the room of a batch of which nothing is needed any more.
+    pub(crate) fn reuse(&mut self, spent: Batch) {
+        self.spare = spent.emptied();
     }
 
     /// Where the rows begin that are in the store only. Asked for at the scan and not before it is waited

@@ -267,8 +267,8 @@ impl KindSupervisor {
 fn sweep(children: &Children, idle: Duration) {
     let now = instant();
     for slot in children.values() {
-        let state = slot.lock();
-        let rests = !state.awake && now.duration_since(state.last_used) >= idle;
+        let mut state = slot.lock();
+        let rests = state.rests_for(now) >= idle && !state.awake;
         if rests && let Phase::Active(actor) = &state.phase {
             // A cast fails only when the actor is ending anyway.
             let _ending = actor.cast(Wake::Passivate);

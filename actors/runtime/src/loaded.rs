@@ -17,6 +17,8 @@ pub(crate) struct Loaded<A> {
     pub(crate) state: A,
     /// The state encoded as it was last committed, to see whether a slice changed it.
     pub(crate) stored: Vec<u8>,
+    /// What the state is encoded into next.
+    pub(crate) room: Vec<u8>,
     /// Whether the store holds just that: not the state of a new actor, or of an older version.
     pub(crate) written: bool,
     pub(crate) timers: BTreeMap<String, StoredTimer>,
@@ -28,8 +30,15 @@ impl<A: Durable> Loaded<A> {
     pub(crate) fn new(generation: u64) -> Self {
         let state = A::default();
         let stored = baseline(&state);
-        let (timers, pending) = (BTreeMap::new(), Vec::new());
-        Self { generation, state, stored, written: false, timers, pending }
+        let (timers, pending, room) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { generation, state, stored, room, written: false, timers, pending }
+    }
+
+    /// Keeps the room of an encoded state for the next one, if it is small.
+    pub(crate) fn reuse(&mut self, room: Vec<u8>) {
+        if room.capacity() <= KEPT {
+            self.room = room;
+        }
     }
 
     /// Begins with a state that is not in the store as it is.
@@ -38,6 +47,9 @@ impl<A: Durable> Loaded<A> {
         (self.state, self.written) = (state, false);
     }
 }
+
+/// Bytes of an encoded state whose room is kept.
+const KEPT: usize = 4096;
 
 /// A state as one compares with it; one that cannot be encoded differs from every other.
 fn baseline<A: Durable>(state: &A) -> Vec<u8> {

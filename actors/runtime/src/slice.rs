@@ -4,7 +4,9 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use perennial_store::{HEADER_BYTES, Key, MAX_VALUE_BYTES, StoreError, Timestamp, decode, encode};
+use perennial_store::{
+    HEADER_BYTES, Key, MAX_VALUE_BYTES, StoreError, Timestamp, decode, encode_into,
+};
 
 use crate::address::Address;
 use crate::core::Answer;
@@ -45,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) is_idle: bool,
     /// Whether a turn looked into the store.
     pub(crate) looked: bool,
+    /// The batch, of which only the room is left.
+    pub(crate) spent: Batch,
 }
 
 /// Rows as earlier turns of the slice left them.
@@ -111,8 +115,8 @@ impl Progress {
 
 impl<A: Durable> Host<'_, A> {
     /// Applies a batch in order, up to the first failure or stop. On return `state` is as after the last
-    /// applied turn.
-    pub(crate) fn run(&self, state: &mut A, batch: Batch) -> Outcome {
+    /// applied turn. It is encoded into `room`.
+    pub(crate) fn run(&self, state: &mut A, batch: Batch, room: Vec<u8>) -> Outcome {
         let before = state.clone();
         let mut overlay = Overlay::new();
         let mut progress = Progress::default();
@@ -148,7 +152,7 @@ impl<A: Durable> Host<'_, A> {
                 }
             }
         }
-        let encoded = self.encode((&before, state), &batch, &mut progress);
+        let encoded = self.encode((&before, state), &batch, &mut progress, room);
         self.outcome(batch, progress, encoded)
     }
 
@@ -159,34 +163,36 @@ impl<A: Durable> Host<'_, A> {
         (before, state): (&A, &mut A),
         batch: &Batch,
         progress: &mut Progress,
+        room: Vec<u8>,
     ) -> Option<Vec<u8>> {
         if progress.done == progress.skipped.len() {
             return None;
         }
-        let why = match Self::encoded(state) {
+        let why = match Self::encoded(state, room) {
             Ok(encoded) => return Some(encoded),
             // It is deleted, not stored.
             Err(_) if progress.stops() => return None,
             Err(why) => why,
         };
         let as_after = |done| self.again(before, batch, (&progress.skipped, done));
-        let fits = |done: &usize| Self::encoded(&as_after(*done)).is_ok();
+        let fits = |done: &usize| Self::encoded(&as_after(*done), Vec::new()).is_ok();
         let kept = (0..progress.done).rev().find(fits).unwrap_or_default();
         *state = as_after(kept);
         progress.undo_from(kept, why);
-        (kept > progress.skipped.len()).then(|| Self::encoded(state).ok()).flatten()
+        (kept > progress.skipped.len()).then(|| Self::encoded(state, Vec::new()).ok()).flatten()
     }
 
-    /// The state as it can be stored.
-    fn encoded(state: &A) -> Result<Vec<u8>, String> {
-        let encoded = encode(state).map_err(|error| format!("the state: {error}"))?;
-        let bytes = HEADER_BYTES + encoded.len();
+    /// The state as it can be stored, in `room`.
+    fn encoded(state: &A, mut room: Vec<u8>) -> Result<Vec<u8>, String> {
+        room.clear();
+        encode_into(&mut room, state).map_err(|error| format!("the state: {error}"))?;
+        let bytes = HEADER_BYTES + room.len();
         if bytes > MAX_VALUE_BYTES {
             return Err(format!(
                 "the state would be {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
             ));
         }
-        Ok(encoded)
+        Ok(room)
     }
 
     /// The state after the first messages, so many that were `done`.
@@ -248,16 +254,17 @@ impl<A: Durable> Host<'_, A> {
     }
 
     /// Sorts out what became of each message.
-    fn outcome(&self, batch: Batch, progress: Progress, state: Option<Vec<u8>>) -> Outcome {
+    fn outcome(&self, mut batch: Batch, progress: Progress, state: Option<Vec<u8>>) -> Outcome {
         let Progress { done, recorded, skipped, mut failure } = progress;
         let mut outcome = Outcome { state, ..Outcome::default() };
         if failure.is_none() && recorded.is_empty() && batch.is_nobodys(done) {
             outcome.quiet.turns = done;
+            outcome.spent = batch;
             return outcome;
         }
         let mut recorded = recorded.into_iter().peekable();
         let mut from = 0;
-        for (at, waiting) in batch.messages.into_iter().enumerate() {
+        for (at, waiting) in batch.messages.drain(..).enumerate() {
             let payload = from..from + waiting.payload_bytes();
             from = payload.end;
             let ops = recorded.next_if(|(place, _)| *place == at).map(|(_, ops)| ops);
@@ -283,6 +290,7 @@ impl<A: Durable> Host<'_, A> {
                 outcome.rest.push(envelope);
             }
         }
+        outcome.spent = batch;
         outcome
     }
 }

@@ -57,7 +57,8 @@ pub(crate) struct SlotState {
     pub(crate) last_position: u64,
     /// Taken out of the map; whoever still holds the slot looks it up again.
     pub(crate) retired: bool,
-    pub(crate) last_used: Instant,
+    /// How many turns it had taken when somebody last looked whether it rests, and since when so many.
+    rested: (u64, Instant),
     pub(crate) restarts: u64,
     pub(crate) history: History,
     pub(crate) last_error: Option<String>,
@@ -65,6 +66,17 @@ pub(crate) struct SlotState {
     pub(crate) last_commit: Option<Timestamp>,
     /// Those who wait for room to tell something.
     pub(crate) waiting: usize,
+}
+
+impl SlotState {
+    /// How long it has taken no turn, as far as this is asked from time to time: nobody reads the clock
+    /// for it after each turn.
+    pub(crate) fn rests_for(&mut self, now: Instant) -> Duration {
+        if self.rested.0 != self.turns {
+            self.rested = (self.turns, now);
+        }
+        now.duration_since(self.rested.1)
+    }
 }
 
 /// One address in memory.
@@ -90,7 +102,7 @@ impl Slot {
             dirty: false,
             last_position: 0,
             retired: false,
-            last_used: instant(),
+            rested: (0, instant()),
             restarts: 0,
             history: History::default(),
             last_error: None,

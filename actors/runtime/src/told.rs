@@ -126,9 +126,8 @@ impl Payloads {
         self.0.extend(payload);
     }
 
-    /// Takes the next `count` bytes out.
-    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
-        let mut taken = Vec::with_capacity(count);
+    /// Moves the next `count` bytes to the end of `taken`.
+    pub(crate) fn take(&mut self, count: usize, taken: &mut Vec<u8>) {
         let (front, back) = self.0.as_slices();
         let from_front = front.len().min(count);
         taken.extend_from_slice(&front[..from_front]);
@@ -137,7 +136,6 @@ impl Payloads {
         if self.0.is_empty() && self.0.capacity() > KEPT {
             self.0 = VecDeque::new();
         }
-        taken
     }
 }
 
@@ -148,7 +146,21 @@ pub(crate) struct Batch {
     pub(crate) payloads: Vec<u8>,
 }
 
+/// Messages and bytes of payloads for which a batch keeps its room. More would be in memory for each
+/// actor that had a burst.
+const ROOM: (usize, usize) = (8, 1024);
+
 impl Batch {
+    /// The same with nothing in it, and with its room, if that is small.
+    pub(crate) fn emptied(mut self) -> Self {
+        if self.messages.capacity() > ROOM.0 || self.payloads.capacity() > ROOM.1 {
+            return Self::default();
+        }
+        self.messages.clear();
+        self.payloads.clear();
+        self
+    }
+
     /// Whether there are so many messages, all were told, and nobody waits for an answer.
     pub(crate) fn is_nobodys(&self, count: usize) -> bool {
         let is_nobodys =
