@@ -7,8 +7,10 @@ use std::time::Duration;
 use perennial_runtime::{
     Durable, Failure, Kind, Limits, Options, Runtime, Supervisor, SystemClock, Turn,
 };
-use perennial_store::{Backend, SledBackend, SledOptions};
+use perennial_store::{Backend, MemoryBackend, SledBackend, SledOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::table::setting;
 
 /// Counts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,8 +51,12 @@ impl Durable for Counter {
     }
 }
 
-/// Opens the embedded store in `dir`, as the node does.
+/// Opens the embedded store in `dir`, as the node does. With `MEMORY=1` it is in memory and nothing is
+/// synced: what is left then is what the runtime takes.
 pub fn open(dir: &Path) -> Arc<dyn Backend> {
+    if setting("MEMORY", 0) != 0 {
+        return Arc::new(MemoryBackend::new());
+    }
     Arc::new(SledBackend::open(&dir.join("db"), SledOptions::default()).unwrap())
 }
 
