@@ -65,6 +65,10 @@ impl Actor for PoolActor {
         myself: ActorRef<PoolMessage>,
         (): (),
     ) -> Result<PoolState, ActorProcessingErr> {
+        if !self.pool.dismiss().await {
+            let why = "effects that its predecessor started are still under way";
+            return Err(Ended::failed(why).into());
+        }
         if self.restarted {
             // Its predecessor may have ended between reading effects and seeing them durable.
             let core = self.core()?;
@@ -135,7 +139,7 @@ impl PoolActor {
         let (core, pool, term) = (core.clone(), self.pool.clone(), state.term);
         let (myself, task) = (myself.clone(), Task { core, pool, term, job });
         state.tasks.spawn(async move {
-            let busy = Busy::of(&task.pool);
+            let Some(busy) = Busy::of(&task.pool, task.term) else { return };
             let drive = task.pool.driver.drive(task.clone());
             let driven = AssertUnwindSafe(drive).catch_unwind().await;
             let end = driven.unwrap_or_else(|panic| {

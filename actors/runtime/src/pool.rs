@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use perennial_store::{Key, MessageId, StoreError, Timestamp};
 use ractor::ActorRef;
@@ -13,6 +14,7 @@ use crate::inflight::Ahead;
 use crate::message::{StoredEffect, open_envelope};
 use crate::outbox::Outbox;
 use crate::performer::{Driver, PoolMessage, driver};
+use crate::signal::Signal;
 use crate::window;
 
 /// An effect to be performed.
@@ -33,6 +35,8 @@ impl Job {
     }
 }
 
+/// What is waited for effects that were ended in the middle of their work.
+const DISMISSAL: Duration = Duration::from_secs(5);
 /// Rows and bytes of the outbox read at a time.
 const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 
@@ -40,7 +44,6 @@ const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 struct Held {
     outbox: Outbox,
     suspects: HashSet<MessageId>,
-    running: usize,
     /// Counts the pool's actors: what an earlier one left running may no longer write.
     term: u64,
     actor: Option<ActorRef<PoolMessage>>,
@@ -51,6 +54,8 @@ pub(crate) struct Pool {
     pub(crate) name: &'static str,
     pub(crate) driver: Box<dyn Driver>,
     held: Mutex<Held>,
+    /// Effects that have been started and have not ended. Begun under the lock of `held`.
+    running: Signal<usize>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -61,7 +66,8 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     pub(crate) fn of<E: Effect, P: Performer<E>>(performer: P) -> Self {
-        Self { name: E::NAME, driver: driver::<E, P>(performer), held: Mutex::default() }
+        let driver = driver::<E, P>(performer);
+        Self { name: E::NAME, driver, held: Mutex::default(), running: Signal::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -96,7 +102,16 @@ impl Pool {
 
     /// Whether an effect has been started and has not ended.
     pub(crate) fn busy(&self) -> bool {
-        self.lock().running > 0
+        self.running.get() > 0
+    }
+
+    /// Lets nothing more be started or written for the pool's actor, and waits until nothing that was
+    /// started for it is under way: a task that is ended by another thread still runs up to its next
+    /// await. False when that takes too long.
+    pub(crate) async fn dismiss(&self) -> bool {
+        self.lock().term += 1;
+        let over = self.running.wait_for(|running| *running == 0);
+        tokio::time::timeout(DISMISSAL, over).await.is_ok()
     }
 
     /// Publishes what became of an effect, unless a later pool has taken it over. Returns the position
@@ -191,14 +206,18 @@ impl Held {
 pub(crate) struct Busy<'a>(&'a Pool);
 
 impl<'a> Busy<'a> {
-    pub(crate) fn of(pool: &'a Pool) -> Self {
-        pool.lock().running += 1;
-        Self(pool)
+    /// None when the pool's actor of this `term` is dismissed: it starts nothing any more.
+    pub(crate) fn of(pool: &'a Pool, term: u64) -> Option<Self> {
+        let held = pool.lock();
+        (held.term == term).then(|| {
+            pool.running.update(|running| *running += 1);
+            Self(pool)
+        })
     }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
+        self.0.running.update(|running| *running -= 1);
     }
 }

@@ -172,6 +172,7 @@ impl Runtime {
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
                 core.stop();
+                dismiss_pools(&core).await;
                 core.committer.close();
                 // A panic of it was reported as a failed commit.
                 let _ended = ending.await;
@@ -369,6 +370,7 @@ impl Runtime {
         self.root.stop(Some("shutdown".to_owned()));
         // Both end by themselves; a panic of theirs was reported when it happened.
         let _ended = ends.root.await;
+        dismiss_pools(&self.core).await;
         for task in ends.tasks {
             // It may wait for a commit that a full disk holds up.
             task.abort();
@@ -393,6 +395,15 @@ impl Runtime {
         let until = instant() + self.core.limits.effect_grace;
         while self.core.pools.values().any(|pool| pool.busy()) && instant() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Waits until no effect is under way any more: whoever takes the store over next may perform it again.
+async fn dismiss_pools(core: &Core) {
+    for pool in core.pools.values() {
+        if !pool.dismiss().await {
+            tracing::error!(pool = pool.name, "the node ends while an effect is under way");
         }
     }
 }
