@@ -18,7 +18,7 @@ use crate::effect::{
 use crate::inflight::Ahead;
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
-use crate::performer::{NOTHING_WRITTEN, Task};
+use crate::performer::{Driven, NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
 use crate::slice::text;
@@ -37,8 +37,6 @@ pub(crate) struct Run<E: Effect, P> {
     counted: bool,
     /// The process died of it too often: it is not tried again.
     lethal: bool,
-    /// How often it gave way to other suspects while the world was asked about it.
-    gave_way: u32,
 }
 
 /// What a suspect gets at first for asking the world about it, while all others wait. It gives way to
@@ -82,42 +80,29 @@ async fn call<T>(limit: Duration, called: impl Future<Output = T>) -> Result<T, 
 impl<E: Effect, P: Performer<E>> Run<E, P> {
     pub(crate) fn new(task: Task, performer: Arc<P>, effect: E) -> Self {
         let Task { core, pool, term, job } = task;
-        Self {
-            core,
-            pool,
-            term,
-            performer,
-            effect,
-            job,
-            counted: false,
-            lethal: false,
-            gave_way: 0,
-        }
+        Self { core, pool, term, performer, effect, job, counted: false, lethal: false }
     }
 
-    /// Resolves to the position of the commit of its end; none when that is not for it to write.
-    pub(crate) async fn drive(mut self) -> Option<u64> {
-        let result = self.outcome().await?;
-        self.complete(result)
-    }
-
-    async fn outcome(&mut self) -> Option<Result<E::Outcome, Undone>> {
-        let mut tries: u32 = 0;
+    /// Resolves when it has ended, or waits for another try: it does so without a worker.
+    pub(crate) async fn drive(mut self) -> Driven {
         loop {
             // What may have happened is asked about even when it is too late to do it.
             if self.is_expired() && !self.job.reconcile {
-                return Some(Err(Undone::Expired(self.job.effect.last_error.clone())));
+                let expired = Undone::Expired(self.job.effect.last_error.clone());
+                return self.complete(Err(expired));
             }
             match self.round().await {
-                Step::End(result) => return Some(result),
-                Step::Over => return None,
+                Step::End(result) => return self.complete(result),
+                Step::Over => return Driven::Over,
                 Step::Now => {}
                 Step::Again(_) if self.is_expired() && self.job.reconcile => {
-                    return Some(Err(Undone::Unknown(self.job.effect.last_error.clone())));
+                    let unknown = Undone::Unknown(self.job.effect.last_error.clone());
+                    return self.complete(Err(unknown));
                 }
                 Step::Again(at_least) => {
-                    tries = tries.saturating_add(1);
-                    tokio::time::sleep(self.wait(tries, at_least)).await;
+                    self.job.waits = self.job.waits.saturating_add(1);
+                    let wait = self.wait(at_least);
+                    return Driven::Waits(Box::new(self.job), wait);
                 }
             }
         }
@@ -128,9 +113,9 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         expires.is_some_and(|expires| self.core.now() >= expires)
     }
 
-    fn wait(&self, tries: u32, at_least: Duration) -> Duration {
-        let policy = &self.job.effect.policy;
-        let wait = backoff(policy.backoff_base, policy.backoff_cap, tries, self.core.jitter());
+    fn wait(&self, at_least: Duration) -> Duration {
+        let (policy, waits) = (&self.job.effect.policy, self.job.waits);
+        let wait = backoff(policy.backoff_base, policy.backoff_cap, waits, self.core.jitter());
         let wait = wait.max(at_least);
         match policy.expires {
             Some(expires) => wait.min(expires.since(self.core.now())),
@@ -203,7 +188,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         if !self.job.suspect {
             return whole;
         }
-        let doubled = 1u32.checked_shl(self.gave_way).unwrap_or(u32::MAX);
+        let doubled = 1u32.checked_shl(self.job.gave_way).unwrap_or(u32::MAX);
         ALONE.saturating_mul(doubled).min(whole)
     }
 
@@ -213,7 +198,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         let answer = call(limit, self.performer.reconcile(&self.effect, &attempt)).await;
         self.survived();
         if matches!(answer, Err(Silent::Late(_))) && limit < self.job.effect.policy.timeout {
-            self.gave_way = self.gave_way.saturating_add(1);
+            self.job.gave_way = self.job.gave_way.saturating_add(1);
             return Step::Now;
         }
         let answer = answer.unwrap_or_else(|silent| match silent {
@@ -293,7 +278,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
     }
 
     /// Deletes the intent and tells the owner, in one commit.
-    fn complete(self, result: Result<E::Outcome, Undone>) -> Option<u64> {
+    fn complete(self, result: Result<E::Outcome, Undone>) -> Driven {
         let result = storable(result);
         let stored = self.job.effect;
         let undone = result.as_ref().err().map(ToString::to_string);
@@ -315,9 +300,10 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         };
         if let Err(error) = told.and(buried) {
             tracing::error!(%error, effect = E::NAME, "the outcome of an effect cannot be stored");
-            return Some(NOTHING_WRITTEN);
+            return Driven::Ended(NOTHING_WRITTEN);
         }
-        self.pool.write((self.term, self.job.id), true, &self.core, draft)
+        let written = self.pool.write((self.term, self.job.id), true, &self.core, draft);
+        written.map_or(Driven::Over, Driven::Ended)
     }
 }
 

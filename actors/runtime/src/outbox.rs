@@ -121,6 +121,21 @@ impl Outbox {
         }
     }
 
+    /// Takes in how a known effect stands, which waits for another try.
+    pub(crate) fn put_off(&mut self, job: Job) {
+        if let Some(known) = self.known.get_mut(&job.id) {
+            self.bytes = self.bytes - known.bytes() + job.bytes();
+            *known = job;
+        }
+    }
+
+    /// To be started again, if it has not ended.
+    pub(crate) fn resume(&mut self, id: MessageId) {
+        if self.is_known(id) {
+            self.make_ready(id);
+        }
+    }
+
     /// What to start next. Suspects do not take a worker's place.
     pub(crate) fn next(&mut self, worker_free: bool) -> Option<Job> {
         while let Some(id) = self.suspects.pop_front() {

@@ -26,6 +26,10 @@ pub(crate) struct Job {
     pub(crate) reconcile: bool,
     /// It was being performed when the process died: performed alone, and counted before.
     pub(crate) suspect: bool,
+    /// How often it has waited for another try, in this run of the node.
+    pub(crate) waits: u32,
+    /// How often it gave way to other suspects while the world was asked about it.
+    pub(crate) gave_way: u32,
 }
 
 impl Job {
@@ -154,6 +158,23 @@ impl Pool {
         if held.term == term { held.outbox.next(worker_free) } else { None }
     }
 
+    /// Keeps how an effect stands that waits for another try. It keeps its place in its lane, and no
+    /// worker.
+    pub(crate) fn put_off(&self, term: u64, job: Job) {
+        let mut held = self.lock();
+        if held.term == term {
+            held.outbox.put_off(job);
+        }
+    }
+
+    /// Has an effect started that has waited for another try.
+    pub(crate) fn resume(&self, term: u64, id: MessageId) {
+        let mut held = self.lock();
+        if held.term == term {
+            held.outbox.resume(id);
+        }
+    }
+
     /// Lets the next effect of the lane start.
     pub(crate) fn advance(&self, term: u64, lane: &str) {
         let mut held = self.lock();
@@ -198,25 +219,25 @@ impl Held {
         if !Ahead::PERFORMED.counts(&effect.last_error, suspect, core.epoch) {
             effect.deaths = effect.deaths.saturating_sub(1);
         }
-        Job { id, effect, reconcile, suspect }
+        Job { id, effect, reconcile, suspect, waits: 0, gave_way: 0 }
     }
 }
 
 /// Counts an effect as running, also until its task is aborted.
-pub(crate) struct Busy<'a>(&'a Pool);
+pub(crate) struct Busy(Arc<Pool>);
 
-impl<'a> Busy<'a> {
+impl Busy {
     /// None when the pool's actor of this `term` is dismissed: it starts nothing any more.
-    pub(crate) fn of(pool: &'a Pool, term: u64) -> Option<Self> {
+    pub(crate) fn of(pool: &Arc<Pool>, term: u64) -> Option<Self> {
         let held = pool.lock();
         (held.term == term).then(|| {
             pool.running.update(|running| *running += 1);
-            Self(pool)
+            Self(pool.clone())
         })
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.running.update(|running| *running -= 1);
     }

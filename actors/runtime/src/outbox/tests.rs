@@ -24,7 +24,7 @@ fn job(number: u64, lane: Option<&str>) -> Job {
         version: 1,
         payload: Vec::new(),
     };
-    Job { id: id(number), effect, reconcile: false, suspect: false }
+    Job { id: id(number), effect, reconcile: false, suspect: false, waits: 0, gave_way: 0 }
 }
 
 fn arrived(numbers: std::ops::Range<u64>, lane: Option<&str>) -> Outbox {
@@ -144,4 +144,20 @@ fn a_lane_that_has_run_dry_is_given_one_although_the_window_is_full() {
     }
     let wanted = outbox.wanted().unwrap();
     assert_eq!(wanted, Wanted { lane: Some("one".to_owned()), from: id(LANE as u64) });
+}
+
+#[test]
+fn an_effect_that_waits_for_another_try_keeps_its_lane_and_goes_on_as_it_stood() {
+    let mut outbox = arrived(0..2, Some("one"));
+    let mut tried = outbox.next(true).unwrap();
+    tried.effect.attempts = 1;
+    outbox.put_off(tried);
+    outbox.arrive(job(7, None));
+    assert_eq!([next(&mut outbox), next(&mut outbox)], [Some(7), None], "its lane waits");
+    outbox.resume(id(0));
+    let again = outbox.next(true).unwrap();
+    assert_eq!((again.id, again.effect.attempts), (id(0), 1));
+    assert!(outbox.end(id(0)));
+    outbox.resume(id(0));
+    assert_eq!(next(&mut outbox), None, "it has ended");
 }

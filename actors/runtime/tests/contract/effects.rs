@@ -50,6 +50,20 @@ async fn a_transient_failure_is_tried_again_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn an_effect_that_waits_for_another_try_keeps_no_other_from_being_performed() {
+    let clock = clock();
+    let mut options = options(Arc::new(MemoryBackend::new()), &clock);
+    options.limits.effect_workers = 1;
+    let node = start(options, clock, Outside::default()).await;
+    node.outside.behave(Behaviour::PutsOff("late".to_owned()));
+    let late = |name| Deed { lane: Some("late".to_owned()), ..Deed::named(name) };
+    let deeds = vec![late("first"), late("second"), Deed::named("one"), Deed::named("two")];
+    node.tell("a", Told::PerformAll(deeds)).await;
+    node.until("a", |account| account.outcomes == ["did one", "did two"]).await;
+    assert_eq!(node.outside.begun.load(Ordering::SeqCst), 3, "the late lane keeps its order");
+}
+
+#[tokio::test]
 async fn a_final_failure_is_told_and_kept_when_asked_for() {
     let (node, _) = Node::on_memory().await;
     node.outside.behave(Behaviour::FailsForGood);
