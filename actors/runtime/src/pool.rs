@@ -88,10 +88,32 @@ impl Pool {
         let mut held = self.lock();
         let job = held.job(core, id, effect);
         held.outbox.arrive(job);
-        if let Some(actor) = &held.actor {
-            // A cast fails only when the pool is ending; its successor takes everything over.
-            let _ending = actor.cast(PoolMessage::Wake);
-        }
+        held.wake();
+    }
+
+    /// An earlier run left effects, which are found from now on.
+    pub(crate) fn expect(&self) {
+        self.lock().outbox.expect();
+    }
+
+    /// Takes in an effect that an earlier run left; all of them in their order, and each once.
+    pub(crate) fn find(&self, core: &Core, id: MessageId, effect: StoredEffect) {
+        let mut held = self.lock();
+        let job = held.job(core, id, effect);
+        held.outbox.find(job);
+        held.wake();
+    }
+
+    /// All that an earlier run left was found.
+    pub(crate) fn note_found(&self) {
+        let mut held = self.lock();
+        held.outbox.note_found();
+        held.wake();
+    }
+
+    /// Whether an earlier run may have left effects that were not found yet.
+    pub(crate) fn is_finding(&self) -> bool {
+        self.lock().outbox.is_finding()
     }
 
     /// Pending effects, and when the oldest of those in memory was intended.
@@ -212,6 +234,13 @@ fn after(id: MessageId) -> MessageId {
 }
 
 impl Held {
+    fn wake(&self) {
+        if let Some(actor) = &self.actor {
+            // A cast fails only when the pool is ending; its successor takes everything over.
+            let _ending = actor.cast(PoolMessage::Wake);
+        }
+    }
+
     /// What an earlier run of the process left may have been started by it.
     fn job(&self, core: &Core, id: MessageId, mut effect: StoredEffect) -> Job {
         let reconcile = effect.doubtful || !core.is_own(id);

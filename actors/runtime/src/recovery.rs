@@ -27,14 +27,24 @@ const LOOKS: usize = 32;
 /// How often it is looked whether they are done.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// Takes up what has to be known before anything runs: pending effects, and who is suspected of having
-/// killed the process.
+/// Rows of effects looked at before other work of the same thread gets its turn, and their bytes.
+const EFFECTS: (usize, usize) = (256, 4 * 1024 * 1024);
+
+/// Takes up what has to be known before anything runs: whether anything was left, and who is suspected of
+/// having killed the process.
 pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
     let all = Key::inbox_all();
     let first = core.backend.scan(&all.start..&all.end, 1)?.into_iter().next();
     // Often nothing was left, and then nobody has to wait until that is found out.
     core.slots.set_unseen(first.map(|(key, _)| key));
-    effects(core, &suspects.effects)?;
+    let effects = Key::effects();
+    let left = !core.backend.scan(&effects.start..&effects.end, 1)?.is_empty();
+    for pool in core.pools.values() {
+        pool.suspect(&suspects.effects);
+        if left {
+            pool.expect();
+        }
+    }
     let known = suspects.actors.iter().filter(|actor| core.kinds.contains_key(actor.kind()));
     for suspect in known {
         core.slots.with(suspect, |slot, _| slot.clone()).suspect();
@@ -42,38 +52,52 @@ pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), Store
     Ok(())
 }
 
-/// Takes up waiting messages while the node runs: finds the actors that have any, a bounded number at a
-/// time. One that is reached by something else before that finds its own.
+/// Takes up what waits while the node runs: finds the pending effects, and the actors that have messages,
+/// a bounded number at a time. One that is reached by something else before that finds its own.
 pub(crate) async fn run(core: Arc<Core>) {
+    let found = async { futures::try_join!(effects(&core), inboxes(&core)) };
     let found = tokio::select! {
         biased;
         _ = core.stopping.wait_for(|stopping| *stopping) => return,
-        found = inboxes(&core) => found,
+        found = found => found,
     };
     match found {
-        Ok(0) => {}
-        Ok(actors) => tracing::info!(actors, "all that waited at the start has been taken up"),
+        Ok((0, 0)) => {}
+        Ok((effects, actors)) => {
+            tracing::info!(effects, actors, "all that waited at the start has been taken up");
+        }
         Err(error) => core.unreadable(error),
     }
 }
 
-fn effects(core: &Arc<Core>, suspects: &[MessageId]) -> Result<(), StoreError> {
-    core.pools.values().for_each(|pool| pool.suspect(suspects));
+/// Finds the effects that earlier runs left, a page at a time; their pools hold a window of them.
+async fn effects(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::effects();
-    let mut from = all.start.clone();
+    let (mut from, mut found) = (all.start, 0);
     loop {
-        let page = window::read(core.backend.as_ref(), from..all.end.clone(), PAGE)?;
+        let page = window::read(core.backend.as_ref(), from..all.end.clone(), EFFECTS)?;
+        let mut ended = page.ended;
         for (key, bytes) in &page.rows {
             let Some(id) = key.parse_effect() else { continue };
+            if core.is_own(id) {
+                // Those of this run stand behind all others, and are announced.
+                ended = true;
+                break;
+            }
             let effect: StoredEffect = open_envelope(key, bytes)?;
+            found += 1;
             match core.pools.get(effect.name.as_str()) {
-                Some(pool) => pool.submit(core, id, effect),
+                Some(pool) => pool.find(core, id, effect),
                 None => bury_effect(core, key.clone(), effect),
             }
         }
-        let Some((last, _)) = page.rows.last().filter(|_| !page.ended) else { return Ok(()) };
+        let Some((last, _)) = page.rows.last().filter(|_| !ended) else { break };
         from = successor(last);
+        core.committer.until_calm().await;
+        tokio::task::yield_now().await;
     }
+    core.pools.values().for_each(|pool| pool.note_found());
+    Ok(found)
 }
 
 fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {

@@ -161,3 +161,36 @@ fn an_effect_that_waits_for_another_try_keeps_its_lane_and_goes_on_as_it_stood()
     outbox.resume(id(0));
     assert_eq!(next(&mut outbox), None, "it has ended");
 }
+
+#[test]
+fn what_arrives_in_a_lane_stands_behind_all_that_an_earlier_run_left() {
+    let mut outbox = Outbox::default();
+    outbox.expect();
+    assert_eq!(outbox.depth().0, 1, "at least");
+    outbox.arrive(job(100, Some("one")));
+    outbox.arrive(job(101, None));
+    outbox.find(job(1, None));
+    outbox.find(job(2, Some("one")));
+    assert_eq!(outbox.wanted(), None, "not before all is found");
+    assert_eq!(perform(&mut outbox), [101, 1, 2]);
+    outbox.note_found();
+    let wanted = outbox.wanted().unwrap();
+    assert_eq!(wanted, Wanted { lane: None, from: id(100) });
+    outbox.load(&wanted, vec![job(100, Some("one"))], None);
+    assert_eq!(perform(&mut outbox), [100]);
+}
+
+#[test]
+fn what_an_earlier_run_left_and_finds_no_room_is_read_in_its_order() {
+    let window = WINDOW as u64;
+    let mut outbox = Outbox::default();
+    outbox.expect();
+    (0..window + 5).for_each(|number| outbox.find(job(number, None)));
+    assert_eq!(perform(&mut outbox).len(), WINDOW);
+    outbox.find(job(window + 5, None));
+    assert_eq!(next(&mut outbox), None, "others were left before it");
+    outbox.arrive(job(window + 6, None));
+    outbox.note_found();
+    assert_eq!(outbox.wanted(), Some(Wanted { lane: None, from: id(window) }));
+    assert_eq!(outbox.depth().0, 7);
+}

@@ -193,18 +193,20 @@ async fn a_backlog_of_effects_is_performed_in_order_and_not_held_in_memory() {
     node.runtime.shutdown().await.unwrap();
     node.outside.behave(Behaviour::Works);
     let node = node.again(&backend).await;
-    let (pending, _) = outbox(&node.runtime);
-    assert!(pending > f64::from(DEEDS) - 1_000.0, "found again: {pending}");
     let deadline = perennial_runtime::instant() + Duration::from_secs(60);
+    let mut most: f64 = 0.0;
     loop {
         let (pending, held) = outbox(&node.runtime);
         assert!(held <= bound, "{held} in memory");
+        most = most.max(pending);
         if pending == 0.0 {
             break;
         }
         assert!(perennial_runtime::instant() < deadline, "{pending} are pending");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Three quarters of them are in lanes, which wait until all are found but for their shares.
+    assert!(most > f64::from(DEEDS) * 2.0 / 3.0, "found again: {most}");
     let mut last = [None; 3];
     let names = node.outside.names().await;
     assert_eq!(names.len(), DEEDS as usize, "each once");

@@ -7,10 +7,12 @@ use std::time::Duration;
 use perennial_runtime::{
     Durable, Failure, Kind, Limits, Runtime, SendError, Supervisor, TreeNode, Turn,
 };
-use perennial_store::MemoryBackend;
+use perennial_store::{Call, FaultPlan, FaultyBackend, MemoryBackend};
 use serde::{Deserialize, Serialize};
 
-use crate::world::{Account, Node, Outside, PATIENCE, Told, clock, eventually, options, start};
+use crate::world::{
+    Account, Behaviour, Deed, Node, Outside, PATIENCE, Told, clock, eventually, options, start,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -203,4 +205,43 @@ async fn actors_that_never_rest_do_not_keep_recovery_from_the_others() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     runtime.shutdown().await.unwrap();
+}
+
+fn rare(name: &str) -> Deed {
+    Deed { lane: Some("rare".to_owned()), ..Deed::named(name) }
+}
+
+/// What a node left that was stopped while the world did not answer: deeds in three lanes and in none,
+/// and behind them one in a lane of its own.
+async fn left_with_deeds(count: u32) -> MemoryBackend {
+    let image = MemoryBackend::new();
+    let clock = clock();
+    let options = options(Arc::new(image.clone()), &clock);
+    let node = start(options, clock, Outside::default()).await;
+    node.outside.behave(Behaviour::Hangs);
+    node.tell("a", Told::Deeds(count)).await;
+    node.tell("b", Told::Perform(rare("left"))).await;
+    node.state("b").await;
+    node.runtime.shutdown().await.unwrap();
+    image
+}
+
+#[tokio::test]
+async fn a_backlog_of_effects_is_found_while_the_node_runs_and_its_lanes_stay_in_order() {
+    const DEEDS: u32 = 3_000;
+    let image = left_with_deeds(DEEDS).await;
+    let (clock, backend) = (clock(), Arc::new(FaultyBackend::new(image, FaultPlan::none())));
+    let node = start(options(backend.clone(), &clock), clock, Outside::default()).await;
+    let scans = backend.calls(Call::Scan);
+    assert!(scans < 20, "the store was read {scans} times before the node was ready");
+    // Nothing is known yet of the deed in its lane that was left.
+    node.tell("b", Told::Perform(rare("new"))).await;
+    node.until("b", |account| account.outcomes == ["did left", "did new"]).await;
+    node.until("a", |account| account.balance == i64::from(DEEDS)).await;
+    let mut names = node.outside.names().await;
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), DEEDS as usize + 2, "each was done");
+    assert_eq!(node.outside.names().await.len(), names.len(), "and once");
+    node.runtime.shutdown().await.unwrap();
 }
