@@ -298,12 +298,18 @@ impl Core {
     }
 
     /// Wakes the actor when the timer falls due.
-    pub(crate) fn offer_timer(self: &Arc<Self>, to: &Address, name: String, due: Timestamp) {
+    pub(crate) fn offer_timer(
+        self: &Arc<Self>,
+        to: &Address,
+        name: String,
+        due: Timestamp,
+    ) -> Arc<Slot> {
         let slot = self.slots.with(to, |slot, state| {
             state.inbox.offer_timer(name, due);
             slot.clone()
         });
         self.wake(&slot);
+        slot
     }
 
     pub(crate) fn register_ask(&self, id: MessageId) -> oneshot::Receiver<Answer> {

@@ -25,7 +25,7 @@ const RETIRE_EVERY: usize = 4 * AT_ONCE;
 /// Inboxes looked for before other work of the same thread gets its turn.
 const LOOKS: usize = 32;
 /// How often it is looked whether they are done.
-const GLANCE: Duration = Duration::from_millis(1);
+pub(crate) const GLANCE: Duration = Duration::from_millis(1);
 
 /// Rows of effects looked at before other work of the same thread gets its turn, and their bytes.
 const EFFECTS: (usize, usize) = (256, 4 * 1024 * 1024);
@@ -118,7 +118,7 @@ fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
 async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::inbox_all();
     let mut from = all.start.clone();
-    let (mut looked, mut found, mut at_work) = (0_usize, 0, Vec::new());
+    let (mut looked, mut at_work) = (0_usize, AtWork::default());
     while let Some((key, _)) = core.backend.scan(&from..&all.end, 1)?.into_iter().next() {
         from = match key.parse_inbox() {
             None => successor(&key),
@@ -126,15 +126,10 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
                 let own = Key::inbox_of(&kind, &name, MessageId { unit: 0, index: 0 });
                 let address = Address::new(kind, name);
                 if core.kinds.contains_key(address.kind()) {
-                    room(core, &mut at_work).await;
+                    at_work.until_room(core).await;
                     let slot = core.slots.with(&address, |slot, _| slot.clone());
                     core.wake(&slot);
-                    at_work.push(slot);
-                    found += 1;
-                    if found % RETIRE_EVERY == 0 {
-                        let careful = core.careful.load(Ordering::Relaxed);
-                        core.slots.retire(core.committer.committed(), careful);
-                    }
+                    at_work.add(core, slot);
                 } else {
                     bury_inbox(core, &address, &own).await?;
                 }
@@ -150,15 +145,35 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     core.slots.set_unseen(None);
     // Those that were only asked for, and turned out to be in the part that held nothing.
     core.slots.all().iter().for_each(|slot| core.wake(slot));
-    Ok(found)
+    Ok(at_work.taken_up)
 }
 
-/// Waits until few enough are at work.
-async fn room(core: &Core, at_work: &mut Vec<Arc<Slot>>) {
-    while at_work.len() >= AT_ONCE {
-        at_work.retain(|slot| is_at_work(core, slot));
-        if at_work.len() >= AT_ONCE {
+/// Actors that were taken up, a bounded number at a time.
+#[derive(Debug, Default)]
+pub(crate) struct AtWork {
+    slots: Vec<Arc<Slot>>,
+    /// How many there have been.
+    taken_up: usize,
+}
+
+impl AtWork {
+    /// How many more may be taken up now. Those that are done leave memory.
+    pub(crate) fn room(&mut self, core: &Core) -> usize {
+        self.slots.retain(|slot| is_at_work(core, slot));
+        AT_ONCE - self.slots.len()
+    }
+
+    async fn until_room(&mut self, core: &Core) {
+        while self.slots.len() >= AT_ONCE && self.room(core) == 0 {
             tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    pub(crate) fn add(&mut self, core: &Core, slot: Arc<Slot>) {
+        self.slots.push(slot);
+        self.taken_up += 1;
+        if self.taken_up.is_multiple_of(RETIRE_EVERY) {
+            core.slots.retire(core.committer.committed(), core.careful.load(Ordering::Relaxed));
         }
     }
 }

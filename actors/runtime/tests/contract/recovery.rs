@@ -1,6 +1,7 @@
 //! Starting again on a backlog: it is taken up while the node runs, and nothing can tell but by the time.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,21 @@ async fn left_by(actors: &[String], first: Option<Told>, others: &[Told]) -> Mem
         }
     };
     futures::future::join_all(actors.iter().map(tell)).await;
+    node.runtime.shutdown().await.unwrap();
+    image
+}
+
+/// What a node left: each of `actors` did what it was told, and nothing waits.
+async fn left_by_rested(actors: &[String], told: &Told) -> MemoryBackend {
+    let (image, clock) = (MemoryBackend::new(), clock());
+    let node = start(options(Arc::new(image.clone()), &clock), clock, Outside::default()).await;
+    let sends = actors.iter().map(|actor| node.runtime.send::<Account>(actor, told));
+    futures::future::try_join_all(sends).await.unwrap();
+    eventually("all did it", async || {
+        let handled = node.settings.handled.load(Ordering::SeqCst) as usize;
+        (handled == actors.len()).then_some(())
+    })
+    .await;
     node.runtime.shutdown().await.unwrap();
     image
 }
@@ -142,6 +158,27 @@ async fn a_timer_that_fell_due_fires_and_the_backlog_of_its_actor_is_not_forgott
         let notes: Vec<_> = state.told.iter().filter(|note| *note != "due").collect();
         assert_eq!(notes, ["0", "1", "2"]);
     }
+}
+
+#[tokio::test]
+async fn timers_that_many_actors_missed_are_taken_up_a_bounded_number_of_actors_at_a_time() {
+    const ACTORS: usize = 700;
+    let remind = Told::Remind { name: "t".to_owned(), after_ms: 1_000, note: "due".to_owned() };
+    let image = left_by_rested(&numbered(ACTORS), &remind).await;
+    let node = started(&image, |_| {}).await;
+    let mut most = 0;
+    eventually("all timers fire", async || {
+        let all = actors_of(&node);
+        most = most.max(all.iter().filter(|actor| actor.state != "passive").count());
+        let handled = node.settings.handled.load(Ordering::SeqCst) as usize;
+        (handled == ACTORS).then_some(())
+    })
+    .await;
+    assert!((100..500).contains(&most), "{most} actors at once");
+    for actor in numbered(ACTORS).iter().step_by(50) {
+        assert_eq!(node.state(actor).await.told, ["due"]);
+    }
+    assert_eq!(node.settings.handled.load(Ordering::SeqCst) as usize, ACTORS + ACTORS / 50);
 }
 
 #[tokio::test]
