@@ -15,13 +15,13 @@ use crate::durable::Durable;
 use crate::effect::{
     Attempt, Effect, EffectError, Finished, IdempotencyKey, Performer, Reconciliation, Undone,
 };
-use crate::inflight::Ahead;
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
 use crate::performer::{Driven, NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
 use crate::slice::text;
+use crate::suspects::Ahead;
 use crate::turn::Outgoing;
 
 /// One effect while it is performed.

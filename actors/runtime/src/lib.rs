@@ -64,6 +64,7 @@ mod slice;
 mod slot;
 mod stats;
 mod supervisor;
+mod suspects;
 mod table;
 mod telling;
 mod timers;

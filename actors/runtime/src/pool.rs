@@ -1,6 +1,6 @@
 //! The effects of one type: who performs them now, and who may write what became of them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use ractor::ActorRef;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::effect::{Effect, Performer};
-use crate::inflight::Ahead;
 use crate::message::{StoredEffect, open_envelope};
 use crate::outbox::Outbox;
 use crate::performer::{Driver, PoolMessage, driver};
 use crate::signal::Signal;
+use crate::suspects::{Ahead, Suspects};
 use crate::window;
 
 /// An effect to be performed.
@@ -47,7 +47,8 @@ const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 #[derive(Debug, Default)]
 struct Held {
     outbox: Outbox,
-    suspects: HashSet<MessageId>,
+    /// Effects of any type, and the runs that died while they were performed.
+    suspects: HashMap<MessageId, Vec<u64>>,
     /// Counts the pool's actors: what an earlier one left running may no longer write.
     term: u64,
     actor: Option<ActorRef<PoolMessage>>,
@@ -78,9 +79,12 @@ impl Pool {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Effects of any type that were being performed when the process died.
-    pub(crate) fn suspect(&self, suspects: &[MessageId]) {
-        self.lock().suspects = suspects.iter().copied().collect();
+    /// Learns who may have killed an earlier run of the process.
+    pub(crate) fn suspect(&self, suspects: &Suspects) {
+        let mut held = self.lock();
+        for (id, run) in suspects.effects() {
+            held.suspects.entry(*id).or_default().push(*run);
+        }
     }
 
     /// Takes in an effect whose intent is durable.
@@ -244,8 +248,9 @@ impl Held {
     /// What an earlier run of the process left may have been started by it.
     fn job(&self, core: &Core, id: MessageId, mut effect: StoredEffect) -> Job {
         let reconcile = effect.doubtful || !core.is_own(id);
-        let suspect = self.suspects.contains(&id);
-        if !Ahead::PERFORMED.counts(&effect.last_error, suspect, core.epoch) {
+        let deaths = self.suspects.get(&id);
+        let suspect = deaths.is_some();
+        if !Ahead::PERFORMED.counts(&effect.last_error, deaths.map_or(&[], Vec::as_slice)) {
             effect.deaths = effect.deaths.saturating_sub(1);
         }
         Job { id, effect, reconcile, suspect, waits: 0, gave_way: 0 }

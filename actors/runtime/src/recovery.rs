@@ -10,7 +10,6 @@ use crate::activation::Wake;
 use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
-use crate::inflight::Suspects;
 use crate::message::{DeadContent, StoredEffect, StoredMessage, open_envelope};
 use crate::slot::{Phase, Slot};
 use crate::window::{self, successor};
@@ -32,7 +31,8 @@ const EFFECTS: (usize, usize) = (256, 4 * 1024 * 1024);
 
 /// Takes up what has to be known before anything runs: whether anything was left, and who is suspected of
 /// having killed the process.
-pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
+pub(crate) fn recover(core: &Arc<Core>) -> Result<(), StoreError> {
+    let suspects = core.inflight.suspects();
     let all = Key::inbox_all();
     let first = core.backend.scan(&all.start..&all.end, 1)?.into_iter().next();
     // Often nothing was left, and then nobody has to wait until that is found out.
@@ -40,12 +40,12 @@ pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), Store
     let effects = Key::effects();
     let left = !core.backend.scan(&effects.start..&effects.end, 1)?.is_empty();
     for pool in core.pools.values() {
-        pool.suspect(&suspects.effects);
+        pool.suspect(suspects);
         if left {
             pool.expect();
         }
     }
-    let known = suspects.actors.iter().filter(|actor| core.kinds.contains_key(actor.kind()));
+    let known = suspects.actors().filter(|actor| core.kinds.contains_key(actor.kind()));
     for suspect in known {
         core.slots.with(suspect, |slot, _| slot.clone()).suspect();
     }
@@ -274,6 +274,7 @@ pub(crate) fn be_careful(core: &Arc<Core>, unclean_ends: u32) {
             () = tokio::time::sleep(period) => {}
         }
         core.careful.store(false, Ordering::SeqCst);
+        core.inflight.forget();
         tracing::info!("running normally again");
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use perennial_store::{Backend, SpaceGuard, decode, encode};
+use perennial_store::{Backend, Epoch, SpaceGuard, decode, encode};
 use prometheus_client::registry::Registry;
 use ractor::{Actor, ActorRef};
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
-use crate::inflight::{Inflight, Slate, Suspects};
+use crate::inflight::{Inflight, Slate};
 use crate::limits::Limits;
 use crate::reference::Reference;
 use crate::signal::Signal;
@@ -133,11 +133,8 @@ impl Runtime {
     pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
         let registry = tree.registry()?;
         let epoch = options.backend.claim()?;
-        let (inflight, mut suspects) = open_inflight(options.slate, options.inflight.as_deref());
-        if options.unclean_ends == 0 {
-            // What an orderly end cut short killed nobody.
-            suspects = Suspects::default();
-        }
+        let unclean = options.unclean_ends > 0;
+        let inflight = open_inflight(options.slate, options.inflight.as_deref(), (epoch, unclean));
         let stats = Arc::new(Stats::default());
         let failure = Arc::new(Signal::new(None));
         let failed = failure.clone();
@@ -167,7 +164,7 @@ impl Runtime {
             failure,
             seed: options.seed,
         });
-        match Self::begin(&core, tree, space, (&suspects, unclean_ends)).await {
+        match Self::begin(&core, tree, space, unclean_ends).await {
             Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
@@ -185,9 +182,9 @@ impl Runtime {
         core: &Arc<Core>,
         tree: Supervisor,
         space: Option<SpaceGuard>,
-        (suspects, unclean_ends): (&Suspects, u32),
+        unclean_ends: u32,
     ) -> Result<Begun, RuntimeError> {
-        recovery::recover(core, suspects)?;
+        recovery::recover(core)?;
         recovery::be_careful(core, unclean_ends);
         if let Some(space) = &space {
             // Before anything is taken in.
@@ -433,15 +430,19 @@ async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
     }
 }
 
-fn open_inflight(slate: Option<Arc<dyn Slate>>, path: Option<&Path>) -> (Inflight, Suspects) {
+fn open_inflight(
+    slate: Option<Arc<dyn Slate>>,
+    path: Option<&Path>,
+    (run, unclean): (Epoch, bool),
+) -> Inflight {
     let opened = match (slate, path) {
-        (Some(slate), _) => Inflight::on(slate),
-        (None, Some(path)) => Inflight::open(path),
-        (None, None) => return (Inflight::none(), Suspects::default()),
+        (Some(slate), _) => Inflight::on(slate, run, unclean),
+        (None, Some(path)) => Inflight::open(path, run, unclean),
+        (None, None) => return Inflight::none(),
     };
     opened.unwrap_or_else(|error| {
         tracing::warn!(%error, ?path, "what runs cannot be noted");
-        (Inflight::none(), Suspects::default())
+        Inflight::none()
     })
 }
 
