@@ -22,6 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
+use crate::housekeeping::Look;
 use crate::inflight::{Inflight, Slate};
 use crate::limits::Limits;
 use crate::reference::Reference;
@@ -56,6 +57,8 @@ pub struct Options {
     pub seed: u64,
     /// Where commits are made.
     pub(crate) host: Arc<dyn Host>,
+    /// Looks at the room on the disk, instead of `space`.
+    pub(crate) look: Option<Look>,
     /// Where it is noted what runs, instead of in a file.
     pub(crate) slate: Option<Arc<dyn Slate>>,
 }
@@ -79,6 +82,7 @@ impl Options {
             space: None,
             seed: random::from_system(),
             host: Arc::new(OwnThread::default()),
+            look: None,
             slate: None,
         }
     }
@@ -109,7 +113,7 @@ struct Begun {
     root: ActorRef<SupervisorMessage>,
     task: JoinHandle<()>,
     node: Arc<Node>,
-    space: Option<SpaceGuard>,
+    space: Option<Look>,
 }
 
 /// What a shutdown waits for.
@@ -149,7 +153,9 @@ impl Runtime {
             }),
         )
         .map_err(|error| not_started("the committer", &error))?;
-        let (space, unclean_ends) = (options.space, options.unclean_ends);
+        let unclean_ends = options.unclean_ends;
+        let watch = |guard: SpaceGuard| -> Look { Box::new(move || guard.check()) };
+        let space = options.look.or_else(|| options.space.map(watch));
         let core = Core::new(Parts {
             backend: options.backend,
             epoch,
@@ -181,7 +187,7 @@ impl Runtime {
     async fn begin(
         core: &Arc<Core>,
         tree: Supervisor,
-        space: Option<SpaceGuard>,
+        space: Option<Look>,
         unclean_ends: u32,
     ) -> Result<Begun, RuntimeError> {
         recovery::recover(core)?;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use perennial_runtime::{Limits, Runtime, SimulatedStore, TreeNode, instant};
-use perennial_store::Key;
+use perennial_runtime::{AskError, Limits, Runtime, SendError, SimulatedStore, TreeNode, instant};
+use perennial_store::{Key, Room};
 
 use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, Trouble, cell};
 use super::client::{CELLS, Client, Entry, Fate};
@@ -19,8 +19,33 @@ fn waits(node: &TreeNode) -> bool {
 }
 
 async fn state(runtime: &Runtime, key: &str) -> Result<Cell, String> {
-    let asked = runtime.ask::<Cell, Cell>(key, &Told::State, Duration::from_secs(60)).await;
-    asked.map_err(|error| format!("{key} does not answer: {error}"))
+    let deadline = instant() + PATIENCE;
+    loop {
+        let asked = runtime.ask::<Cell, Cell>(key, &Told::State, Duration::from_secs(60)).await;
+        match asked {
+            Err(AskError::Send(SendError::NoSpace)) if instant() < deadline => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            answer => return answer.map_err(|error| format!("{key} does not answer: {error}")),
+        }
+    }
+}
+
+/// Waits until nothing waits of what was accepted before there was no room: it goes on without.
+pub(crate) async fn until_what_was_accepted_is_done(
+    runtime: &Runtime,
+    store: &SimulatedStore,
+) -> Result<(), String> {
+    if store.last_look().0 == Room::Ample {
+        return Ok(());
+    }
+    while waits(&runtime.tree()) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if store.last_look().0 == Room::Ample {
+            return Err(format!("accepted work waited for room: {:?}", runtime.tree()));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until all clients are done, no mailbox holds anything, and no cell expects anything.
