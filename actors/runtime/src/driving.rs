@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::message::{DeadContent, StoredEffect, seal_envelope};
 use crate::performer::{Driven, NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
+use crate::quarantine::{Alone, Place};
 use crate::slice::text;
 use crate::suspects::Ahead;
 use crate::turn::Outgoing;
@@ -39,8 +41,9 @@ pub(crate) struct Run<E: Effect, P> {
     lethal: bool,
 }
 
-/// What a suspect gets at first for asking the world about it, while all others wait. It gives way to
-/// them then, and gets twice as long the next time, up to its whole time-out.
+/// What a suspect gets at first, while all other suspects wait. It gives way to them then. To ask the world
+/// about it, it gets twice as long the next time, and to perform it, after the next unclean end: a killer
+/// that strikes late is alone with its death sooner or later. Never longer than its whole time-out.
 const ALONE: Duration = Duration::from_secs(1);
 
 /// What follows from one round.
@@ -75,6 +78,10 @@ async fn call<T>(limit: Duration, called: impl Future<Output = T>) -> Result<T, 
         Ok(Err(panic)) => Err(Silent::Panicked(format!("panicked: {}", text(&*panic)))),
         Err(_) => Err(Silent::Late(format!("no answer within {limit:?}"))),
     }
+}
+
+fn doubled(time: Duration, times: u32) -> Duration {
+    time.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
 }
 
 impl<E: Effect, P: Performer<E>> Run<E, P> {
@@ -129,19 +136,26 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         let core = self.core.clone();
         if !self.job.suspect {
             let _marked = core.inflight.mark_effect(self.job.id);
-            return self.step().await;
+            return self.step(None).await;
         }
-        let _one_at_a_time = core.quarantined_effects.lock().await;
         if self.job.effect.deaths >= self.job.effect.policy.attempts.min(core.limits.attempts) {
             self.lethal = true;
             let why = "the process ended each time it was performed".to_owned();
             return Step::End(Err(Undone::Unknown(why)));
         }
+        let alone = match core.quarantined_effects.enter().await {
+            Place::Alone(alone) => alone,
+            Place::Beside(_beside) => {
+                // Nobody could tell whose death it is.
+                let _marked = core.inflight.mark_effect(self.job.id);
+                return self.step(None).await;
+            }
+        };
         if !self.count_ahead().await {
             return Step::Over;
         }
         let _marked = core.inflight.mark_effect(self.job.id);
-        self.step().await
+        self.step(Some(alone)).await
     }
 
     /// False when it could not be counted.
@@ -169,8 +183,8 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         }
     }
 
-    async fn step(&mut self) -> Step<E::Outcome> {
-        if self.job.reconcile { self.ask(self.patience()).await } else { self.attempt().await }
+    async fn step(&mut self, alone: Option<Alone<'_>>) -> Step<E::Outcome> {
+        if self.job.reconcile { self.ask(self.patience()).await } else { self.attempt(alone).await }
     }
 
     fn this_attempt(&self) -> Attempt {
@@ -188,8 +202,26 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         if !self.job.suspect {
             return whole;
         }
-        let doubled = 1u32.checked_shl(self.job.gave_way).unwrap_or(u32::MAX);
-        ALONE.saturating_mul(doubled).min(whole)
+        doubled(ALONE, self.job.gave_way).min(whole)
+    }
+
+    /// Waits for what a suspect does: alone for a while, and then beside the others.
+    async fn give_way<T>(&mut self, alone: Alone<'_>, performed: impl Future<Output = T>) -> T {
+        let mut performed = pin!(performed);
+        let time = doubled(ALONE, self.core.unclean_ends.saturating_sub(1));
+        if let Ok(answer) = tokio::time::timeout(time, performed.as_mut()).await {
+            return answer;
+        }
+        // Should the process die from now on, that is not counted: it may be of another one.
+        self.survived();
+        let (position, core) = (self.keep(), self.core.clone());
+        let give_way = async {
+            match position {
+                Some(position) if core.committer.wait_for(position).await => Ok(alone.give_way()),
+                Some(_) | None => Err(alone),
+            }
+        };
+        tokio::join!(biased; performed, give_way).0
     }
 
     /// Asks the world whether it happened.
@@ -219,11 +251,15 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         }
     }
 
-    async fn attempt(&mut self) -> Step<E::Outcome> {
+    async fn attempt(&mut self, alone: Option<Alone<'_>>) -> Step<E::Outcome> {
         self.job.effect.attempts += 1;
-        let attempt = self.this_attempt();
-        let limit = self.job.effect.policy.timeout;
-        let performed = call(limit, self.performer.perform(&self.effect, &attempt)).await;
+        let (attempt, limit) = (self.this_attempt(), self.job.effect.policy.timeout);
+        let (performer, effect) = (self.performer.clone(), self.effect.clone());
+        let performed = call(limit, performer.perform(&effect, &attempt));
+        let performed = match alone {
+            Some(alone) => self.give_way(alone, performed).await,
+            None => performed.await,
+        };
         self.survived();
         let performed =
             performed.unwrap_or_else(|silent| Err(EffectError::Unknown(silent.into_text())));

@@ -48,6 +48,7 @@ mod performer;
 mod play;
 mod policy;
 mod pool;
+mod quarantine;
 mod quiet;
 mod random;
 mod receipts;

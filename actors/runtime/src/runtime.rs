@@ -153,7 +153,6 @@ impl Runtime {
             }),
         )
         .map_err(|error| not_started("the committer", &error))?;
-        let unclean_ends = options.unclean_ends;
         let watch = |guard: SpaceGuard| -> Look { Box::new(move || guard.check()) };
         let space = options.look.or_else(|| options.space.map(watch));
         let core = Core::new(Parts {
@@ -165,12 +164,13 @@ impl Runtime {
             kinds: registry.kinds,
             pools: registry.pools,
             inflight,
+            unclean_ends: options.unclean_ends,
             observer: options.observer,
             stats,
             failure,
             seed: options.seed,
         });
-        match Self::begin(&core, tree, space, unclean_ends).await {
+        match Self::begin(&core, tree, space).await {
             Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
@@ -188,10 +188,9 @@ impl Runtime {
         core: &Arc<Core>,
         tree: Supervisor,
         space: Option<Look>,
-        unclean_ends: u32,
     ) -> Result<Begun, RuntimeError> {
         recovery::recover(core)?;
-        recovery::be_careful(core, unclean_ends);
+        recovery::be_careful(core, core.unclean_ends);
         if let Some(space) = &space {
             // Before anything is taken in.
             housekeeping::watch_space(core, space);

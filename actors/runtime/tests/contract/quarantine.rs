@@ -167,8 +167,8 @@ async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_th
     data.mark_clean().unwrap();
 }
 
-#[tokio::test]
-async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
+/// A node whose predecessor died while it performed one deed in the lane `patient` and two in none.
+async fn with_suspects(behaviour: Behaviour) -> Node {
     let directory = tempfile::tempdir().unwrap();
     let (marks, left) = (directory.path().join("inflight"), directory.path().join("left"));
     let (clock, backend) = (clock(), MemoryBackend::new());
@@ -176,8 +176,8 @@ async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
     first.inflight = Some(marks.clone());
     let node = start(first, clock.clone(), Outside::default()).await;
     node.outside.behave(Behaviour::Hangs);
-    let hidden = Deed { lane: Some(PATIENT.to_owned()), ..Deed::named("hidden") };
-    let deeds = [hidden, Deed::named("one"), Deed::named("two")];
+    let patient = Deed { lane: Some(PATIENT.to_owned()), ..Deed::named("patient") };
+    let deeds = [patient, Deed::named("one"), Deed::named("two")];
     node.tell("a", Told::PerformAll(deeds.to_vec())).await;
     // What a process leaves that dies while they are under way.
     eventually("all deeds to be under way", async || {
@@ -191,11 +191,25 @@ async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
     second.inflight = Some(left);
     second.unclean_ends = 1;
     let outside = Outside::default();
-    outside.behave(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned()));
-    let node = start(second, clock, outside).await;
+    outside.behave(behaviour);
+    start(second, clock, outside).await
+}
+
+#[tokio::test]
+async fn a_suspect_that_takes_long_does_not_hold_up_the_others() {
+    let node = with_suspects(Behaviour::HangsIn(PATIENT.to_owned())).await;
+    let told = node.until("a", |account| account.outcomes.len() == 2).await;
+    assert_eq!(told.outcomes, ["did one", "did two"]);
+    assert_eq!(node.outside.begun.load(Ordering::SeqCst), 3, "it was begun once, and goes on");
+    node.runtime.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
+    let node = with_suspects(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned())).await;
     node.until("a", |account| account.outcomes.len() == 2).await;
     node.outside.behave(Behaviour::Works);
     let told = node.until("a", |account| account.outcomes.len() == 3).await;
-    assert_eq!(told.outcomes.last().unwrap(), "did hidden", "it is asked about again");
+    assert_eq!(told.outcomes.last().unwrap(), "did patient", "it is asked about again");
     node.runtime.shutdown().await.unwrap();
 }

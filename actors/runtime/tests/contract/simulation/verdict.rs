@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use perennial_runtime::{AskError, Limits, Runtime, SendError, SimulatedStore, TreeNode, instant};
+use perennial_runtime::{
+    AskError, DeadLetter, Limits, Runtime, SendError, SimulatedStore, TreeNode, instant,
+};
 use perennial_store::{Key, Room};
 
 use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, Trouble, cell};
@@ -75,6 +77,8 @@ struct Facts {
     applied: BTreeSet<String>,
     /// Of messages: to whom, the reason, and the last error.
     aside: Vec<(String, String, String)>,
+    /// Deeds put aside because they ended the process.
+    blamed: usize,
     cells: BTreeMap<String, Cell>,
     outcomes: BTreeMap<String, End>,
     intended: BTreeSet<String>,
@@ -131,6 +135,10 @@ fn names(outside: &Outside, table: &str) -> Result<BTreeSet<String>, String> {
 
 async fn read(runtime: &Runtime, outside: &Outside) -> Result<Facts, String> {
     let letters = runtime.dead_letters().list(100_000).map_err(|error| error.to_string())?;
+    let blames = |letter: &&DeadLetter| {
+        letter.effect.is_some() && letter.reason.contains("the process ended each time")
+    };
+    let blamed = letters.iter().filter(blames).count();
     let aside = letters
         .into_iter()
         .filter(|letter| letter.effect.is_none())
@@ -146,7 +154,14 @@ async fn read(runtime: &Runtime, outside: &Outside) -> Result<Facts, String> {
         outcomes.extend(end.map(|end| (id, end)));
     }
     let applied = names(outside, APPLIED.name())?;
-    Ok(Facts { applied, aside, cells, outcomes, intended: names(outside, INTENDED.name())? })
+    Ok(Facts {
+        applied,
+        aside,
+        blamed,
+        cells,
+        outcomes,
+        intended: names(outside, INTENDED.name())?,
+    })
 }
 
 /// Accepted: applied, or in the dead letters, and never both. Anything else: at most once.
@@ -246,6 +261,10 @@ fn deeds(facts: &Facts, outside: &Outside) -> Vec<String> {
         if !fits {
             wrong.push(format!("{id} ended as {:?}, done {times} times", facts.outcomes.get(id)));
         }
+    }
+    let guilty = facts.intended.iter().filter(|id| outside.has_killed(id)).count();
+    if guilty < facts.blamed {
+        wrong.push(format!("{} deeds are blamed, of {guilty}", facts.blamed));
     }
     let unasked = done.keys().filter(|id| !facts.intended.contains(*id));
     wrong.extend(unasked.map(|id| format!("{id} was done and never intended")));
