@@ -16,13 +16,13 @@ use crate::core::{Core, Sender};
 use crate::durable::{Durable, Failure};
 use crate::ended::Ended;
 use crate::inbox::{Due, Next, Taken};
-use crate::inflight::Ahead;
 use crate::loaded::{Loaded, PendingView, read_timers};
 use crate::message::{Envelope, Origin, StoredAttempts, StoredMessage, StoredTimer, open_envelope};
 use crate::policy::backoff;
 use crate::settling::Busy;
 use crate::slice::{Host, Outcome};
 use crate::slot::{Phase, Slot};
+use crate::suspects::Ahead;
 use crate::told::{Batch, Waiting};
 use crate::window;
 
@@ -311,8 +311,8 @@ impl<A: Durable> Activation<A> {
         let key = envelope.origin.attempt_key(&self.slot.address);
         if let Some(bytes) = self.core.backend.get(key.as_ref())? {
             let attempts: StoredAttempts = open_envelope(&key, &bytes)?;
-            let was_running = self.slot.was_running();
-            let made = Ahead::HANDLED.counts(&attempts.last_error, was_running, self.core.epoch);
+            let deaths = self.core.inflight.suspects().deaths_of(&self.slot.address);
+            let made = Ahead::HANDLED.counts(&attempts.last_error, &deaths);
             envelope.attempts = attempts.count.saturating_sub(u32::from(!made));
             envelope.counted = true;
         }

@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::merge::Fresh;
 use crate::message::{Envelope, Origin};
 use crate::pool::Pool;
+use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::receipts::Receipts;
 use crate::settling::Busy;
@@ -65,8 +66,10 @@ pub(crate) struct Core {
     pub(crate) careful: AtomicBool,
     /// Held around each turn of a suspect, so that they run one at a time.
     pub(crate) quarantine: tokio::sync::Mutex<()>,
-    /// Held around each round of an effect that is suspected of the same.
-    pub(crate) quarantined_effects: tokio::sync::Mutex<()>,
+    /// Where effects are that are suspected of the same.
+    pub(crate) quarantined_effects: Quarantine,
+    /// How often in a row the node ended without a shutdown, before this start.
+    pub(crate) unclean_ends: u32,
     pub(crate) intake: AtomicU8,
     pub(crate) stopping: Arc<Signal<bool>>,
     /// Nothing is told any more, since the node has failed.
@@ -100,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) kinds: BTreeMap<&'static str, Arc<KindEntry>>,
     pub(crate) pools: BTreeMap<&'static str, Arc<Pool>>,
     pub(crate) inflight: Inflight,
+    pub(crate) unclean_ends: u32,
     pub(crate) observer: Observer,
     pub(crate) stats: Arc<Stats>,
     pub(crate) failure: Arc<Failed>,
@@ -131,7 +135,8 @@ impl Core {
             stats: parts.stats,
             careful: AtomicBool::new(false),
             quarantine: tokio::sync::Mutex::new(()),
-            quarantined_effects: tokio::sync::Mutex::new(()),
+            quarantined_effects: Quarantine::default(),
+            unclean_ends: parts.unclean_ends,
             intake: AtomicU8::new(Intake::Open as u8),
             stopping: Arc::new(Signal::new(false)),
             stops: AtomicBool::new(false),
@@ -298,12 +303,18 @@ impl Core {
     }
 
     /// Wakes the actor when the timer falls due.
-    pub(crate) fn offer_timer(self: &Arc<Self>, to: &Address, name: String, due: Timestamp) {
+    pub(crate) fn offer_timer(
+        self: &Arc<Self>,
+        to: &Address,
+        name: String,
+        due: Timestamp,
+    ) -> Arc<Slot> {
         let slot = self.slots.with(to, |slot, state| {
             state.inbox.offer_timer(name, due);
             slot.clone()
         });
         self.wake(&slot);
+        slot
     }
 
     pub(crate) fn register_ask(&self, id: MessageId) -> oneshot::Receiver<Answer> {

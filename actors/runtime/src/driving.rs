@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,14 @@ use crate::durable::Durable;
 use crate::effect::{
     Attempt, Effect, EffectError, Finished, IdempotencyKey, Performer, Reconciliation, Undone,
 };
-use crate::inflight::Ahead;
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
-use crate::performer::{NOTHING_WRITTEN, Task};
+use crate::performer::{Driven, NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
+use crate::quarantine::{Alone, Place};
 use crate::slice::text;
+use crate::suspects::Ahead;
 use crate::turn::Outgoing;
 
 /// One effect while it is performed.
@@ -37,12 +39,11 @@ pub(crate) struct Run<E: Effect, P> {
     counted: bool,
     /// The process died of it too often: it is not tried again.
     lethal: bool,
-    /// How often it gave way to other suspects while the world was asked about it.
-    gave_way: u32,
 }
 
-/// What a suspect gets at first for asking the world about it, while all others wait. It gives way to
-/// them then, and gets twice as long the next time, up to its whole time-out.
+/// What a suspect gets at first, while all other suspects wait. It gives way to them then. To ask the world
+/// about it, it gets twice as long the next time, and to perform it, after the next unclean end: a killer
+/// that strikes late is alone with its death sooner or later. Never longer than its whole time-out.
 const ALONE: Duration = Duration::from_secs(1);
 
 /// What follows from one round.
@@ -79,45 +80,36 @@ async fn call<T>(limit: Duration, called: impl Future<Output = T>) -> Result<T, 
     }
 }
 
+fn doubled(time: Duration, times: u32) -> Duration {
+    time.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+}
+
 impl<E: Effect, P: Performer<E>> Run<E, P> {
     pub(crate) fn new(task: Task, performer: Arc<P>, effect: E) -> Self {
         let Task { core, pool, term, job } = task;
-        Self {
-            core,
-            pool,
-            term,
-            performer,
-            effect,
-            job,
-            counted: false,
-            lethal: false,
-            gave_way: 0,
-        }
+        Self { core, pool, term, performer, effect, job, counted: false, lethal: false }
     }
 
-    /// Resolves to the position of the commit of its end; none when that is not for it to write.
-    pub(crate) async fn drive(mut self) -> Option<u64> {
-        let result = self.outcome().await?;
-        self.complete(result)
-    }
-
-    async fn outcome(&mut self) -> Option<Result<E::Outcome, Undone>> {
-        let mut tries: u32 = 0;
+    /// Resolves when it has ended, or waits for another try: it does so without a worker.
+    pub(crate) async fn drive(mut self) -> Driven {
         loop {
             // What may have happened is asked about even when it is too late to do it.
             if self.is_expired() && !self.job.reconcile {
-                return Some(Err(Undone::Expired(self.job.effect.last_error.clone())));
+                let expired = Undone::Expired(self.job.effect.last_error.clone());
+                return self.complete(Err(expired));
             }
             match self.round().await {
-                Step::End(result) => return Some(result),
-                Step::Over => return None,
+                Step::End(result) => return self.complete(result),
+                Step::Over => return Driven::Over,
                 Step::Now => {}
                 Step::Again(_) if self.is_expired() && self.job.reconcile => {
-                    return Some(Err(Undone::Unknown(self.job.effect.last_error.clone())));
+                    let unknown = Undone::Unknown(self.job.effect.last_error.clone());
+                    return self.complete(Err(unknown));
                 }
                 Step::Again(at_least) => {
-                    tries = tries.saturating_add(1);
-                    tokio::time::sleep(self.wait(tries, at_least)).await;
+                    self.job.waits = self.job.waits.saturating_add(1);
+                    let wait = self.wait(at_least);
+                    return Driven::Waits(Box::new(self.job), wait);
                 }
             }
         }
@@ -128,9 +120,9 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         expires.is_some_and(|expires| self.core.now() >= expires)
     }
 
-    fn wait(&self, tries: u32, at_least: Duration) -> Duration {
-        let policy = &self.job.effect.policy;
-        let wait = backoff(policy.backoff_base, policy.backoff_cap, tries, self.core.jitter());
+    fn wait(&self, at_least: Duration) -> Duration {
+        let (policy, waits) = (&self.job.effect.policy, self.job.waits);
+        let wait = backoff(policy.backoff_base, policy.backoff_cap, waits, self.core.jitter());
         let wait = wait.max(at_least);
         match policy.expires {
             Some(expires) => wait.min(expires.since(self.core.now())),
@@ -144,19 +136,26 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         let core = self.core.clone();
         if !self.job.suspect {
             let _marked = core.inflight.mark_effect(self.job.id);
-            return self.step().await;
+            return self.step(None).await;
         }
-        let _one_at_a_time = core.quarantined_effects.lock().await;
         if self.job.effect.deaths >= self.job.effect.policy.attempts.min(core.limits.attempts) {
             self.lethal = true;
             let why = "the process ended each time it was performed".to_owned();
             return Step::End(Err(Undone::Unknown(why)));
         }
+        let alone = match core.quarantined_effects.enter().await {
+            Place::Alone(alone) => alone,
+            Place::Beside(_beside) => {
+                // Nobody could tell whose death it is.
+                let _marked = core.inflight.mark_effect(self.job.id);
+                return self.step(None).await;
+            }
+        };
         if !self.count_ahead().await {
             return Step::Over;
         }
         let _marked = core.inflight.mark_effect(self.job.id);
-        self.step().await
+        self.step(Some(alone)).await
     }
 
     /// False when it could not be counted.
@@ -184,8 +183,8 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         }
     }
 
-    async fn step(&mut self) -> Step<E::Outcome> {
-        if self.job.reconcile { self.ask(self.patience()).await } else { self.attempt().await }
+    async fn step(&mut self, alone: Option<Alone<'_>>) -> Step<E::Outcome> {
+        if self.job.reconcile { self.ask(self.patience()).await } else { self.attempt(alone).await }
     }
 
     fn this_attempt(&self) -> Attempt {
@@ -203,8 +202,26 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         if !self.job.suspect {
             return whole;
         }
-        let doubled = 1u32.checked_shl(self.gave_way).unwrap_or(u32::MAX);
-        ALONE.saturating_mul(doubled).min(whole)
+        doubled(ALONE, self.job.gave_way).min(whole)
+    }
+
+    /// Waits for what a suspect does: alone for a while, and then beside the others.
+    async fn give_way<T>(&mut self, alone: Alone<'_>, performed: impl Future<Output = T>) -> T {
+        let mut performed = pin!(performed);
+        let time = doubled(ALONE, self.core.unclean_ends.saturating_sub(1));
+        if let Ok(answer) = tokio::time::timeout(time, performed.as_mut()).await {
+            return answer;
+        }
+        // Should the process die from now on, that is not counted: it may be of another one.
+        self.survived();
+        let (position, core) = (self.keep(), self.core.clone());
+        let give_way = async {
+            match position {
+                Some(position) if core.committer.wait_for(position).await => Ok(alone.give_way()),
+                Some(_) | None => Err(alone),
+            }
+        };
+        tokio::join!(biased; performed, give_way).0
     }
 
     /// Asks the world whether it happened.
@@ -213,7 +230,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         let answer = call(limit, self.performer.reconcile(&self.effect, &attempt)).await;
         self.survived();
         if matches!(answer, Err(Silent::Late(_))) && limit < self.job.effect.policy.timeout {
-            self.gave_way = self.gave_way.saturating_add(1);
+            self.job.gave_way = self.job.gave_way.saturating_add(1);
             return Step::Now;
         }
         let answer = answer.unwrap_or_else(|silent| match silent {
@@ -234,11 +251,15 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         }
     }
 
-    async fn attempt(&mut self) -> Step<E::Outcome> {
+    async fn attempt(&mut self, alone: Option<Alone<'_>>) -> Step<E::Outcome> {
         self.job.effect.attempts += 1;
-        let attempt = self.this_attempt();
-        let limit = self.job.effect.policy.timeout;
-        let performed = call(limit, self.performer.perform(&self.effect, &attempt)).await;
+        let (attempt, limit) = (self.this_attempt(), self.job.effect.policy.timeout);
+        let (performer, effect) = (self.performer.clone(), self.effect.clone());
+        let performed = call(limit, performer.perform(&effect, &attempt));
+        let performed = match alone {
+            Some(alone) => self.give_way(alone, performed).await,
+            None => performed.await,
+        };
         self.survived();
         let performed =
             performed.unwrap_or_else(|silent| Err(EffectError::Unknown(silent.into_text())));
@@ -293,7 +314,7 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
     }
 
     /// Deletes the intent and tells the owner, in one commit.
-    fn complete(self, result: Result<E::Outcome, Undone>) -> Option<u64> {
+    fn complete(self, result: Result<E::Outcome, Undone>) -> Driven {
         let result = storable(result);
         let stored = self.job.effect;
         let undone = result.as_ref().err().map(ToString::to_string);
@@ -315,9 +336,10 @@ impl<E: Effect, P: Performer<E>> Run<E, P> {
         };
         if let Err(error) = told.and(buried) {
             tracing::error!(%error, effect = E::NAME, "the outcome of an effect cannot be stored");
-            return Some(NOTHING_WRITTEN);
+            return Driven::Ended(NOTHING_WRITTEN);
         }
-        self.pool.write((self.term, self.job.id), true, &self.core, draft)
+        let written = self.pool.write((self.term, self.job.id), true, &self.core, draft);
+        written.map_or(Driven::Over, Driven::Ended)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use perennial_store::{Key, Room, SpaceGuard, StoreError};
+use perennial_store::{Key, Room, StoreError};
 
 use crate::clock::instant;
 use crate::core::{Core, Intake};
@@ -16,8 +16,11 @@ const SWEEP_RECEIPTS: Duration = Duration::from_secs(60);
 /// Receipts deleted in one commit.
 const PAGE: usize = 1_000;
 
+/// Looks at the room on the store's disk.
+pub(crate) type Look = Box<dyn Fn() -> Result<Room, StoreError> + Send + Sync>;
+
 /// Runs until the node stops or has failed.
-pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
+pub(crate) async fn run(core: Arc<Core>, space: Option<Look>) {
     let mut receipts_swept = instant();
     let mut idle_swept = instant();
     loop {
@@ -49,8 +52,8 @@ pub(crate) async fn run(core: Arc<Core>, space: Option<SpaceGuard>) {
 }
 
 /// New messages are refused while room is low; what frees space still commits.
-pub(crate) fn watch_space(core: &Core, space: &SpaceGuard) {
-    let intake = match space.check() {
+pub(crate) fn watch_space(core: &Core, look: &Look) {
+    let intake = match look() {
         Ok(Room::Ample) => Intake::Open,
         Ok(Room::Low | Room::Full) => Intake::NoSpace,
         Err(error) => {

@@ -4,7 +4,8 @@
 //! called, the effect's id. The write is not synced: it survives the death of the process, which is
 //! what a message or an effect can cause, and after a loss of power neither is to blame. So it costs a
 //! system call and no sync. The mark of a slice that is over stays until the next slice writes its own
-//! over it, or nobody is at work any more; in a run that is careful it goes at once.
+//! over it, or nobody is at work any more; in a run that is careful it goes at once. Behind the marks stands
+//! who is suspected for what earlier runs were doing when they died.
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
@@ -16,28 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use perennial_store::{Epoch, MessageId};
 
 use crate::address::Address;
-
-/// What is noted as the error of an attempt that is counted before it is made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ahead(&'static str);
-
-impl Ahead {
-    pub(crate) const HANDLED: Self = Self("the process ended while it was handled");
-    pub(crate) const PERFORMED: Self = Self("the process ended while it was performed");
-
-    /// The note of the process that owns `epoch`.
-    pub(crate) fn note(self, epoch: Epoch) -> String {
-        format!("{} (run {})", self.0, epoch.as_u64())
-    }
-
-    /// Whether an attempt that is found with this error counts. One counted ahead does if the process
-    /// died of it: if the one that counted is the one before, and was at it when it died. Else it died
-    /// of something else, before the attempt or after it.
-    pub(crate) fn counts(self, error: &str, was_running: bool, epoch: Epoch) -> bool {
-        let before = Epoch::from_raw(epoch.as_u64().saturating_sub(1));
-        !error.starts_with(self.0) || (was_running && error == self.note(before))
-    }
-}
+use crate::suspects::{MEMORY, Memory, Suspects};
 
 /// Bytes for one running slice: two lengths and the address.
 const SLOT: usize = 512;
@@ -50,6 +30,8 @@ const EFFECT: usize = 16;
 const EFFECTS: u64 = 256;
 /// The marks of effects stand behind those of slices.
 const EFFECTS_FROM: u64 = SLICES * SLOT as u64;
+/// What is remembered of earlier runs stands behind the marks of effects.
+const MEMORY_FROM: u64 = EFFECTS_FROM + EFFECTS * EFFECT as u64;
 
 /// Bytes that outlive the process, and not a loss of power.
 #[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "a simulated disk is one"))]
@@ -93,13 +75,8 @@ pub(crate) struct Inflight {
     slate: Option<Arc<dyn Slate>>,
     slices: Mutex<Places>,
     effects: Mutex<Places>,
-}
-
-/// What an earlier process was doing when it died.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Suspects {
-    pub(crate) actors: Vec<Address>,
-    pub(crate) effects: Vec<MessageId>,
+    run: Epoch,
+    suspects: Suspects,
 }
 
 /// Places that nothing runs at.
@@ -135,25 +112,51 @@ pub(crate) struct Mark<'a> {
 impl Inflight {
     /// Keeps no marks.
     pub(crate) fn none() -> Self {
-        Self { slate: None, slices: Mutex::default(), effects: Mutex::default() }
+        Self {
+            slate: None,
+            slices: Mutex::default(),
+            effects: Mutex::default(),
+            run: Epoch::from_raw(0),
+            suspects: Suspects::default(),
+        }
     }
 
-    /// Reads the marks that an earlier process left in the file at `path`, and starts with none.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Suspects)> {
+    /// Reads what earlier processes left in the file at `path`, and starts without marks.
+    pub(crate) fn open(path: &Path, run: Epoch, unclean: bool) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Self::on(Arc::new(file))
+        Self::on(Arc::new(file), run, unclean)
     }
 
-    /// Reads the marks that an earlier process left, and starts with none.
-    pub(crate) fn on(slate: Arc<dyn Slate>) -> io::Result<(Self, Suspects)> {
-        let suspects = Suspects {
-            actors: read::<SLOT, _>(&*slate, slices(), parse)?,
-            effects: read::<EFFECT, _>(&*slate, effects(), parse_effect)?,
-        };
-        slate.wipe(EFFECTS_FROM + EFFECTS * EFFECT as u64)?;
+    /// Reads what earlier processes left, and starts without marks. If the last one did not end
+    /// `unclean`, what it cut short killed nobody, and nobody is suspected any more.
+    pub(crate) fn on(slate: Arc<dyn Slate>, run: Epoch, unclean: bool) -> io::Result<Self> {
+        let mut memory = remembered(&*slate)?.unwrap_or_else(|| Memory::before(run));
+        memory.suspects.add(
+            (read::<SLOT, _>(&*slate, slices(), parse)?, memory.run),
+            read::<EFFECT, _>(&*slate, effects(), parse_effect)?,
+        );
+        let suspects = if unclean { memory.suspects } else { Suspects::default() };
+        slate.wipe(MEMORY_FROM + MEMORY as u64)?;
         let (slices, effects) = (Places::all(slices()), Places::all(effects()));
-        Ok((Self { slate: Some(slate), slices, effects }, suspects))
+        let inflight = Self { slate: Some(slate), slices, effects, run, suspects };
+        inflight.remember(&inflight.suspects);
+        Ok(inflight)
+    }
+
+    /// Who is suspected of having killed an earlier run.
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// Nobody is suspected any more, should this run die.
+    pub(crate) fn forget(&self) {
+        self.remember(&Suspects::default());
+    }
+
+    fn remember(&self, suspects: &Suspects) {
+        let memory = Memory { run: self.run.as_u64(), suspects: suspects.clone() };
+        self.write(&memory.to_bytes(), MEMORY_FROM);
     }
 
     /// Marks that a slice of `address` is about to run. If not `exact`, the mark may outlive it.
@@ -251,6 +254,16 @@ fn read<const N: usize, T>(
     Ok(left)
 }
 
+/// What was remembered of earlier runs, if it can be read.
+fn remembered(slate: &dyn Slate) -> io::Result<Option<Memory>> {
+    let mut bytes = vec![0; MEMORY];
+    match slate.look(&mut bytes, MEMORY_FROM) {
+        Ok(()) => Ok(Memory::from_bytes(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn parse_effect(bytes: &[u8; EFFECT]) -> Option<MessageId> {
     let (mark, id) = bytes.split_first_chunk::<4>()?;
     (mark[0] == 1).then(|| id.try_into().ok().map(MessageId::from_key))?
@@ -283,62 +296,79 @@ fn parse(bytes: &[u8; SLOT]) -> Option<Address> {
 pub(crate) fn decode(bytes: &[u8]) {
     let (places, _) = bytes.as_chunks::<SLOT>();
     places.iter().for_each(|place| drop(parse(place)));
+    drop(Memory::from_bytes(bytes));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_attempt_counted_ahead_counts_only_if_the_process_before_died_at_it() {
-        let epoch = Epoch::from_raw;
-        let note = Ahead::HANDLED.note(epoch(6));
-        assert!(Ahead::HANDLED.counts(&note, true, epoch(7)));
-        assert!(!Ahead::HANDLED.counts(&note, false, epoch(7)), "it was not running");
-        assert!(!Ahead::HANDLED.counts(&note, true, epoch(8)), "an earlier process counted");
-        assert!(!Ahead::HANDLED.counts(&note, true, epoch(6)), "this process counted, and lives");
-        assert!(Ahead::HANDLED.counts("no route to host", false, epoch(7)), "it was made");
+    fn open(path: &Path, run: u64, unclean: bool) -> Inflight {
+        Inflight::open(path, Epoch::from_raw(run), unclean).unwrap()
+    }
+
+    fn counter(key: &str) -> Address {
+        Address::new("counter", key)
+    }
+
+    fn effect(index: u32) -> MessageId {
+        MessageId { unit: 7, index }
+    }
+
+    /// Who is suspected in run 2, of what run 1 leaves that does this.
+    fn left_by(run: impl FnOnce(&Inflight)) -> Suspects {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inflight");
+        run(&open(&path, 1, false));
+        open(&path, 2, true).suspects().clone()
     }
 
     #[test]
     fn only_what_did_not_end_is_left() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("inflight");
-        let (inflight, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left, Suspects::default());
-        let ended = inflight.mark(&Address::new("counter", "a"), false);
-        let running = inflight.mark(&Address::new("counter", "b"), false);
-        let done = inflight.mark_effect(MessageId { unit: 7, index: 0 });
-        let performed = inflight.mark_effect(MessageId { unit: 7, index: 1 });
-        drop(ended);
-        drop(done);
-        inflight.rest();
-        std::mem::forget((running, performed));
-        let (_, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left.actors, [Address::new("counter", "b")]);
-        assert_eq!(left.effects, [MessageId { unit: 7, index: 1 }]);
-        let (_, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left, Suspects::default(), "marks are read once");
+        let left = left_by(|inflight| {
+            let ended = inflight.mark(&counter("a"), false);
+            let running = inflight.mark(&counter("b"), false);
+            let done = inflight.mark_effect(effect(0));
+            let performed = inflight.mark_effect(effect(1));
+            drop(ended);
+            drop(done);
+            inflight.rest();
+            std::mem::forget((running, performed));
+        });
+        assert_eq!(left.actors().collect::<Vec<_>>(), [&counter("b")]);
+        assert_eq!(left.effects().collect::<Vec<_>>(), [&(effect(1), 1)]);
     }
 
     #[test]
     fn a_slice_writes_its_mark_over_that_of_the_one_before() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("inflight");
-        let (inflight, _) = Inflight::open(&path).unwrap();
-        drop(inflight.mark(&Address::new("counter", "before"), false));
-        std::mem::forget(inflight.mark(&Address::new("counter", "b"), false));
-        let (_, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left.actors, [Address::new("counter", "b")]);
+        let left = left_by(|inflight| {
+            drop(inflight.mark(&counter("before"), false));
+            std::mem::forget(inflight.mark(&counter("b"), false));
+        });
+        assert_eq!(left.actors().collect::<Vec<_>>(), [&counter("b")]);
     }
 
     #[test]
     fn an_exact_mark_goes_when_its_slice_is_over() {
+        let left = left_by(|inflight| drop(inflight.mark(&counter("a"), true)));
+        assert_eq!(left, Suspects::default());
+    }
+
+    #[test]
+    fn who_was_running_stays_a_suspect_until_a_run_has_ended_in_order_or_forgets() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("inflight");
-        let (inflight, _) = Inflight::open(&path).unwrap();
-        drop(inflight.mark(&Address::new("counter", "a"), true));
-        let (_, left) = Inflight::open(&path).unwrap();
-        assert_eq!(left, Suspects::default());
+        std::mem::forget(open(&path, 1, false).mark(&counter("a"), true));
+        // Each dies of something else before it comes to the actor, the second before it has begun.
+        for run in [2, 4] {
+            std::mem::forget(open(&path, run, true).mark(&counter("b"), true));
+        }
+        let last = open(&path, 6, true);
+        assert_eq!(last.suspects().deaths_of(&counter("a")), [1]);
+        assert_eq!(last.suspects().deaths_of(&counter("b")), [4, 2]);
+        last.forget();
+        assert_eq!(*open(&path, 7, true).suspects(), Suspects::default());
+        std::mem::forget(open(&path, 8, true).mark(&counter("a"), true));
+        assert_eq!(*open(&path, 9, false).suspects(), Suspects::default());
     }
 }

@@ -5,6 +5,9 @@
 //! one place for each lane that holds more than its share, so that a lane that is stuck does not keep
 //! the others out, and one for all that did not find room at all.
 //!
+//! Those that an earlier run left are found while the node runs, in their order. Until all are, nothing
+//! else is read from the store, and what arrives with a lane stands behind them there.
+//!
 //! An effect that was read ahead of its own announcement, and one whose end is not durable yet, are in
 //! the store as well: both are recognised and not taken in twice.
 
@@ -34,6 +37,10 @@ pub(crate) struct Outbox {
     suspects: VecDeque<MessageId>,
     /// From here on the store holds effects that found no room.
     rest: Option<MessageId>,
+    /// What an earlier run left is still being found.
+    finding: bool,
+    /// The first that arrived meanwhile and must stand behind what is found.
+    behind: Option<MessageId>,
     /// Lanes that ran low and have more in the store.
     hungry: VecDeque<String>,
     /// Ended, and still in the store until that is durable.
@@ -68,9 +75,35 @@ impl Outbox {
             return;
         }
         let id = job.id;
+        let may_stand_behind = self.finding && job.effect.lane.is_some();
+        if may_stand_behind || self.rest.is_some() || !self.place(job) {
+            let rest = if self.finding { &mut self.behind } else { &mut self.rest };
+            note(rest, id);
+        }
+    }
+
+    /// An earlier run left something in the store, which is found from now on.
+    pub(crate) fn expect(&mut self) {
+        self.finding = true;
+    }
+
+    /// Takes in an effect of an earlier run. They are found in their order, and each once.
+    pub(crate) fn find(&mut self, job: Job) {
+        self.pending += 1;
+        let id = job.id;
         if self.rest.is_some() || !self.place(job) {
             note(&mut self.rest, id);
         }
+    }
+
+    /// All that an earlier run left was found.
+    pub(crate) fn note_found(&mut self) {
+        self.finding = false;
+        self.behind.take().into_iter().for_each(|id| note(&mut self.rest, id));
+    }
+
+    pub(crate) fn is_finding(&self) -> bool {
+        self.finding
     }
 
     pub(crate) fn has_seen(&self, id: MessageId) -> bool {
@@ -118,6 +151,21 @@ impl Outbox {
         match self.known.get(&id) {
             Some(job) if job.suspect => self.suspects.push_back(id),
             Some(_) | None => self.ready.push_back(id),
+        }
+    }
+
+    /// Takes in how a known effect stands, which waits for another try.
+    pub(crate) fn put_off(&mut self, job: Job) {
+        if let Some(known) = self.known.get_mut(&job.id) {
+            self.bytes = self.bytes - known.bytes() + job.bytes();
+            *known = job;
+        }
+    }
+
+    /// To be started again, if it has not ended.
+    pub(crate) fn resume(&mut self, id: MessageId) {
+        if self.is_known(id) {
+            self.make_ready(id);
         }
     }
 
@@ -177,6 +225,9 @@ impl Outbox {
 
     /// What has to be read from the store, if anything.
     pub(crate) fn wanted(&mut self) -> Option<Wanted> {
+        if self.finding {
+            return None;
+        }
         while let Some(name) = self.hungry.front() {
             if let Some(from) = self.lanes.get(name).and_then(|lane| lane.rest) {
                 return Some(Wanted { lane: Some(name.clone()), from });
@@ -248,10 +299,12 @@ impl Outbox {
         names.iter().for_each(|name| self.note_hunger(name));
     }
 
-    /// Pending effects, and when the oldest of those in memory was intended.
+    /// Pending effects, as far as they were found and at least one until all are, and when the oldest of
+    /// those in memory was intended.
     pub(crate) fn depth(&self) -> (usize, Option<Timestamp>) {
         let oldest = self.known.values().map(|job| job.effect.intended_at).min();
-        (usize::try_from(self.pending).unwrap_or_default(), oldest)
+        let pending = usize::try_from(self.pending).unwrap_or_default();
+        (pending.max(usize::from(self.finding)), oldest)
     }
 
     /// Effects in memory.

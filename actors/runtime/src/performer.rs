@@ -5,10 +5,11 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use perennial_store::Key;
+use perennial_store::{Key, MessageId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
@@ -27,15 +28,12 @@ use crate::slice::text;
 pub(crate) enum PoolMessage {
     /// There are fresh effects.
     Wake,
-    /// One ended, or the end of one is durable.
-    Done(Done),
-}
-
-/// What an effect that ended sets free: its worker at once, its lane when the end is durable.
-#[derive(Debug)]
-pub(crate) struct Done {
-    lane: Option<String>,
-    worker: bool,
+    /// A worker is free.
+    Free,
+    /// The end of one is durable: the next of its lane may start.
+    Ended { lane: String },
+    /// This one has waited for another try.
+    Resume(MessageId),
 }
 
 /// The ractor actor of a pool.
@@ -65,6 +63,10 @@ impl Actor for PoolActor {
         myself: ActorRef<PoolMessage>,
         (): (),
     ) -> Result<PoolState, ActorProcessingErr> {
+        if !self.pool.dismiss().await {
+            let why = "effects that its predecessor started are still under way";
+            return Err(Ended::failed(why).into());
+        }
         if self.restarted {
             // Its predecessor may have ended between reading effects and seeing them durable.
             let core = self.core()?;
@@ -81,9 +83,11 @@ impl Actor for PoolActor {
         message: PoolMessage,
         state: &mut PoolState,
     ) -> Result<(), ActorProcessingErr> {
-        if let PoolMessage::Done(done) = message {
-            state.running -= usize::from(done.worker);
-            done.lane.iter().for_each(|lane| self.pool.advance(state.term, lane));
+        match message {
+            PoolMessage::Wake => {}
+            PoolMessage::Free => state.running -= 1,
+            PoolMessage::Ended { lane } => self.pool.advance(state.term, &lane),
+            PoolMessage::Resume(id) => self.pool.resume(state.term, id),
         }
         while state.tasks.try_join_next().is_some() {}
         let core = self.core()?;
@@ -135,27 +139,27 @@ impl PoolActor {
         let (core, pool, term) = (core.clone(), self.pool.clone(), state.term);
         let (myself, task) = (myself.clone(), Task { core, pool, term, job });
         state.tasks.spawn(async move {
-            let busy = Busy::of(&task.pool);
+            let Some(busy) = Busy::of(&task.pool, task.term) else { return };
             let drive = task.pool.driver.drive(task.clone());
             let driven = AssertUnwindSafe(drive).catch_unwind().await;
-            let end = driven.unwrap_or_else(|panic| {
+            let driven = driven.unwrap_or_else(|panic| {
                 let why = format!("panicked: {}", text(&*panic));
                 task.bury(("its outcome cannot be told", &why))
             });
             drop(busy);
-            // A cast fails only when the pool is ending.
-            let _ending = myself.cast(PoolMessage::Done(Done { lane: None, worker }));
-            let Some(lane) = task.job.effect.lane else { return };
-            // Were its end not durable, it might be performed again after a crash, and then behind the
-            // one that comes next.
-            if let Some(end) = end
-                && task.core.committer.wait_for(end).await
-            {
-                let _ending =
-                    myself.cast(PoolMessage::Done(Done { lane: Some(lane), worker: false }));
+            if worker {
+                tell(&myself, PoolMessage::Free);
+            }
+            if let Some(next) = task.follow(driven).await {
+                tell(&myself, next);
             }
         });
     }
+}
+
+fn tell(pool: &ActorRef<PoolMessage>, message: PoolMessage) {
+    // A cast fails only when the pool is ending.
+    let _ending = pool.cast(message);
 }
 
 /// One effect that is brought to its end.
@@ -168,10 +172,19 @@ pub(crate) struct Task {
     pub(crate) job: Job,
 }
 
-/// Brings one effect to its end, whatever its type. Resolves to the position of the commit of that
-/// end; none when it is not for this pool to end any more.
+/// How far an effect was brought.
+pub(crate) enum Driven {
+    /// To its end, which commits at this position.
+    Ended(u64),
+    /// Not to its end: it is tried again after a wait, as it stands now.
+    Waits(Box<Job>, Duration),
+    /// It is not for this pool to end any more.
+    Over,
+}
+
+/// Brings one effect to its end or to its next wait, whatever its type.
 pub(crate) trait Driver: Send + Sync {
-    fn drive(&self, task: Task) -> BoxFuture<'static, Option<u64>>;
+    fn drive(&self, task: Task) -> BoxFuture<'static, Driven>;
 }
 
 /// Drives effects of type `E` by `performer`.
@@ -185,7 +198,7 @@ struct DriverOf<E, P> {
 }
 
 impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
-    fn drive(&self, task: Task) -> BoxFuture<'static, Option<u64>> {
+    fn drive(&self, task: Task) -> BoxFuture<'static, Driven> {
         let performer = self.performer.clone();
         Box::pin(async move {
             match read::<E>(&task.job) {
@@ -210,8 +223,27 @@ fn read<E: Effect>(job: &Job) -> Result<E, Failure> {
 pub(crate) const NOTHING_WRITTEN: u64 = 0;
 
 impl Task {
+    /// Waits until the effect may be tried again, or the next of its lane may start. Resolves to what its
+    /// pool is told then, if anything.
+    async fn follow(self, driven: Driven) -> Option<PoolMessage> {
+        match driven {
+            Driven::Over => None,
+            Driven::Waits(job, wait) => {
+                self.pool.put_off(self.term, *job);
+                tokio::time::sleep(wait).await;
+                Some(PoolMessage::Resume(self.job.id))
+            }
+            Driven::Ended(end) => {
+                // Were its end not durable, it might be performed again after a crash, and then behind the
+                // one that comes next.
+                let lane = self.job.effect.lane?;
+                self.core.committer.wait_for(end).await.then_some(PoolMessage::Ended { lane })
+            }
+        }
+    }
+
     /// An effect nobody can read or tell of goes to the dead letters; its owner cannot be told.
-    fn bury(&self, (reason, why): (&str, &str)) -> Option<u64> {
+    fn bury(&self, (reason, why): (&str, &str)) -> Driven {
         let Self { core, pool, term, job } = self;
         let mut draft = Draft::new(core);
         draft.batch.delete(Key::effect(job.id));
@@ -219,8 +251,8 @@ impl Task {
         let buried = draft.bury(&job.effect.owner, content, (reason, job.effect.attempts, why));
         if let Err(error) = buried {
             tracing::error!(%error, effect = %job.effect.name, "an effect can be neither read nor buried");
-            return Some(NOTHING_WRITTEN);
+            return Driven::Ended(NOTHING_WRITTEN);
         }
-        pool.write((*term, job.id), true, core, draft)
+        pool.write((*term, job.id), true, core, draft).map_or(Driven::Over, Driven::Ended)
     }
 }

@@ -1,7 +1,8 @@
 //! The effects of one type: who performs them now, and who may write what became of them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use perennial_store::{Key, MessageId, StoreError, Timestamp};
 use ractor::ActorRef;
@@ -9,10 +10,11 @@ use ractor::ActorRef;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::effect::{Effect, Performer};
-use crate::inflight::Ahead;
 use crate::message::{StoredEffect, open_envelope};
 use crate::outbox::Outbox;
 use crate::performer::{Driver, PoolMessage, driver};
+use crate::signal::Signal;
+use crate::suspects::{Ahead, Suspects};
 use crate::window;
 
 /// An effect to be performed.
@@ -24,6 +26,10 @@ pub(crate) struct Job {
     pub(crate) reconcile: bool,
     /// It was being performed when the process died: performed alone, and counted before.
     pub(crate) suspect: bool,
+    /// How often it has waited for another try, in this run of the node.
+    pub(crate) waits: u32,
+    /// How often it gave way to other suspects while the world was asked about it.
+    pub(crate) gave_way: u32,
 }
 
 impl Job {
@@ -33,14 +39,16 @@ impl Job {
     }
 }
 
+/// What is waited for effects that were ended in the middle of their work.
+const DISMISSAL: Duration = Duration::from_secs(5);
 /// Rows and bytes of the outbox read at a time.
 const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 
 #[derive(Debug, Default)]
 struct Held {
     outbox: Outbox,
-    suspects: HashSet<MessageId>,
-    running: usize,
+    /// Effects of any type, and the runs that died while they were performed.
+    suspects: HashMap<MessageId, Vec<u64>>,
     /// Counts the pool's actors: what an earlier one left running may no longer write.
     term: u64,
     actor: Option<ActorRef<PoolMessage>>,
@@ -51,6 +59,8 @@ pub(crate) struct Pool {
     pub(crate) name: &'static str,
     pub(crate) driver: Box<dyn Driver>,
     held: Mutex<Held>,
+    /// Effects that have been started and have not ended. Begun under the lock of `held`.
+    running: Signal<usize>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -61,16 +71,20 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     pub(crate) fn of<E: Effect, P: Performer<E>>(performer: P) -> Self {
-        Self { name: E::NAME, driver: driver::<E, P>(performer), held: Mutex::default() }
+        let driver = driver::<E, P>(performer);
+        Self { name: E::NAME, driver, held: Mutex::default(), running: Signal::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Effects of any type that were being performed when the process died.
-    pub(crate) fn suspect(&self, suspects: &[MessageId]) {
-        self.lock().suspects = suspects.iter().copied().collect();
+    /// Learns who may have killed an earlier run of the process.
+    pub(crate) fn suspect(&self, suspects: &Suspects) {
+        let mut held = self.lock();
+        for (id, run) in suspects.effects() {
+            held.suspects.entry(*id).or_default().push(*run);
+        }
     }
 
     /// Takes in an effect whose intent is durable.
@@ -78,10 +92,32 @@ impl Pool {
         let mut held = self.lock();
         let job = held.job(core, id, effect);
         held.outbox.arrive(job);
-        if let Some(actor) = &held.actor {
-            // A cast fails only when the pool is ending; its successor takes everything over.
-            let _ending = actor.cast(PoolMessage::Wake);
-        }
+        held.wake();
+    }
+
+    /// An earlier run left effects, which are found from now on.
+    pub(crate) fn expect(&self) {
+        self.lock().outbox.expect();
+    }
+
+    /// Takes in an effect that an earlier run left; all of them in their order, and each once.
+    pub(crate) fn find(&self, core: &Core, id: MessageId, effect: StoredEffect) {
+        let mut held = self.lock();
+        let job = held.job(core, id, effect);
+        held.outbox.find(job);
+        held.wake();
+    }
+
+    /// All that an earlier run left was found.
+    pub(crate) fn note_found(&self) {
+        let mut held = self.lock();
+        held.outbox.note_found();
+        held.wake();
+    }
+
+    /// Whether an earlier run may have left effects that were not found yet.
+    pub(crate) fn is_finding(&self) -> bool {
+        self.lock().outbox.is_finding()
     }
 
     /// Pending effects, and when the oldest of those in memory was intended.
@@ -96,7 +132,16 @@ impl Pool {
 
     /// Whether an effect has been started and has not ended.
     pub(crate) fn busy(&self) -> bool {
-        self.lock().running > 0
+        self.running.get() > 0
+    }
+
+    /// Lets nothing more be started or written for the pool's actor, and waits until nothing that was
+    /// started for it is under way: a task that is ended by another thread still runs up to its next
+    /// await. False when that takes too long.
+    pub(crate) async fn dismiss(&self) -> bool {
+        self.lock().term += 1;
+        let over = self.running.wait_for(|running| *running == 0);
+        tokio::time::timeout(DISMISSAL, over).await.is_ok()
     }
 
     /// Publishes what became of an effect, unless a later pool has taken it over. Returns the position
@@ -139,6 +184,23 @@ impl Pool {
         if held.term == term { held.outbox.next(worker_free) } else { None }
     }
 
+    /// Keeps how an effect stands that waits for another try. It keeps its place in its lane, and no
+    /// worker.
+    pub(crate) fn put_off(&self, term: u64, job: Job) {
+        let mut held = self.lock();
+        if held.term == term {
+            held.outbox.put_off(job);
+        }
+    }
+
+    /// Has an effect started that has waited for another try.
+    pub(crate) fn resume(&self, term: u64, id: MessageId) {
+        let mut held = self.lock();
+        if held.term == term {
+            held.outbox.resume(id);
+        }
+    }
+
     /// Lets the next effect of the lane start.
     pub(crate) fn advance(&self, term: u64, lane: &str) {
         let mut held = self.lock();
@@ -176,29 +238,41 @@ fn after(id: MessageId) -> MessageId {
 }
 
 impl Held {
+    fn wake(&self) {
+        if let Some(actor) = &self.actor {
+            // A cast fails only when the pool is ending; its successor takes everything over.
+            let _ending = actor.cast(PoolMessage::Wake);
+        }
+    }
+
     /// What an earlier run of the process left may have been started by it.
     fn job(&self, core: &Core, id: MessageId, mut effect: StoredEffect) -> Job {
         let reconcile = effect.doubtful || !core.is_own(id);
-        let suspect = self.suspects.contains(&id);
-        if !Ahead::PERFORMED.counts(&effect.last_error, suspect, core.epoch) {
+        let deaths = self.suspects.get(&id);
+        let suspect = deaths.is_some();
+        if !Ahead::PERFORMED.counts(&effect.last_error, deaths.map_or(&[], Vec::as_slice)) {
             effect.deaths = effect.deaths.saturating_sub(1);
         }
-        Job { id, effect, reconcile, suspect }
+        Job { id, effect, reconcile, suspect, waits: 0, gave_way: 0 }
     }
 }
 
 /// Counts an effect as running, also until its task is aborted.
-pub(crate) struct Busy<'a>(&'a Pool);
+pub(crate) struct Busy(Arc<Pool>);
 
-impl<'a> Busy<'a> {
-    pub(crate) fn of(pool: &'a Pool) -> Self {
-        pool.lock().running += 1;
-        Self(pool)
+impl Busy {
+    /// None when the pool's actor of this `term` is dismissed: it starts nothing any more.
+    pub(crate) fn of(pool: &Arc<Pool>, term: u64) -> Option<Self> {
+        let held = pool.lock();
+        (held.term == term).then(|| {
+            pool.running.update(|running| *running += 1);
+            Self(pool.clone())
+        })
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
+        self.0.running.update(|running| *running -= 1);
     }
 }

@@ -10,7 +10,6 @@ use crate::activation::Wake;
 use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
-use crate::inflight::Suspects;
 use crate::message::{DeadContent, StoredEffect, StoredMessage, open_envelope};
 use crate::slot::{Phase, Slot};
 use crate::window::{self, successor};
@@ -25,55 +24,80 @@ const RETIRE_EVERY: usize = 4 * AT_ONCE;
 /// Inboxes looked for before other work of the same thread gets its turn.
 const LOOKS: usize = 32;
 /// How often it is looked whether they are done.
-const GLANCE: Duration = Duration::from_millis(1);
+pub(crate) const GLANCE: Duration = Duration::from_millis(1);
 
-/// Takes up what has to be known before anything runs: pending effects, and who is suspected of having
-/// killed the process.
-pub(crate) fn recover(core: &Arc<Core>, suspects: &Suspects) -> Result<(), StoreError> {
+/// Rows of effects looked at before other work of the same thread gets its turn, and their bytes.
+const EFFECTS: (usize, usize) = (256, 4 * 1024 * 1024);
+
+/// Takes up what has to be known before anything runs: whether anything was left, and who is suspected of
+/// having killed the process.
+pub(crate) fn recover(core: &Arc<Core>) -> Result<(), StoreError> {
+    let suspects = core.inflight.suspects();
     let all = Key::inbox_all();
     let first = core.backend.scan(&all.start..&all.end, 1)?.into_iter().next();
     // Often nothing was left, and then nobody has to wait until that is found out.
     core.slots.set_unseen(first.map(|(key, _)| key));
-    effects(core, &suspects.effects)?;
-    let known = suspects.actors.iter().filter(|actor| core.kinds.contains_key(actor.kind()));
+    let effects = Key::effects();
+    let left = !core.backend.scan(&effects.start..&effects.end, 1)?.is_empty();
+    for pool in core.pools.values() {
+        pool.suspect(suspects);
+        if left {
+            pool.expect();
+        }
+    }
+    let known = suspects.actors().filter(|actor| core.kinds.contains_key(actor.kind()));
     for suspect in known {
         core.slots.with(suspect, |slot, _| slot.clone()).suspect();
     }
     Ok(())
 }
 
-/// Takes up waiting messages while the node runs: finds the actors that have any, a bounded number at a
-/// time. One that is reached by something else before that finds its own.
+/// Takes up what waits while the node runs: finds the pending effects, and the actors that have messages,
+/// a bounded number at a time. One that is reached by something else before that finds its own.
 pub(crate) async fn run(core: Arc<Core>) {
+    let found = async { futures::try_join!(effects(&core), inboxes(&core)) };
     let found = tokio::select! {
         biased;
         _ = core.stopping.wait_for(|stopping| *stopping) => return,
-        found = inboxes(&core) => found,
+        found = found => found,
     };
     match found {
-        Ok(0) => {}
-        Ok(actors) => tracing::info!(actors, "all that waited at the start has been taken up"),
+        Ok((0, 0)) => {}
+        Ok((effects, actors)) => {
+            tracing::info!(effects, actors, "all that waited at the start has been taken up");
+        }
         Err(error) => core.unreadable(error),
     }
 }
 
-fn effects(core: &Arc<Core>, suspects: &[MessageId]) -> Result<(), StoreError> {
-    core.pools.values().for_each(|pool| pool.suspect(suspects));
+/// Finds the effects that earlier runs left, a page at a time; their pools hold a window of them.
+async fn effects(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::effects();
-    let mut from = all.start.clone();
+    let (mut from, mut found) = (all.start, 0);
     loop {
-        let page = window::read(core.backend.as_ref(), from..all.end.clone(), PAGE)?;
+        let page = window::read(core.backend.as_ref(), from..all.end.clone(), EFFECTS)?;
+        let mut ended = page.ended;
         for (key, bytes) in &page.rows {
             let Some(id) = key.parse_effect() else { continue };
+            if core.is_own(id) {
+                // Those of this run stand behind all others, and are announced.
+                ended = true;
+                break;
+            }
             let effect: StoredEffect = open_envelope(key, bytes)?;
+            found += 1;
             match core.pools.get(effect.name.as_str()) {
-                Some(pool) => pool.submit(core, id, effect),
+                Some(pool) => pool.find(core, id, effect),
                 None => bury_effect(core, key.clone(), effect),
             }
         }
-        let Some((last, _)) = page.rows.last().filter(|_| !page.ended) else { return Ok(()) };
+        let Some((last, _)) = page.rows.last().filter(|_| !ended) else { break };
         from = successor(last);
+        core.committer.until_calm().await;
+        tokio::task::yield_now().await;
     }
+    core.pools.values().for_each(|pool| pool.note_found());
+    Ok(found)
 }
 
 fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
@@ -94,7 +118,7 @@ fn bury_effect(core: &Arc<Core>, key: Key, effect: StoredEffect) {
 async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::inbox_all();
     let mut from = all.start.clone();
-    let (mut looked, mut found, mut at_work) = (0_usize, 0, Vec::new());
+    let (mut looked, mut at_work) = (0_usize, AtWork::default());
     while let Some((key, _)) = core.backend.scan(&from..&all.end, 1)?.into_iter().next() {
         from = match key.parse_inbox() {
             None => successor(&key),
@@ -102,15 +126,10 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
                 let own = Key::inbox_of(&kind, &name, MessageId { unit: 0, index: 0 });
                 let address = Address::new(kind, name);
                 if core.kinds.contains_key(address.kind()) {
-                    room(core, &mut at_work).await;
+                    at_work.until_room(core).await;
                     let slot = core.slots.with(&address, |slot, _| slot.clone());
                     core.wake(&slot);
-                    at_work.push(slot);
-                    found += 1;
-                    if found % RETIRE_EVERY == 0 {
-                        let careful = core.careful.load(Ordering::Relaxed);
-                        core.slots.retire(core.committer.committed(), careful);
-                    }
+                    at_work.add(core, slot);
                 } else {
                     bury_inbox(core, &address, &own).await?;
                 }
@@ -126,15 +145,35 @@ async fn inboxes(core: &Arc<Core>) -> Result<usize, StoreError> {
     core.slots.set_unseen(None);
     // Those that were only asked for, and turned out to be in the part that held nothing.
     core.slots.all().iter().for_each(|slot| core.wake(slot));
-    Ok(found)
+    Ok(at_work.taken_up)
 }
 
-/// Waits until few enough are at work.
-async fn room(core: &Core, at_work: &mut Vec<Arc<Slot>>) {
-    while at_work.len() >= AT_ONCE {
-        at_work.retain(|slot| is_at_work(core, slot));
-        if at_work.len() >= AT_ONCE {
+/// Actors that were taken up, a bounded number at a time.
+#[derive(Debug, Default)]
+pub(crate) struct AtWork {
+    slots: Vec<Arc<Slot>>,
+    /// How many there have been.
+    taken_up: usize,
+}
+
+impl AtWork {
+    /// How many more may be taken up now. Those that are done leave memory.
+    pub(crate) fn room(&mut self, core: &Core) -> usize {
+        self.slots.retain(|slot| is_at_work(core, slot));
+        AT_ONCE - self.slots.len()
+    }
+
+    async fn until_room(&mut self, core: &Core) {
+        while self.slots.len() >= AT_ONCE && self.room(core) == 0 {
             tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    pub(crate) fn add(&mut self, core: &Core, slot: Arc<Slot>) {
+        self.slots.push(slot);
+        self.taken_up += 1;
+        if self.taken_up.is_multiple_of(RETIRE_EVERY) {
+            core.slots.retire(core.committer.committed(), core.careful.load(Ordering::Relaxed));
         }
     }
 }
@@ -235,6 +274,7 @@ pub(crate) fn be_careful(core: &Arc<Core>, unclean_ends: u32) {
             () = tokio::time::sleep(period) => {}
         }
         core.careful.store(false, Ordering::SeqCst);
+        core.inflight.forget();
         tracing::info!("running normally again");
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use perennial_store::{Backend, SpaceGuard, decode, encode};
+use perennial_store::{Backend, Epoch, SpaceGuard, decode, encode};
 use prometheus_client::registry::Registry;
 use ractor::{Actor, ActorRef};
 use serde::Serialize;
@@ -22,7 +22,8 @@ use crate::dead_letters::DeadLetters;
 use crate::durable::Durable;
 use crate::error::{AskError, RuntimeError, SendError};
 use crate::gate::{Accepted, Receipt, SendOptions};
-use crate::inflight::{Inflight, Slate, Suspects};
+use crate::housekeeping::Look;
+use crate::inflight::{Inflight, Slate};
 use crate::limits::Limits;
 use crate::reference::Reference;
 use crate::signal::Signal;
@@ -56,6 +57,8 @@ pub struct Options {
     pub seed: u64,
     /// Where commits are made.
     pub(crate) host: Arc<dyn Host>,
+    /// Looks at the room on the disk, instead of `space`.
+    pub(crate) look: Option<Look>,
     /// Where it is noted what runs, instead of in a file.
     pub(crate) slate: Option<Arc<dyn Slate>>,
 }
@@ -79,6 +82,7 @@ impl Options {
             space: None,
             seed: random::from_system(),
             host: Arc::new(OwnThread::default()),
+            look: None,
             slate: None,
         }
     }
@@ -109,7 +113,7 @@ struct Begun {
     root: ActorRef<SupervisorMessage>,
     task: JoinHandle<()>,
     node: Arc<Node>,
-    space: Option<SpaceGuard>,
+    space: Option<Look>,
 }
 
 /// What a shutdown waits for.
@@ -133,11 +137,8 @@ impl Runtime {
     pub async fn start(options: Options, tree: Supervisor) -> Result<Self, RuntimeError> {
         let registry = tree.registry()?;
         let epoch = options.backend.claim()?;
-        let (inflight, mut suspects) = open_inflight(options.slate, options.inflight.as_deref());
-        if options.unclean_ends == 0 {
-            // What an orderly end cut short killed nobody.
-            suspects = Suspects::default();
-        }
+        let unclean = options.unclean_ends > 0;
+        let inflight = open_inflight(options.slate, options.inflight.as_deref(), (epoch, unclean));
         let stats = Arc::new(Stats::default());
         let failure = Arc::new(Signal::new(None));
         let failed = failure.clone();
@@ -152,7 +153,8 @@ impl Runtime {
             }),
         )
         .map_err(|error| not_started("the committer", &error))?;
-        let (space, unclean_ends) = (options.space, options.unclean_ends);
+        let watch = |guard: SpaceGuard| -> Look { Box::new(move || guard.check()) };
+        let space = options.look.or_else(|| options.space.map(watch));
         let core = Core::new(Parts {
             backend: options.backend,
             epoch,
@@ -162,16 +164,18 @@ impl Runtime {
             kinds: registry.kinds,
             pools: registry.pools,
             inflight,
+            unclean_ends: options.unclean_ends,
             observer: options.observer,
             stats,
             failure,
             seed: options.seed,
         });
-        match Self::begin(&core, tree, space, (&suspects, unclean_ends)).await {
+        match Self::begin(&core, tree, space).await {
             Ok(begun) => Ok(Self::of(core, begun, ending)),
             Err(error) => {
                 // What had started ends, and nothing is left that writes.
                 core.stop();
+                dismiss_pools(&core).await;
                 core.committer.close();
                 // A panic of it was reported as a failed commit.
                 let _ended = ending.await;
@@ -183,11 +187,10 @@ impl Runtime {
     async fn begin(
         core: &Arc<Core>,
         tree: Supervisor,
-        space: Option<SpaceGuard>,
-        (suspects, unclean_ends): (&Suspects, u32),
+        space: Option<Look>,
     ) -> Result<Begun, RuntimeError> {
-        recovery::recover(core, suspects)?;
-        recovery::be_careful(core, unclean_ends);
+        recovery::recover(core)?;
+        recovery::be_careful(core, core.unclean_ends);
         if let Some(space) = &space {
             // Before anything is taken in.
             housekeeping::watch_space(core, space);
@@ -369,6 +372,7 @@ impl Runtime {
         self.root.stop(Some("shutdown".to_owned()));
         // Both end by themselves; a panic of theirs was reported when it happened.
         let _ended = ends.root.await;
+        dismiss_pools(&self.core).await;
         for task in ends.tasks {
             // It may wait for a commit that a full disk holds up.
             task.abort();
@@ -393,6 +397,15 @@ impl Runtime {
         let until = instant() + self.core.limits.effect_grace;
         while self.core.pools.values().any(|pool| pool.busy()) && instant() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Waits until no effect is under way any more: whoever takes the store over next may perform it again.
+async fn dismiss_pools(core: &Core) {
+    for pool in core.pools.values() {
+        if !pool.dismiss().await {
+            tracing::error!(pool = pool.name, "the node ends while an effect is under way");
         }
     }
 }
@@ -422,15 +435,19 @@ async fn watch_root(core: Arc<Core>, task: JoinHandle<()>) {
     }
 }
 
-fn open_inflight(slate: Option<Arc<dyn Slate>>, path: Option<&Path>) -> (Inflight, Suspects) {
+fn open_inflight(
+    slate: Option<Arc<dyn Slate>>,
+    path: Option<&Path>,
+    (run, unclean): (Epoch, bool),
+) -> Inflight {
     let opened = match (slate, path) {
-        (Some(slate), _) => Inflight::on(slate),
-        (None, Some(path)) => Inflight::open(path),
-        (None, None) => return (Inflight::none(), Suspects::default()),
+        (Some(slate), _) => Inflight::on(slate, run, unclean),
+        (None, Some(path)) => Inflight::open(path, run, unclean),
+        (None, None) => return Inflight::none(),
     };
     opened.unwrap_or_else(|error| {
         tracing::warn!(%error, ?path, "what runs cannot be noted");
-        (Inflight::none(), Suspects::default())
+        Inflight::none()
     })
 }
 

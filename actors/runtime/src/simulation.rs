@@ -72,10 +72,11 @@ impl Simulation {
     /// Options of a node that lives in [`Simulation::live`], on `disk`.
     pub fn options<D: Disk>(&mut self, disk: Arc<D>) -> Options {
         let host = Arc::new(committing::OnTask::new(disk.clone()));
-        let slate = disk.clone();
+        let (slate, looked_at) = (disk.clone(), disk.clone());
         self.disk = Some(disk.clone());
         let mut options = Options::new(disk, Arc::new(self.clock.clone()));
         options.slate = Some(slate);
+        options.look = Some(Box::new(move || looked_at.room()));
         options.seed = self.draw();
         options.host = host;
         options

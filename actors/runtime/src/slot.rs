@@ -86,7 +86,7 @@ pub(crate) struct Slot {
     state: Mutex<SlotState>,
     /// Wakes those who wait for room to tell something.
     pub(crate) room: Notify,
-    /// It was running when the process before died: while the node is careful, attempts at its messages
+    /// It was running when an earlier process died: while the node is careful, attempts at its messages
     /// are counted first.
     was_running: AtomicBool,
 }
@@ -118,7 +118,7 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process before died while this actor was running.
+    /// An earlier process died while this actor was running.
     pub(crate) fn suspect(&self) {
         self.was_running.store(true, Ordering::Relaxed);
     }

@@ -122,7 +122,8 @@ impl Collector for Gauges {
         gauge(&mut encoder, "perennial_mailbox_depth", "Messages waiting", &depth)?;
         let help = "Age of the oldest message waiting";
         gauge(&mut encoder, "perennial_mailbox_oldest_age_seconds", help, &age)?;
-        let recovering = [(Labels::new(), f64::from(u8::from(core.slots.has_unseen())))];
+        let finding = core.slots.has_unseen() || core.pools.values().any(|pool| pool.is_finding());
+        let recovering = [(Labels::new(), f64::from(u8::from(finding)))];
         let help = "1 while not all that waited at the start is known";
         gauge(&mut encoder, "perennial_recovering", help, &recovering)?;
         encode_outbox(&core, &mut encoder)?;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::address::Address;
 use crate::core::Core;
+use crate::recovery::{self, AtWork};
 use crate::window::successor;
 
 /// Timers in memory before later ones are left to the store.
@@ -18,9 +19,12 @@ const PAGE: usize = 5_000;
 /// The longest sleep, so that a step of the wall clock is noticed.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// When it is due, whose it is, and its name.
+type Timer = (Timestamp, Address, String);
+
 #[derive(Debug)]
 struct Held {
-    timers: BTreeSet<(Timestamp, Address, String)>,
+    timers: BTreeSet<Timer>,
     /// Everything due up to here, and not earlier than what `cursor` has left behind, is in `timers`;
     /// later ones may be in the store only.
     horizon: Timestamp,
@@ -77,13 +81,16 @@ impl TimerQueue {
         }
     }
 
-    /// Takes out what is due.
-    fn due(&self, now: Timestamp) -> Vec<(Timestamp, Address, String)> {
+    /// Takes out what is due: of what fell due up to `missed`, while the node was down, as many as there is
+    /// `room` for.
+    fn due(&self, now: Timestamp, (missed, room): (Timestamp, usize)) -> Vec<Timer> {
         let mut held = self.lock();
-        let mut due = Vec::new();
-        while held.timers.first().is_some_and(|(at, _, _)| *at <= now) {
-            due.extend(held.timers.pop_first());
-        }
+        let since =
+            |at: Timestamp| (at + Duration::from_micros(1), Address::new("", ""), String::new());
+        let of_this_run = since(missed)..since(now.max(missed));
+        let mut due: Vec<Timer> =
+            held.timers.extract_if(..since(missed.min(now)), |_| true).take(room).collect();
+        due.extend(held.timers.extract_if(of_this_run, |_| true));
         due
     }
 
@@ -123,6 +130,7 @@ impl TimerQueue {
 
     /// Runs until the node stops.
     pub(crate) async fn run(core: Arc<Core>) {
+        let mut missed = Missed { until: core.now(), at_work: AtWork::default() };
         loop {
             // A timer set beyond the horizon is in the store once its unit is durable.
             if core.timers.runs_low() {
@@ -133,17 +141,35 @@ impl TimerQueue {
                     return core.unreadable(error);
                 }
             }
-            for (due, owner, name) in core.timers.due(core.now()) {
-                core.offer_timer(&owner, name, due);
+            for timer in core.timers.due(core.now(), (missed.until, missed.at_work.room(&core))) {
+                missed.offer(&core, timer);
             }
-            let wait =
-                core.timers.next_due().map_or(GLANCE, |due| due.since(core.now()).min(GLANCE));
+            // What is left although it is due waits for room.
+            let next = core.timers.next_due().map_or(GLANCE, |due| due.since(core.now()));
+            let wait = next.clamp(recovery::GLANCE, GLANCE);
             tokio::select! {
                 biased;
                 _ = core.stopping.wait_for(|stopping| *stopping) => return,
                 () = core.timers.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+}
+
+/// Timers that fell due while the node was down: their actors are taken up as those with messages are, a
+/// bounded number at a time.
+struct Missed {
+    until: Timestamp,
+    at_work: AtWork,
+}
+
+impl Missed {
+    fn offer(&mut self, core: &Arc<Core>, (due, owner, name): Timer) {
+        let slot = core.offer_timer(&owner, name, due);
+        // One of a kind that nobody registered is never at work.
+        if due <= self.until && core.kinds.contains_key(owner.kind()) {
+            self.at_work.add(core, slot);
         }
     }
 }
@@ -155,6 +181,7 @@ mod tests {
     use super::*;
 
     const AT: Timestamp = Timestamp::from_micros(1_000_000);
+    const ALL: (Timestamp, usize) = (Timestamp::EPOCH, 0);
 
     #[test]
     fn any_number_of_timers_due_at_one_instant_fire_although_none_is_consumed() {
@@ -175,7 +202,7 @@ mod tests {
             queue.refill(&backend).unwrap();
             // Set while others of the same instant are still in the store.
             queue.arm(AT, Address::new("account", "0-set-late"), "t".to_owned());
-            fired.extend(queue.due(AT));
+            fired.extend(queue.due(AT, ALL));
         }
         assert_eq!(fired.len(), count + 1);
         assert!(!queue.runs_low(), "the store holds no more");
@@ -197,13 +224,30 @@ mod tests {
         }
         backend.commit(epoch, &batch).unwrap();
         let mut fired = BTreeSet::new();
-        fired.extend(queue.due(AT));
+        fired.extend(queue.due(AT, ALL));
         for _ in 0..=(HELD + 10) / PAGE {
             assert!(queue.runs_low());
             queue.refill(&backend).unwrap();
-            fired.extend(queue.due(AT));
+            fired.extend(queue.due(AT, ALL));
         }
         assert!(!queue.runs_low(), "the store holds no more");
         assert_eq!(fired.len(), HELD + 10);
+    }
+
+    #[test]
+    fn what_was_missed_waits_for_room_and_what_falls_due_now_does_not() {
+        let queue = TimerQueue::default();
+        let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        for seconds in 1..=6 {
+            queue.arm(at(seconds), Address::new("account", "a"), seconds.to_string());
+        }
+        let names = |now, room| -> Vec<String> {
+            queue.due(at(now), (at(3), room)).into_iter().map(|(_, _, name)| name).collect()
+        };
+        assert_eq!(names(2, 0), [""; 0]);
+        assert_eq!(names(5, 1), ["1", "4", "5"]);
+        assert_eq!(names(2, 9), ["2"], "the clock was set back");
+        assert_eq!(names(5, 9), ["3"]);
+        assert_eq!(names(6, 0), ["6"]);
     }
 }

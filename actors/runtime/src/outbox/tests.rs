@@ -24,7 +24,7 @@ fn job(number: u64, lane: Option<&str>) -> Job {
         version: 1,
         payload: Vec::new(),
     };
-    Job { id: id(number), effect, reconcile: false, suspect: false }
+    Job { id: id(number), effect, reconcile: false, suspect: false, waits: 0, gave_way: 0 }
 }
 
 fn arrived(numbers: std::ops::Range<u64>, lane: Option<&str>) -> Outbox {
@@ -144,4 +144,53 @@ fn a_lane_that_has_run_dry_is_given_one_although_the_window_is_full() {
     }
     let wanted = outbox.wanted().unwrap();
     assert_eq!(wanted, Wanted { lane: Some("one".to_owned()), from: id(LANE as u64) });
+}
+
+#[test]
+fn an_effect_that_waits_for_another_try_keeps_its_lane_and_goes_on_as_it_stood() {
+    let mut outbox = arrived(0..2, Some("one"));
+    let mut tried = outbox.next(true).unwrap();
+    tried.effect.attempts = 1;
+    outbox.put_off(tried);
+    outbox.arrive(job(7, None));
+    assert_eq!([next(&mut outbox), next(&mut outbox)], [Some(7), None], "its lane waits");
+    outbox.resume(id(0));
+    let again = outbox.next(true).unwrap();
+    assert_eq!((again.id, again.effect.attempts), (id(0), 1));
+    assert!(outbox.end(id(0)));
+    outbox.resume(id(0));
+    assert_eq!(next(&mut outbox), None, "it has ended");
+}
+
+#[test]
+fn what_arrives_in_a_lane_stands_behind_all_that_an_earlier_run_left() {
+    let mut outbox = Outbox::default();
+    outbox.expect();
+    assert_eq!(outbox.depth().0, 1, "at least");
+    outbox.arrive(job(100, Some("one")));
+    outbox.arrive(job(101, None));
+    outbox.find(job(1, None));
+    outbox.find(job(2, Some("one")));
+    assert_eq!(outbox.wanted(), None, "not before all is found");
+    assert_eq!(perform(&mut outbox), [101, 1, 2]);
+    outbox.note_found();
+    let wanted = outbox.wanted().unwrap();
+    assert_eq!(wanted, Wanted { lane: None, from: id(100) });
+    outbox.load(&wanted, vec![job(100, Some("one"))], None);
+    assert_eq!(perform(&mut outbox), [100]);
+}
+
+#[test]
+fn what_an_earlier_run_left_and_finds_no_room_is_read_in_its_order() {
+    let window = WINDOW as u64;
+    let mut outbox = Outbox::default();
+    outbox.expect();
+    (0..window + 5).for_each(|number| outbox.find(job(number, None)));
+    assert_eq!(perform(&mut outbox).len(), WINDOW);
+    outbox.find(job(window + 5, None));
+    assert_eq!(next(&mut outbox), None, "others were left before it");
+    outbox.arrive(job(window + 6, None));
+    outbox.note_found();
+    assert_eq!(outbox.wanted(), Some(Wanted { lane: None, from: id(window) }));
+    assert_eq!(outbox.depth().0, 7);
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use perennial_store::{Backend, Batch, Epoch, Key, MemoryBackend, Space, StoreError};
+use perennial_store::{Backend, Batch, Epoch, Key, MemoryBackend, Room, Space, StoreError};
 
 use crate::inflight::Slate;
 use crate::random::{Random, stable_hash};
@@ -27,6 +27,12 @@ pub trait Disk: Backend + Slate {
     /// # Errors
     /// What was written since the last sync may be durable or not.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Looks at the room that is left.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn room(&self) -> Result<Room, StoreError>;
 
     /// The process ends here, whatever it is doing: it writes nothing any more.
     fn die(&self);
@@ -56,6 +62,9 @@ pub struct Faults {
     pub longest_sync: Duration,
     /// Writes, from the first on, that find no room when their number is in here.
     pub full: Range<u64>,
+    /// Looks at the room that is left, one a second and from the first on, that find little or none when
+    /// their number is in here. What is written then finds room all the same: that of the reserve.
+    pub scarce: Range<u64>,
 }
 
 /// A store in memory that outlives the process that uses it. Clones are handles to the same.
@@ -85,6 +94,7 @@ struct Calls {
     scans: u64,
     writes: u64,
     syncs: u64,
+    looks: u64,
 }
 
 /// One call of a store, for comparing runs.
@@ -158,6 +168,13 @@ impl SimulatedStore {
         self.died.get()
     }
 
+    /// What the last look in this life found, and its number.
+    #[must_use]
+    pub fn last_look(&self) -> (Room, u64) {
+        let held = self.lock();
+        (held.room(), held.calls.looks)
+    }
+
     /// Resolves when the process dies.
     pub async fn until_it_dies(&self) {
         self.died.wait_for(|died| *died).await;
@@ -217,6 +234,16 @@ impl Held {
         Err(StoreError::Backend { attempted, message: "a planned crash".to_owned() })
     }
 
+    /// What the last look found.
+    fn room(&self) -> Room {
+        let number = self.calls.looks;
+        match (self.faults.scarce.contains(&number), number.is_multiple_of(2)) {
+            (false, _) => Room::Ample,
+            (true, false) => Room::Low,
+            (true, true) => Room::Full,
+        }
+    }
+
     fn write(&mut self, epoch: Epoch, batch: &Batch) -> Result<Duration, StoreError> {
         self.alive()?;
         self.calls.writes += 1;
@@ -260,6 +287,12 @@ impl Disk for SimulatedStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.lock().sync()
+    }
+
+    fn room(&self) -> Result<Room, StoreError> {
+        let mut held = self.lock();
+        held.calls.looks += 1;
+        Ok(held.room())
     }
 
     fn die(&self) {

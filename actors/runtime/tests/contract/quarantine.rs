@@ -35,8 +35,8 @@ async fn open(directory: &Path, behaviour: Behaviour) -> (Node, DataDir) {
 }
 
 /// Runs a test of this binary on `directory`, again and again until it does not die. Returns how often
-/// it died.
-fn run_until_it_lives(test: &str, directory: &Path) -> u32 {
+/// it died, and at most so often.
+fn run_until_it_lives(test: &str, directory: &Path, most: u32) -> u32 {
     let mut deaths = 0;
     loop {
         let status = Command::new(std::env::current_exe().unwrap())
@@ -49,7 +49,7 @@ fn run_until_it_lives(test: &str, directory: &Path) -> u32 {
         }
         deaths += 1;
         let said = String::from_utf8_lossy(&status.stderr).into_owned();
-        assert!(deaths <= 6, "the killer was not put aside: {said}");
+        assert!(deaths <= most, "the killer was not put aside: {said}");
     }
 }
 
@@ -58,7 +58,23 @@ fn run_until_it_lives(test: &str, directory: &Path) -> u32 {
 async fn the_process_that_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "how the parent names the directory")]
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
-    let (node, data) = open(Path::new(&directory), Behaviour::Works).await;
+    be_killed(&directory, false).await;
+}
+
+/// The same, but every other time it dies of something else, before anything is handled.
+#[tokio::test]
+async fn the_process_that_dies_of_two_things_in_turn() {
+    #[expect(clippy::disallowed_methods, reason = "how the parent names the directory")]
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    be_killed(&directory, true).await;
+}
+
+async fn be_killed(directory: &str, dies_of_others: bool) {
+    let (node, data) = open(Path::new(directory), Behaviour::Works).await;
+    if dies_of_others && data.unclean_ends() % 2 == 1 {
+        // Nothing but the start has had a turn on the one thread.
+        std::process::abort();
+    }
     if data.unclean_ends() == 0 {
         for n in 0..10 {
             node.tell("a", Told::Note(n.to_string())).await;
@@ -84,7 +100,7 @@ fn killer(node: &Node) -> Option<DeadLetter> {
 async fn a_message_that_kills_the_process_is_put_aside_after_its_attempts_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
-    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed", &path);
+    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed", &path, 6);
     assert!(deaths >= 2, "it was given more than one chance: {deaths}");
     let (node, data) = open(&path, Behaviour::Works).await;
     assert_eq!(killer(&node).unwrap().attempts, 5);
@@ -92,6 +108,20 @@ async fn a_message_that_kills_the_process_is_put_aside_after_its_attempts_and_th
     let told =
         node.until("a", |account| account.told.last().is_some_and(|last| last == "last")).await;
     assert!(told.told.len() >= 11, "what was accepted before it is there: {told:?}");
+    assert_eq!(node.state("b").await.told.len(), 10);
+    node.runtime.shutdown().await.unwrap();
+    data.mark_clean().unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_kills_the_process_is_found_out_though_it_dies_of_other_things_in_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let test = "quarantine::the_process_that_dies_of_two_things_in_turn";
+    let deaths = run_until_it_lives(test, &path, 14);
+    assert_eq!(deaths, 12, "the first was not counted, and five were, each with another death");
+    let (node, data) = open(&path, Behaviour::Works).await;
+    assert_eq!(killer(&node).unwrap().attempts, 5);
     assert_eq!(node.state("b").await.told.len(), 10);
     node.runtime.shutdown().await.unwrap();
     data.mark_clean().unwrap();
@@ -122,7 +152,7 @@ async fn the_process_that_is_killed_by_a_deed() {
 async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
-    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed_by_a_deed", &path);
+    let deaths = run_until_it_lives("quarantine::the_process_that_is_killed_by_a_deed", &path, 6);
     assert_eq!(deaths, 4, "once unsuspected, and three times alone");
     let (node, data) = open(&path, Behaviour::Works).await;
     let letter = killer(&node).unwrap();
@@ -137,8 +167,8 @@ async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_th
     data.mark_clean().unwrap();
 }
 
-#[tokio::test]
-async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
+/// A node whose predecessor died while it performed one deed in the lane `patient` and two in none.
+async fn with_suspects(behaviour: Behaviour) -> Node {
     let directory = tempfile::tempdir().unwrap();
     let (marks, left) = (directory.path().join("inflight"), directory.path().join("left"));
     let (clock, backend) = (clock(), MemoryBackend::new());
@@ -146,8 +176,8 @@ async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
     first.inflight = Some(marks.clone());
     let node = start(first, clock.clone(), Outside::default()).await;
     node.outside.behave(Behaviour::Hangs);
-    let hidden = Deed { lane: Some(PATIENT.to_owned()), ..Deed::named("hidden") };
-    let deeds = [hidden, Deed::named("one"), Deed::named("two")];
+    let patient = Deed { lane: Some(PATIENT.to_owned()), ..Deed::named("patient") };
+    let deeds = [patient, Deed::named("one"), Deed::named("two")];
     node.tell("a", Told::PerformAll(deeds.to_vec())).await;
     // What a process leaves that dies while they are under way.
     eventually("all deeds to be under way", async || {
@@ -161,11 +191,25 @@ async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
     second.inflight = Some(left);
     second.unclean_ends = 1;
     let outside = Outside::default();
-    outside.behave(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned()));
-    let node = start(second, clock, outside).await;
+    outside.behave(behaviour);
+    start(second, clock, outside).await
+}
+
+#[tokio::test]
+async fn a_suspect_that_takes_long_does_not_hold_up_the_others() {
+    let node = with_suspects(Behaviour::HangsIn(PATIENT.to_owned())).await;
+    let told = node.until("a", |account| account.outcomes.len() == 2).await;
+    assert_eq!(told.outcomes, ["did one", "did two"]);
+    assert_eq!(node.outside.begun.load(Ordering::SeqCst), 3, "it was begun once, and goes on");
+    node.runtime.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
+    let node = with_suspects(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned())).await;
     node.until("a", |account| account.outcomes.len() == 2).await;
     node.outside.behave(Behaviour::Works);
     let told = node.until("a", |account| account.outcomes.len() == 3).await;
-    assert_eq!(told.outcomes.last().unwrap(), "did hidden", "it is asked about again");
+    assert_eq!(told.outcomes.last().unwrap(), "did patient", "it is asked about again");
     node.runtime.shutdown().await.unwrap();
 }

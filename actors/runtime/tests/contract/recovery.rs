@@ -1,16 +1,19 @@
 //! Starting again on a backlog: it is taken up while the node runs, and nothing can tell but by the time.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use perennial_runtime::{
     Durable, Failure, Kind, Limits, Runtime, SendError, Supervisor, TreeNode, Turn,
 };
-use perennial_store::MemoryBackend;
+use perennial_store::{Call, FaultPlan, FaultyBackend, MemoryBackend};
 use serde::{Deserialize, Serialize};
 
-use crate::world::{Account, Node, Outside, PATIENCE, Told, clock, eventually, options, start};
+use crate::world::{
+    Account, Behaviour, Deed, Node, Outside, PATIENCE, Told, clock, eventually, options, start,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -28,6 +31,21 @@ async fn left_by(actors: &[String], first: Option<Told>, others: &[Told]) -> Mem
         }
     };
     futures::future::join_all(actors.iter().map(tell)).await;
+    node.runtime.shutdown().await.unwrap();
+    image
+}
+
+/// What a node left: each of `actors` did what it was told, and nothing waits.
+async fn left_by_rested(actors: &[String], told: &Told) -> MemoryBackend {
+    let (image, clock) = (MemoryBackend::new(), clock());
+    let node = start(options(Arc::new(image.clone()), &clock), clock, Outside::default()).await;
+    let sends = actors.iter().map(|actor| node.runtime.send::<Account>(actor, told));
+    futures::future::try_join_all(sends).await.unwrap();
+    eventually("all did it", async || {
+        let handled = node.settings.handled.load(Ordering::SeqCst) as usize;
+        (handled == actors.len()).then_some(())
+    })
+    .await;
     node.runtime.shutdown().await.unwrap();
     image
 }
@@ -143,6 +161,27 @@ async fn a_timer_that_fell_due_fires_and_the_backlog_of_its_actor_is_not_forgott
 }
 
 #[tokio::test]
+async fn timers_that_many_actors_missed_are_taken_up_a_bounded_number_of_actors_at_a_time() {
+    const ACTORS: usize = 700;
+    let remind = Told::Remind { name: "t".to_owned(), after_ms: 1_000, note: "due".to_owned() };
+    let image = left_by_rested(&numbered(ACTORS), &remind).await;
+    let node = started(&image, |_| {}).await;
+    let mut most = 0;
+    eventually("all timers fire", async || {
+        let all = actors_of(&node);
+        most = most.max(all.iter().filter(|actor| actor.state != "passive").count());
+        let handled = node.settings.handled.load(Ordering::SeqCst) as usize;
+        (handled == ACTORS).then_some(())
+    })
+    .await;
+    assert!((100..500).contains(&most), "{most} actors at once");
+    for actor in numbered(ACTORS).iter().step_by(50) {
+        assert_eq!(node.state(actor).await.told, ["due"]);
+    }
+    assert_eq!(node.settings.handled.load(Ordering::SeqCst) as usize, ACTORS + ACTORS / 50);
+}
+
+#[tokio::test]
 async fn a_node_that_stops_while_it_takes_up_a_backlog_leaves_the_rest_for_the_next() {
     let actors = numbered(600);
     let image = left_by(&actors, None, &notes(3)).await;
@@ -203,4 +242,43 @@ async fn actors_that_never_rest_do_not_keep_recovery_from_the_others() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     runtime.shutdown().await.unwrap();
+}
+
+fn rare(name: &str) -> Deed {
+    Deed { lane: Some("rare".to_owned()), ..Deed::named(name) }
+}
+
+/// What a node left that was stopped while the world did not answer: deeds in three lanes and in none,
+/// and behind them one in a lane of its own.
+async fn left_with_deeds(count: u32) -> MemoryBackend {
+    let image = MemoryBackend::new();
+    let clock = clock();
+    let options = options(Arc::new(image.clone()), &clock);
+    let node = start(options, clock, Outside::default()).await;
+    node.outside.behave(Behaviour::Hangs);
+    node.tell("a", Told::Deeds(count)).await;
+    node.tell("b", Told::Perform(rare("left"))).await;
+    node.state("b").await;
+    node.runtime.shutdown().await.unwrap();
+    image
+}
+
+#[tokio::test]
+async fn a_backlog_of_effects_is_found_while_the_node_runs_and_its_lanes_stay_in_order() {
+    const DEEDS: u32 = 3_000;
+    let image = left_with_deeds(DEEDS).await;
+    let (clock, backend) = (clock(), Arc::new(FaultyBackend::new(image, FaultPlan::none())));
+    let node = start(options(backend.clone(), &clock), clock, Outside::default()).await;
+    let scans = backend.calls(Call::Scan);
+    assert!(scans < 20, "the store was read {scans} times before the node was ready");
+    // Nothing is known yet of the deed in its lane that was left.
+    node.tell("b", Told::Perform(rare("new"))).await;
+    node.until("b", |account| account.outcomes == ["did left", "did new"]).await;
+    node.until("a", |account| account.balance == i64::from(DEEDS)).await;
+    let mut names = node.outside.names().await;
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), DEEDS as usize + 2, "each was done");
+    assert_eq!(node.outside.names().await.len(), names.len(), "and once");
+    node.runtime.shutdown().await.unwrap();
 }

@@ -97,7 +97,9 @@ impl Run {
             let asleep = self.chance.pick(&[0, 10, 1_000, 20_000]);
             self.simulation.clock().forward(Duration::from_millis(asleep));
         }
-        let faults = Faults { longest_sync: Duration::from_millis(5), ..Faults::default() };
+        let scarce = 0..self.chance.pick(&[0, 0, 30]);
+        let longest_sync = Duration::from_millis(5);
+        let faults = Faults { longest_sync, scarce, ..Faults::default() };
         let keeps = self.chance.one_in(2);
         self.store.begin(faults, keeps).map_err(|error| error.to_string())?;
         let unclean_ends = self.draw_unclean_ends();
@@ -148,7 +150,13 @@ impl Run {
             0..0
         };
         let longest_sync = Duration::from_millis(chance.pick(&[0, 2, 5, 20, 100]));
-        Faults { crash, longest_sync, full }
+        let scarce = if chance.one_in(3) {
+            let first = chance.below(10);
+            first..first + chance.below(10)
+        } else {
+            0..0
+        };
+        Faults { crash, longest_sync, full, scarce }
     }
 
     fn options(&mut self, plan: Plan) -> perennial_runtime::Options {
@@ -210,6 +218,7 @@ impl Run {
                 tokio::spawn(client.clone().run(runtime.clone(), outside.clone()));
             }
             let clerk = tokio::spawn(clerk::run(runtime.clone(), outside.clone()));
+            verdict::until_what_was_accepted_is_done(&runtime, &store).await?;
             verdict::until_rest(&runtime, &clients).await?;
             clerk.await.map_err(|error| format!("the clerk: {error}"))?;
             verdict::until_rest(&runtime, &clients).await?;

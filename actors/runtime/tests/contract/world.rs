@@ -291,6 +291,8 @@ pub(crate) enum Behaviour {
     Hangs,
     /// The same for deeds of this lane; does the others.
     HangsIn(String),
+    /// Has deeds of this lane come back in an hour; does the others.
+    PutsOff(String),
     /// Never says whether a deed of this lane was done; does the others.
     HidesWhatWasDoneIn(String),
     Panics,
@@ -325,7 +327,12 @@ impl Performer<Deed> for Outside {
             Behaviour::HangsIn(lane) if Some(&lane) == deed.lane.as_ref() => {
                 std::future::pending().await
             }
+            Behaviour::PutsOff(lane) if Some(&lane) == deed.lane.as_ref() => {
+                let retry_after = Some(Duration::from_secs(3600));
+                Err(EffectError::Transient { message: "not now".to_owned(), retry_after })
+            }
             Behaviour::Works
+            | Behaviour::PutsOff(_)
             | Behaviour::KillsAt(_)
             | Behaviour::HangsIn(_)
             | Behaviour::HidesWhatWasDoneIn(_) => {

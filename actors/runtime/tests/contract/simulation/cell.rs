@@ -345,7 +345,8 @@ impl Effect for Deed {
 
     fn policy(&self) -> EffectPolicy {
         EffectPolicy {
-            timeout: Duration::from_millis(200),
+            // Longer than a suspect is left alone at first.
+            timeout: Duration::from_millis(if self.lane == Some(1) { 5_000 } else { 200 }),
             attempts: 4,
             backoff_base: Duration::from_millis(10),
             backoff_cap: Duration::from_millis(100),

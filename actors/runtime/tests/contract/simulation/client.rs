@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perennial_runtime::{AskError, Receipt, Runtime, SendError, SendOptions, Timestamp};
-use perennial_store::Key;
+use perennial_store::{Key, Room};
 
 use super::cell::{APPLIED, Act, Cell, Order, Told, Trouble, cell};
 use super::chance::Chance;
@@ -162,11 +162,13 @@ impl Client {
             }
             let before = entry.fate;
             self.note(Fate::Doubtful);
+            let looked = outside.store.last_look();
             let answer = match entry.asks {
                 _ if entry.tells => tell(&entry, &runtime, &outside).await,
                 true => ask(&entry, &runtime, &outside).await,
                 false => send(&entry, &runtime, &outside).await,
             };
+            check_room(&entry, &answer, looked, &outside);
             match answer {
                 Answer::Taken => {
                     self.note(Fate::Accepted);
@@ -179,6 +181,10 @@ impl Client {
                     self.note(before);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
+                Answer::NoRoom => {
+                    self.note(before);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
                 Answer::Stopping => {
                     self.note(before);
                     return;
@@ -188,10 +194,12 @@ impl Client {
     }
 }
 
+#[derive(Debug, PartialEq)]
 enum Answer {
     Taken,
     Doubtful,
     NotNow,
+    NoRoom,
     Stopping,
 }
 
@@ -227,13 +235,31 @@ async fn tell(entry: &Entry, runtime: &Runtime, outside: &Outside) -> Answer {
 
 fn refused(entry: &Entry, error: &SendError, outside: &Outside) -> Answer {
     match error {
-        SendError::Overloaded(_) | SendError::NoSpace => Answer::NotNow,
+        SendError::Overloaded(_) => Answer::NotNow,
+        SendError::NoSpace => Answer::NoRoom,
         SendError::Stopping => Answer::Stopping,
         SendError::Unknown => Answer::Doubtful,
         other @ (SendError::Refused(_) | _) => {
             outside.is_wrong(format!("{} was answered by: {other}", entry.key()));
             Answer::Doubtful
         }
+    }
+}
+
+/// Whether anything new is taken in follows from the last look at the disk, and from nothing else.
+fn check_room(entry: &Entry, answer: &Answer, looked: (Room, u64), outside: &Outside) {
+    let refused = *answer == Answer::NoRoom;
+    let fits = match looked.0 {
+        Room::Ample => !refused,
+        Room::Low | Room::Full => refused || *answer == Answer::Stopping,
+    };
+    // Else it may have been asked before the last look, or after it.
+    if !fits && looked == outside.store.last_look() {
+        outside.is_wrong(format!("{} was answered by {answer:?} at {looked:?}", entry.key()));
+    }
+    let stored = || outside.is_durable(&Key::row(APPLIED.name(), entry.key().as_bytes()));
+    if refused && entry.fate == Fate::Open && stored() {
+        outside.is_wrong(format!("{} was refused, and is applied", entry.key()));
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use perennial_runtime::{Limits, Runtime, SimulatedStore, TreeNode, instant};
-use perennial_store::Key;
+use perennial_runtime::{
+    AskError, DeadLetter, Limits, Runtime, SendError, SimulatedStore, TreeNode, instant,
+};
+use perennial_store::{Key, Room};
 
 use super::cell::{APPLIED, Act, Cell, End, INTENDED, OUTCOMES, Told, Trouble, cell};
 use super::client::{CELLS, Client, Entry, Fate};
@@ -19,8 +21,33 @@ fn waits(node: &TreeNode) -> bool {
 }
 
 async fn state(runtime: &Runtime, key: &str) -> Result<Cell, String> {
-    let asked = runtime.ask::<Cell, Cell>(key, &Told::State, Duration::from_secs(60)).await;
-    asked.map_err(|error| format!("{key} does not answer: {error}"))
+    let deadline = instant() + PATIENCE;
+    loop {
+        let asked = runtime.ask::<Cell, Cell>(key, &Told::State, Duration::from_secs(60)).await;
+        match asked {
+            Err(AskError::Send(SendError::NoSpace)) if instant() < deadline => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            answer => return answer.map_err(|error| format!("{key} does not answer: {error}")),
+        }
+    }
+}
+
+/// Waits until nothing waits of what was accepted before there was no room: it goes on without.
+pub(crate) async fn until_what_was_accepted_is_done(
+    runtime: &Runtime,
+    store: &SimulatedStore,
+) -> Result<(), String> {
+    if store.last_look().0 == Room::Ample {
+        return Ok(());
+    }
+    while waits(&runtime.tree()) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if store.last_look().0 == Room::Ample {
+            return Err(format!("accepted work waited for room: {:?}", runtime.tree()));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until all clients are done, no mailbox holds anything, and no cell expects anything.
@@ -50,6 +77,8 @@ struct Facts {
     applied: BTreeSet<String>,
     /// Of messages: to whom, the reason, and the last error.
     aside: Vec<(String, String, String)>,
+    /// Deeds put aside because they ended the process.
+    blamed: usize,
     cells: BTreeMap<String, Cell>,
     outcomes: BTreeMap<String, End>,
     intended: BTreeSet<String>,
@@ -106,6 +135,10 @@ fn names(outside: &Outside, table: &str) -> Result<BTreeSet<String>, String> {
 
 async fn read(runtime: &Runtime, outside: &Outside) -> Result<Facts, String> {
     let letters = runtime.dead_letters().list(100_000).map_err(|error| error.to_string())?;
+    let blames = |letter: &&DeadLetter| {
+        letter.effect.is_some() && letter.reason.contains("the process ended each time")
+    };
+    let blamed = letters.iter().filter(blames).count();
     let aside = letters
         .into_iter()
         .filter(|letter| letter.effect.is_none())
@@ -121,7 +154,14 @@ async fn read(runtime: &Runtime, outside: &Outside) -> Result<Facts, String> {
         outcomes.extend(end.map(|end| (id, end)));
     }
     let applied = names(outside, APPLIED.name())?;
-    Ok(Facts { applied, aside, cells, outcomes, intended: names(outside, INTENDED.name())? })
+    Ok(Facts {
+        applied,
+        aside,
+        blamed,
+        cells,
+        outcomes,
+        intended: names(outside, INTENDED.name())?,
+    })
 }
 
 /// Accepted: applied, or in the dead letters, and never both. Anything else: at most once.
@@ -221,6 +261,10 @@ fn deeds(facts: &Facts, outside: &Outside) -> Vec<String> {
         if !fits {
             wrong.push(format!("{id} ended as {:?}, done {times} times", facts.outcomes.get(id)));
         }
+    }
+    let guilty = facts.intended.iter().filter(|id| outside.has_killed(id)).count();
+    if guilty < facts.blamed {
+        wrong.push(format!("{} deeds are blamed, of {guilty}", facts.blamed));
     }
     let unasked = done.keys().filter(|id| !facts.intended.contains(*id));
     wrong.extend(unasked.map(|id| format!("{id} was done and never intended")));
