@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use perennial_runtime::Timestamp;
 
+pub(crate) use events::EVENTS;
 pub use events::EventSensor;
 pub use position::{EventPosition, SeenEvent};
 pub use relist::{ListPosition, RelistSensor};
