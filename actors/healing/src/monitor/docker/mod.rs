@@ -7,6 +7,7 @@ pub(crate) mod decoding;
 mod events;
 mod fleet;
 mod host;
+mod pace;
 mod position;
 mod relist;
 mod stats;
