@@ -116,7 +116,7 @@ enum Command {
         /// Only those this bad
         #[arg(long)]
         severity: Option<String>,
-        /// At most so many, the newest
+        /// At most so many, the newest [default: 100]
         #[arg(long)]
         limit: Option<u32>,
         #[command(flatten)]
@@ -137,9 +137,12 @@ enum Command {
     },
     /// Show what was done to containers, and whether the record of it is intact
     Actions {
-        /// At most so many, the newest
+        /// At most so many, the newest [default: 100]
         #[arg(long)]
         limit: Option<u32>,
+        /// Verify the whole record again, not only what is new and what is shown
+        #[arg(long)]
+        verify: bool,
         #[command(flatten)]
         node: NodeArgs,
     },
@@ -192,7 +195,13 @@ struct DrillArgs {
 #[derive(Debug, Subcommand)]
 enum DeadLetters {
     /// List them
-    List(NodeArgs),
+    List {
+        /// At most so many, the newest [default: 100]
+        #[arg(long)]
+        limit: Option<u32>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// Show one
     Show {
         /// Its id, such as 12-3

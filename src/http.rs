@@ -30,6 +30,7 @@ use perennial_store::TappedBackend;
 use crate::backup::Trouble;
 use crate::config::Http;
 use crate::metrics::Metrics;
+pub(crate) use actions::Verified;
 use error::ApiError;
 pub(crate) use serve::serve;
 
@@ -42,6 +43,7 @@ pub(crate) struct App {
     pub(crate) trouble: Trouble,
     pub(crate) engine: Engine,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) verified: Verified,
     pub(crate) http: Arc<Http>,
 }
 

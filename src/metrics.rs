@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use perennial_healing::metrics::{
     ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
-    GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS,
+    GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS, known_series,
 };
 use perennial_runtime::Observation;
 use prometheus_client::encoding::text::encode;
@@ -41,16 +41,16 @@ type Counters = Family<Labels, Counter>;
 type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
-/// Name, help, and whether it has labels: one without is exported as 0 from the start.
-const COUNTERS: [(&str, &str, bool); 8] = [
-    (DOCKER_EVENTS, "Events received from the engine", true),
-    (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in", false),
-    (INCIDENTS, "Incidents opened, by severity and first symptom", true),
-    (DIAGNOSES, "Diagnoses, by the rule that matched", true),
-    (ACTIONS, "Actions on containers, by how they ended", true),
-    (GATE_REFUSALS, "Actions held back, by the gate that held", true),
-    (VERIFICATIONS, "Verifications of actions, by result", true),
-    (NOTIFICATIONS, "Notifications, by channel and result", true),
+/// Name and help.
+const COUNTERS: [(&str, &str); 8] = [
+    (DOCKER_EVENTS, "Events received from the engine"),
+    (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
+    (INCIDENTS, "Incidents opened, by severity and first symptom"),
+    (DIAGNOSES, "Diagnoses, by the rule that matched"),
+    (ACTIONS, "Actions on containers, by how they ended"),
+    (GATE_REFUSALS, "Actions held back, by the gate that held"),
+    (VERIFICATIONS, "Verifications of actions, by result"),
+    (NOTIFICATIONS, "Notifications, by channel and result"),
 ];
 
 /// Name, help, and upper bounds in seconds.
@@ -217,14 +217,18 @@ impl Intake {
 
 fn register_counters(registry: &mut Registry) -> BTreeMap<&'static str, Counters> {
     let mut families = BTreeMap::new();
-    for (name, help, labelled) in COUNTERS {
+    for (name, help) in COUNTERS {
         let family = Counters::default();
         // The text format adds the suffix itself.
         registry.register(name.trim_end_matches("_total"), help, family.clone());
-        if !labelled {
-            family.get_or_create_owned(&Labels::new());
-        }
         families.insert(name, family);
+    }
+    for (name, labels) in known_series() {
+        let labels = labels.into_iter().map(|(label, value)| (label, value.to_owned())).collect();
+        if let Some(family) = families.get(name) {
+            // Made by being asked for.
+            family.get_or_create_owned(&labels);
+        }
     }
     families
 }
@@ -290,6 +294,33 @@ mod tests {
                 || HISTOGRAMS.iter().any(|histogram| histogram.0 == name);
             assert!(known, "{name} is not exported");
         }
+    }
+
+    #[test]
+    fn every_counter_is_there_as_0_before_anything_is_counted() {
+        let text = Metrics::default().encode(&Levels::default()).unwrap();
+        for (name, _) in COUNTERS {
+            let mut lines = text.lines().filter(|line| line.starts_with(name)).peekable();
+            assert!(lines.peek().is_some(), "{name} is missing in {text}");
+            assert!(lines.all(|line| line.ends_with(" 0")), "{name} in {text}");
+        }
+        for line in [
+            "perennial_docker_events_total{event=\"die\"} 0",
+            "perennial_gate_refusals_total{gate=\"dry_run\"} 0",
+            "perennial_incidents_total{severity=\"critical\",symptom=\"oom_killed\"} 0",
+            "perennial_notifications_total{channel=\"webhook\",result=\"failed\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn a_first_event_counts_on_the_line_that_was_there() {
+        let before = Metrics::default().encode(&Levels::default()).unwrap();
+        let labels = vec![("action", "restart".to_owned()), ("outcome", "done".to_owned())];
+        let after = observed(ACTIONS, labels, 1.0);
+        assert!(after.contains("{action=\"restart\",outcome=\"done\"} 1"), "{after}");
+        assert_eq!(before.lines().count(), after.lines().count());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
-use crate::http::{App, router, serve};
+use crate::http::{App, Verified, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
 use tree::{Agents, Rows, tree};
@@ -107,7 +107,8 @@ impl Node {
         }
         let (metrics, limits) = (Arc::new(metrics), http.clone());
         let http = Arc::new(http);
-        let app = App { runtime: runtime.clone(), store, trouble, engine, metrics, http };
+        let verified = Verified::default();
+        let app = App { runtime: runtime.clone(), store, trouble, engine, metrics, verified, http };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
         Ok(Self { runtime, data_dir, stop_edge, http })
     }

@@ -59,8 +59,10 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
                 format!("{by} has taken {id} on"),
             ))
         }
-        Command::Actions { limit, node } => {
-            let query = query(&[("limit", limit.map(|limit| limit.to_string()))]);
+        Command::Actions { limit, verify, node } => {
+            let verify = verify.then(|| "all".to_owned());
+            let limit = limit.map(|limit| limit.to_string());
+            let query = query(&[("limit", limit), ("verify", verify)]);
             wait_for(get(node, format!("/v1/actions{query}"), show::actions))
         }
         Command::Act { action, container, reason, once, node, argv } => {
@@ -87,8 +89,9 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
 fn dead_letters(action: DeadLetters) -> Result<(), Failure> {
     let path = |id: &str| format!("/v1/dead-letters/{}", escaped(id));
     match action {
-        DeadLetters::List(node) => {
-            wait_for(get(node, "/v1/dead-letters".into(), show::dead_letters))
+        DeadLetters::List { limit, node } => {
+            let query = query(&[("limit", limit.map(|limit| limit.to_string()))]);
+            wait_for(get(node, format!("/v1/dead-letters{query}"), show::dead_letters))
         }
         DeadLetters::Show { id, node } => wait_for(get(node, path(&id), show::dead_letter)),
         DeadLetters::Redrive { id, node } => {

@@ -22,7 +22,7 @@ pub(crate) fn parameters(bytes: &[u8]) {
     if let Ok(Query(filter)) =
         uri.as_ref().map_or_else(|_| Ok(Query(Filter::default())), Query::try_from_uri)
     {
-        drop((filter.check(), filter.limit()));
+        drop((filter.check(), filter.limit(), filter.after()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! The metrics, with what is a state rather than an event looked up now.
 
+use std::ops::ControlFlow;
+
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
@@ -8,7 +10,7 @@ use perennial_healing::monitor::CONTAINERS;
 
 use super::error::ApiError;
 use super::model::label_of;
-use super::{App, aside, containers, incidents};
+use super::{App, aside};
 use crate::metrics::Levels;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,14 +28,16 @@ pub(super) async fn show(
 fn levels(app: &App) -> Result<Levels, ApiError> {
     let tables = app.runtime.tables();
     let mut levels = Levels::default();
-    for container in tables.scan(&CONTAINERS, b"", containers::MOST)? {
+    tables.visit(&CONTAINERS, b"", |container| {
         *levels.containers.entry(label_of(&container.facts.status)).or_default() += 1;
-    }
-    for incident in tables.scan(&INCIDENTS, b"", incidents::LOOKED_AT)? {
+        ControlFlow::Continue(())
+    })?;
+    tables.visit(&INCIDENTS, b"", |incident| {
         if incident.known && !incident.status.is_closed() {
             *levels.open_incidents.entry(label_of(&incident.severity)).or_default() += 1;
         }
-    }
+        ControlFlow::Continue(())
+    })?;
     levels.checks = app.checks().into_iter().map(|check| (check.name, check.ok)).collect();
     Ok(levels)
 }

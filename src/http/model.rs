@@ -11,10 +11,10 @@ mod order;
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(super) use action::{Actions, Chain};
+pub(super) use action::{Actions, Audited, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
-pub(super) use incident::{Filter, Incident, IncidentWithJournal};
+pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use order::{Taken, Wanted};
 
 use super::error::ApiError;
@@ -29,11 +29,14 @@ const LARGEST_LIMIT: usize = 1000;
 #[derive(Debug, Serialize)]
 pub(super) struct List<T> {
     pub(super) items: Vec<T>,
+    /// What to ask for with `after` to see what follows; missing where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
 }
 
 impl<T> FromIterator<T> for List<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        Self { items: items.into_iter().collect() }
+        Self { items: items.into_iter().collect(), next: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is supervised by whom.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use perennial_healing::alert::{self, Alert, Channels, INCIDENTS};
@@ -14,9 +15,6 @@ use perennial_healing::responder::{self, Responder};
 use perennial_runtime::{Strategy, Supervisor, TableReader};
 
 use crate::exit::{Exit, Failure};
-
-/// Incidents looked at for whether one of them is about a container.
-const LOOKED_AT: usize = 100_000;
 
 /// What the agents are told.
 pub(super) struct Agents {
@@ -58,10 +56,11 @@ pub(super) fn tree(engine: &Engine, agents: Agents, rows: Rows) -> Result<Superv
 /// Whether a container has an open incident; unknown before the rows can be read.
 fn open_incidents(rows: Rows) -> OpenIncidents {
     Arc::new(move |container: &ContainerId| {
-        let incidents = rows.get()?.scan_back(&INCIDENTS, b"", LOOKED_AT).ok()?;
-        let open = |incident: &alert::Incident| {
-            incident.subject.id == *container && !incident.status.is_closed()
-        };
-        Some(incidents.iter().any(open))
+        let mut open = false;
+        let visited = rows.get()?.visit(&INCIDENTS, b"", |incident| {
+            open = incident.subject.id == *container && !incident.status.is_closed();
+            if open { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        visited.ok().map(|()| open)
     })
 }

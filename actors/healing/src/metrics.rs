@@ -1,4 +1,11 @@
-//! Names of the figures this crate contributes; the node exports them.
+//! Names of the figures this crate contributes, and the values their labels can have; the node exports
+//! them.
+
+use crate::alert;
+use crate::analyzer::rules::RULES;
+use crate::model::{Action, ActionOutcome, Severity, SymptomKind};
+use crate::monitor::docker::EVENTS;
+use crate::responder::{audit::Stage, gates};
 
 /// Counter, label `event`.
 pub const DOCKER_EVENTS: &str = "perennial_docker_events_total";
@@ -20,3 +27,50 @@ pub const GATE_REFUSALS: &str = "perennial_gate_refusals_total";
 pub const VERIFICATIONS: &str = "perennial_verifications_total";
 /// Counter, labels `channel`, `result`.
 pub const NOTIFICATIONS: &str = "perennial_notifications_total";
+
+/// One line of a counter: its name, and each label with its value.
+pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
+
+/// Every line that a counter of this crate can have. Exported as 0 before anything was counted, the
+/// first event of a kind is seen as an increase.
+#[must_use]
+pub fn known_series() -> Vec<Series> {
+    let results = [Stage::Resolved, Stage::NotResolved, Stage::Escalated].map(Stage::as_str);
+    let actions = Action::ALL.each_ref().map(Action::as_str);
+    let outcomes = ActionOutcome::ALL.each_ref().map(ActionOutcome::as_str);
+    // No detector calls anything less than a warning.
+    let severities = [Severity::Warning, Severity::Critical].map(Severity::as_str);
+    let symptoms = SymptomKind::ALL.map(SymptomKind::as_str);
+    let channels = [alert::SLACK, alert::EMAIL, alert::WEBHOOK];
+    let mut all = vec![(DOCKER_EVENT_GAPS, Vec::new())];
+    all.extend(each(DOCKER_EVENTS, "event", EVENTS));
+    all.extend(each(DIAGNOSES, "rule", RULES.iter().map(|rule| rule.name)));
+    all.extend(each(GATE_REFUSALS, "gate", gates::names()));
+    all.extend(each(VERIFICATIONS, "result", results));
+    all.extend(pairs(INCIDENTS, ("severity", &severities), ("symptom", &symptoms)));
+    all.extend(pairs(ACTIONS, ("action", &actions), ("outcome", &outcomes)));
+    all.extend(pairs(NOTIFICATIONS, ("channel", &channels), ("result", &alert::RESULTS)));
+    all
+}
+
+fn each(
+    counter: &'static str,
+    label: &'static str,
+    values: impl IntoIterator<Item = &'static str>,
+) -> impl Iterator<Item = Series> {
+    values.into_iter().map(move |value| (counter, vec![(label, value)]))
+}
+
+/// A label and the values it can have.
+type Values<'a> = (&'static str, &'a [&'static str]);
+
+fn pairs(
+    counter: &'static str,
+    (first, firsts): Values<'_>,
+    (second, seconds): Values<'_>,
+) -> impl Iterator<Item = Series> {
+    let pair = move |a: &'static str| {
+        seconds.iter().map(move |b| (counter, vec![(first, a), (second, *b)]))
+    };
+    firsts.iter().flat_map(move |a| pair(a))
+}

@@ -179,6 +179,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The name used in documents, labels and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What is wrong, as a detector sees it. At most one of each at a time per container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -204,6 +216,19 @@ pub enum SymptomKind {
 }
 
 impl SymptomKind {
+    /// Each of them.
+    pub const ALL: [Self; 9] = [
+        Self::NonZeroExit,
+        Self::OomKilled,
+        Self::CrashLoop,
+        Self::Unhealthy,
+        Self::FlappingHealth,
+        Self::HighCpu,
+        Self::HighMemory,
+        Self::MemoryLeak,
+        Self::HostPressure,
+    ];
+
     /// The name used in documents, labels and messages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -257,6 +282,16 @@ pub enum Action {
 }
 
 impl Action {
+    /// One of each name.
+    pub const ALL: [Self; 6] = [
+        Self::Restart,
+        Self::Start,
+        Self::Stop,
+        Self::Scale,
+        Self::Cleanup,
+        Self::Exec(Vec::new()),
+    ];
+
     /// The name used in documents, labels and messages.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -345,6 +380,16 @@ pub enum ActionOutcome {
 }
 
 impl ActionOutcome {
+    /// One of each name.
+    pub const ALL: [Self; 6] = [
+        Self::Done(String::new()),
+        Self::Reconciled(String::new()),
+        Self::Failed(String::new()),
+        Self::NotApplicable(String::new()),
+        Self::Unknown(String::new()),
+        Self::Simulated,
+    ];
+
     /// The name used in labels.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

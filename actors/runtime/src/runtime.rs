@@ -329,7 +329,7 @@ impl Runtime {
 
     /// Registers the runtime's metrics; gauges are computed when they are read.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        self.core.stats.register(&self.core, registry);
+        self.core.stats.register(&self.core, &self.node, registry);
     }
 
     /// Whether the store, the tree and the disk are in order.

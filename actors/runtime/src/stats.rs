@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::core::Core;
+use crate::supervisor::Node;
 
 type Labels = Vec<(String, String)>;
 
@@ -63,11 +64,24 @@ impl Stats {
     }
 
     pub(crate) fn count_restart(&self, kind: &str) {
-        self.restarts.get_or_create(&vec![("kind".to_owned(), kind.to_owned())]).inc();
+        self.restarts.get_or_create(&label("kind", kind)).inc();
     }
 
-    /// Registers everything under `perennial_`.
-    pub(crate) fn register(&self, core: &Arc<Core>, registry: &mut Registry) {
+    /// Has restarts of what is below `node` shown as 0 before the first.
+    fn expect_restarts(&self, node: &Node) {
+        for child in &node.children {
+            // Made by being asked for.
+            drop(self.restarts.get_or_create(&label("kind", child.kind)));
+            self.expect_restarts(child);
+        }
+    }
+
+    /// Registers everything under `perennial_`; `root` is the tree.
+    pub(crate) fn register(&self, core: &Arc<Core>, root: &Node, registry: &mut Registry) {
+        self.expect_restarts(root);
+        for kind in core.kinds.keys() {
+            drop(self.restarts.get_or_create(&label("kind", kind)));
+        }
         let commits = &self.commits;
         registry.register("perennial_turns", "Turns committed", self.turns.clone());
         registry.register(

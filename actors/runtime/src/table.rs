@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use perennial_store::{Backend, CodecError, Key, StoreError, Tag, encode, open, seal};
@@ -91,6 +91,13 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// The first key after `key`.
+fn after(key: &Key) -> Key {
+    let mut bytes = key.as_ref().to_vec();
+    bytes.push(0);
+    Key::from_bytes(bytes)
+}
+
 /// A row's place in its table: bytes whose order is the order of the rows.
 pub trait RowKey {
     /// The key as bytes.
@@ -162,6 +169,9 @@ pub(crate) fn scan_merged(
     Ok(rows.into_iter().take(limit).collect())
 }
 
+/// Rows read at a time by [`TableReader::visit`].
+const PAGE: usize = 256;
+
 /// Reads committed rows from outside the actors: the facade's door to the tables. Blocks for a sync
 /// when what it read is not durable yet, because nothing leaves the node before that.
 #[derive(Clone, Debug)]
@@ -228,6 +238,37 @@ impl TableReader {
         let rows = self.backend.scan_back(&range.start..&range.end, limit)?;
         self.backend.settle()?;
         rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
+    }
+
+    /// Shows `visitor` the committed rows from the key `from` on, ascending, until it breaks. However many
+    /// there are, a bounded number is in memory. Rows that are written meanwhile are shown or not.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn visit<R>(
+        &self,
+        table: &Table<R>,
+        from: &[u8],
+        mut visitor: impl FnMut(R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let Range { start, end } = table.range(&[]);
+        let mut start = if from.is_empty() { start } else { Key::row(table.name, from) };
+        loop {
+            let rows = self.backend.scan(&start..&end, PAGE)?;
+            self.backend.settle()?;
+            for (key, bytes) in &rows {
+                if visitor(table.open(key, bytes)?).is_break() {
+                    return Ok(());
+                }
+            }
+            match rows.last() {
+                Some((last, _)) if rows.len() == PAGE => start = after(last),
+                Some(_) | None => return Ok(()),
+            }
+        }
     }
 }
 

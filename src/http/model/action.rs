@@ -2,22 +2,57 @@
 
 use perennial_healing::model as healing;
 use perennial_healing::responder::audit::{AuditEntry, outcome_text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::super::error::ApiError;
 use super::incident::Subject;
 use super::journal::{Gate, gate_of};
-use super::time;
+use super::{checked_limit, time};
 
-/// The newest entries of the audit, and whether all of it is as it was written.
+/// Which entries of the audit are asked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Audited {
+    limit: Option<usize>,
+    /// Only those before this number.
+    pub(in crate::http) after: Option<u64>,
+    /// The whole chain is verified again.
+    verify: Option<Verify>,
+}
+
+/// How much of the chain is verified.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verify {
+    All,
+}
+
+impl Audited {
+    pub(in crate::http) fn limit(self) -> Result<usize, ApiError> {
+        checked_limit(self.limit)
+    }
+
+    pub(in crate::http) fn is_anew(self) -> bool {
+        matches!(self.verify, Some(Verify::All))
+    }
+}
+
+/// Entries of the audit, newest first, and whether all of it is as it was written.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct Actions {
     items: Vec<Action>,
     chain: Chain,
+    /// What to ask for with `after` to see those before; missing where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 impl Actions {
-    pub(in crate::http) fn new(newest: Vec<AuditEntry>, chain: Chain) -> Self {
-        Self { items: newest.into_iter().map(Action::from).collect(), chain }
+    /// Shows `entries`, newest first.
+    pub(in crate::http) fn new(entries: Vec<AuditEntry>, chain: Chain) -> Self {
+        let oldest = entries.last().map(|entry| entry.number);
+        let next = oldest.filter(|number| *number > 1).map(|number| number.to_string());
+        Self { items: entries.into_iter().map(Action::from).collect(), chain, next }
     }
 }
 
@@ -32,16 +67,15 @@ pub(in crate::http) struct Chain {
 }
 
 impl Chain {
-    /// Tells how the verification of `entries` went.
-    pub(in crate::http) fn new(entries: &[AuditEntry], verified: Result<(), u64>) -> Self {
-        let count = entries.len() as u64;
-        let detail = match verified {
-            Ok(()) if count == 1 => "1 entry".to_owned(),
-            Ok(()) => format!("{count} entries, each with the hash of the one before"),
-            Err(number) => format!("entry {number} is missing, out of place or was changed"),
+    /// Tells of a chain of so many `entries`, the last with the hash `head`: the first that does not hold
+    /// is `broken`, if there is one.
+    pub(in crate::http) fn new(entries: u64, head: Option<String>, broken: Option<u64>) -> Self {
+        let detail = match broken {
+            None if entries == 1 => "1 entry".to_owned(),
+            None => format!("{entries} entries, each with the hash of the one before"),
+            Some(number) => format!("entry {number} is missing, out of place or was changed"),
         };
-        let head = entries.last().map(|entry| entry.hash.clone());
-        Self { intact: verified.is_ok(), entries: count, head, detail }
+        Self { intact: broken.is_none(), entries, head, detail }
     }
 }
 

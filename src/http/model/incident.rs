@@ -1,7 +1,11 @@
 //! Incidents.
 
+use std::cmp::Reverse;
+use std::fmt;
+
 use perennial_healing::alert;
 use perennial_healing::model as healing;
+use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
@@ -27,9 +31,43 @@ pub(in crate::http) struct Filter {
     status: Option<String>,
     severity: Option<healing::Severity>,
     limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// A place in the list of incidents, which shows the latest change first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::http) struct Place(Reverse<Timestamp>, String);
+
+impl Place {
+    pub(in crate::http) fn of(incident: &alert::Incident) -> Self {
+        Self(Reverse(incident.updated_at), incident.id.0.clone())
+    }
+
+    /// As it stands in a request: microseconds since 1970, and the id.
+    pub(in crate::http) fn parse(text: &str) -> Option<Self> {
+        let (micros, id) = text.split_once('-')?;
+        Some(Self(Reverse(Timestamp::from_micros(micros.parse().ok()?)), id.to_owned()))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Reverse(at), id) = self;
+        write!(formatter, "{}-{id}", at.as_micros())
+    }
 }
 
 impl Filter {
+    /// The place behind which the list begins; none is its beginning.
+    pub(in crate::http) fn after(&self) -> Result<Option<Place>, ApiError> {
+        let Some(text) = &self.after else { return Ok(None) };
+        let place = Place::parse(text);
+        place.map(Some).ok_or_else(|| {
+            let why = format!("after is `{text}`; expected the `next` of an earlier list");
+            ApiError::Malformed(why)
+        })
+    }
+
     pub(in crate::http) fn limit(&self) -> Result<usize, ApiError> {
         checked_limit(self.limit)
     }
@@ -200,12 +238,28 @@ mod tests {
         let by = |status: Option<&str>, severity| Filter {
             status: status.map(str::to_owned),
             severity,
-            limit: None,
+            ..Filter::default()
         };
         assert!(by(None, None).matches(&incident));
         assert!(by(Some("open"), Some(healing::Severity::Warning)).matches(&incident));
         assert!(!by(Some("resolved"), None).matches(&incident));
         assert!(!by(None, Some(healing::Severity::Critical)).matches(&incident));
+    }
+
+    #[test]
+    fn a_place_in_the_list_is_read_as_it_was_written_and_later_changes_come_first() {
+        let at = |micros| alert::Incident {
+            id: healing::IncidentId("inc-a-1".into()),
+            updated_at: Timestamp::from_micros(micros),
+            ..Default::default()
+        };
+        let (late, early) = (Place::of(&at(7)), Place::of(&at(5)));
+        assert!(late < early);
+        assert_eq!(late.to_string(), "7-inc-a-1");
+        assert_eq!(Place::parse("7-inc-a-1"), Some(late));
+        for wrong in ["", "7", "x-inc-1", "-7-inc-1"] {
+            assert_eq!(Place::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

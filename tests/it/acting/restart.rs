@@ -82,6 +82,16 @@ async fn the_audit_chain_verifies_and_the_command_line_shows_the_same_as_the_int
     assert!(entries.windows(2).all(|pair| pair[0]["previous"] == pair[1]["hash"]), "{entries:?}");
 
     assert_eq!(json(node, &["actions"]), actions);
+    assert_eq!(json(node, &["actions", "--verify"]), actions);
+    let (mut paged, mut path) = (Vec::new(), "/v1/actions?limit=2".to_owned());
+    loop {
+        let page = node.get_json(&path).await;
+        assert_eq!(&page["chain"], chain);
+        paged.extend(items(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/actions?limit=2&after={next}");
+    }
+    assert_eq!(paged, entries);
     let id = text(&incident["id"]);
     assert_eq!(json(node, &["incidents", id]), node.get_json(&format!("/v1/incidents/{id}")).await);
     assert_eq!(json(node, &["incidents"]), node.get_json("/v1/incidents").await);

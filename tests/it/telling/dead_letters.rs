@@ -41,6 +41,8 @@ async fn an_expired_notification_is_a_dead_letter_that_can_be_listed_and_sent_ag
     let (late, early) = (text(&letters[0]["id"]), text(&letters[1]["id"]));
     assert!(text(&letters[1]["last_error"]).contains("500"), "{letters:?}");
     assert!(dead_letters(&node, &["list"]).contains(early));
+    let newest = dead_letters(&node, &["list", "--limit", "1"]);
+    assert!(newest.contains(late) && !newest.contains(early), "{newest}");
     assert!(dead_letters(&node, &["show", early]).contains("deliver"));
 
     sink.answer(Answer::Status(200));

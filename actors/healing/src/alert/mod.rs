@@ -32,6 +32,7 @@ pub use life::{INCIDENTS, Incident, IncidentStatus, JOURNAL, JournalEntry};
 pub use message::*;
 pub use notice::{Field, Item, Notice};
 pub use secret::{REDACTED, Secret};
+pub(crate) use telling::RESULTS;
 
 use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};

@@ -215,7 +215,7 @@ fn fields_of(news: &News, incident: &Incident, environment: &str) -> Vec<Field> 
     fields.short("Container", &format!("{name} ({})", incident.subject.id));
     fields.short("Action", incident.action.as_ref().map_or("none", |action| action.as_str()));
     fields.short("Status", incident.status.as_str());
-    fields.short("Severity", severity_name(incident.severity));
+    fields.short("Severity", incident.severity.as_str());
     fields.short("Analysis", analysis);
     fields.short("Environment", environment);
     fields.short("Incident", &incident.id.0);
@@ -246,15 +246,6 @@ fn reason_of(incident: &Incident) -> String {
     }
     let texts: Vec<&str> = incident.symptoms.iter().map(|symptom| symptom.text.as_str()).collect();
     texts.join("; ")
-}
-
-/// The name of `severity` in documents and messages.
-pub(super) const fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
 }
 
 struct Fields(Vec<Field>);

@@ -15,6 +15,12 @@ use crate::model::{IncidentId, Severity};
 
 /// Critical notices that not every channel has taken yet; the key is the notice's id.
 pub(super) const WAITING: Table<Waiting> = Table::new("alert-waiting", 1);
+/// How the telling of a notice by one channel ends, as documents and figures call it.
+const DELIVERED: &str = "delivered";
+const FAILED: &str = "failed";
+const EXPIRED: &str = "expired";
+/// Each of them.
+pub(crate) const RESULTS: [&str; 3] = [DELIVERED, FAILED, EXPIRED];
 /// Incidents that one notice tells of; more become further notices.
 const ITEMS_PER_NOTICE: usize = 20;
 
@@ -235,10 +241,10 @@ impl Alert {
     ) -> Result<(), Failure> {
         let Finished { effect, attempts, result, .. } = finished;
         let (state, error) = match &result {
-            Ok(_) => ("delivered", String::new()),
-            Err(Undone::Failed(why)) => ("failed", why.clone()),
-            Err(Undone::Expired(why)) => ("expired", why.clone()),
-            Err(unknown @ Undone::Unknown(_)) => ("failed", unknown.to_string()),
+            Ok(_) => (DELIVERED, String::new()),
+            Err(Undone::Failed(why)) => (FAILED, why.clone()),
+            Err(Undone::Expired(why)) => (EXPIRED, why.clone()),
+            Err(unknown @ Undone::Unknown(_)) => (FAILED, unknown.to_string()),
         };
         turn.count(NOTIFICATIONS, &[("channel", &effect.channel), ("result", state)]);
         self.note(&effect, Fate { state, attempts, error }, turn)?;

@@ -12,7 +12,6 @@ use sha2::Sha256;
 
 use crate::alert::answer::{BODY_LIMIT, judge};
 use crate::alert::channels::ChannelError;
-use crate::alert::notice::severity_name;
 use crate::alert::text::{line, time, unix_seconds};
 use crate::alert::{Config, Item, Notice, Secret};
 
@@ -150,7 +149,7 @@ fn document(notice: &Notice) -> Value {
         "sequence": notice.sequence,
         "title": notice.title,
         "change": notice.change,
-        "severity": severity_name(notice.severity),
+        "severity": notice.severity.as_str(),
         "group": notice.group,
         "environment": notice.environment,
         "at": time(notice.at),
@@ -170,7 +169,7 @@ fn incident(item: &Item) -> Value {
         "id": item.incident.0,
         "change": item.change,
         "at": time(item.at),
-        "severity": severity_name(item.severity),
+        "severity": item.severity.as_str(),
         "status": item.status,
         "title": item.title,
         "container": {

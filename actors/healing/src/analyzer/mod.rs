@@ -21,7 +21,7 @@ use crate::analyzer::evidence::{CaptureEvidence, memory_peak};
 use crate::analyzer::history::History;
 use crate::analyzer::incident::{Incident, Phase, incident_id};
 use crate::metrics::{DETECTION_DELAY, DIAGNOSES, INCIDENTS};
-use crate::model::{Action, Conclusion, Diagnosis, Evidence, IncidentId, Severity, Verdict};
+use crate::model::{Action, Conclusion, Diagnosis, Evidence, IncidentId, Verdict};
 use crate::responder::{RESPONDER, Request, Responder, ResponderMessage};
 
 pub use config::Config;
@@ -97,7 +97,7 @@ impl Analyzer {
         } else {
             let severity = incident.severity();
             let first = symptoms.first().map_or("", |symptom| symptom.kind.as_str());
-            turn.count(INCIDENTS, &[("severity", severity_name(severity)), ("symptom", first)]);
+            turn.count(INCIDENTS, &[("severity", severity.as_str()), ("symptom", first)]);
             Entry::Opened {
                 subject: incident.subject.clone(),
                 symptoms,
@@ -349,14 +349,6 @@ fn hold(incident: &mut Incident, until: Option<Timestamp>, turn: &mut Turn<'_, A
     let wait: Duration = settings.ask_again_after.saturating_mul(doubled);
     let due = until.unwrap_or(turn.now() + wait).max(turn.now() + settings.rediagnose_after);
     turn.send_at(due, AGAIN, &AnalyzerMessage::LookAgain);
-}
-
-const fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::model::SymptomKind::{
     CrashLoop, HighCpu, HighMemory, MemoryLeak, NonZeroExit, OomKilled, Unhealthy,
 };
 use crate::model::{
-    ContainerId, Facts, Health, RestartPolicy, Status, Subject, Symptom, SymptomKind,
+    ContainerId, Facts, Health, RestartPolicy, Severity, Status, Subject, Symptom, SymptomKind,
 };
 
 mod frozen;

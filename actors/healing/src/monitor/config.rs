@@ -23,7 +23,7 @@ pub struct Config {
     /// Longest wait for one container's sample.
     #[serde(with = "humantime_serde")]
     pub sample_deadline: Duration,
-    /// Samples asked for at the same time.
+    /// Most samples asked for at the same time; while the engine answers quickly, it is one.
     pub samples_in_flight: usize,
     /// Time between two full lists of containers, which find what the event stream lost.
     #[serde(with = "humantime_serde")]

@@ -105,6 +105,27 @@ impl Head {
         entry.number = self.number + 1;
         entry.previous.clone_from(&self.hash);
         entry.hash = entry.hashed();
+        self.become_that_of(entry);
+    }
+
+    /// What `entry` says came before it: from here on, it and what follows can be checked.
+    #[must_use]
+    pub fn before(entry: &AuditEntry) -> Self {
+        Self { number: entry.number.saturating_sub(1), hash: entry.previous.clone() }
+    }
+
+    /// Whether `entry` is the next one and unchanged; becomes it, if so.
+    pub fn follow(&mut self, entry: &AuditEntry) -> bool {
+        let sound = entry.number == self.number + 1
+            && entry.previous == self.hash
+            && entry.hash == entry.hashed();
+        if sound {
+            self.become_that_of(entry);
+        }
+        sound
+    }
+
+    fn become_that_of(&mut self, entry: &AuditEntry) {
         self.number = entry.number;
         self.hash.clone_from(&entry.hash);
     }
@@ -217,16 +238,10 @@ pub fn outcome_text(outcome: &ActionOutcome) -> &str {
 /// The number of the first entry that is missing, out of place or changed.
 pub fn verify_chain(entries: &[AuditEntry]) -> Result<(), u64> {
     let mut head = Head::default();
-    for entry in entries {
-        let expected = head.number + 1;
-        let sound =
-            entry.number == expected && entry.previous == head.hash && entry.hash == entry.hashed();
-        if !sound {
-            return Err(expected);
-        }
-        head = Head { number: entry.number, hash: entry.hash.clone() };
+    match entries.iter().all(|entry| head.follow(entry)) {
+        true => Ok(()),
+        false => Err(head.number + 1),
     }
-    Ok(())
 }
 
 #[cfg(test)]

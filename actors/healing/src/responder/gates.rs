@@ -94,6 +94,11 @@ const GATES: [Gate; 12] = [
     ("dry_run", dry_run),
 ];
 
+/// The names of all gates, in the order in which they are asked.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    GATES.iter().map(|(name, _)| *name)
+}
+
 /// Asks the gates in order, up to the first that holds.
 #[must_use]
 pub fn rule(case: &Case<'_>, config: &Config) -> Ruling {

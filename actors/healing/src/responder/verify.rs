@@ -121,7 +121,7 @@ impl Responder {
 
     fn resolved(&mut self, remediation: Remediation, turn: &mut Turn<'_, Self>) {
         self.past.recovered(remediation.container());
-        turn.count(metrics::VERIFICATIONS, &[("result", "resolved")]);
+        turn.count(metrics::VERIFICATIONS, &[("result", Stage::Resolved.as_str())]);
         self.conclude(remediation, Conclusion::Resolved, turn);
     }
 
@@ -132,7 +132,7 @@ impl Responder {
         looks: &str,
         turn: &mut Turn<'_, Self>,
     ) {
-        turn.count(metrics::VERIFICATIONS, &[("result", "not_resolved")]);
+        turn.count(metrics::VERIFICATIONS, &[("result", Stage::NotResolved.as_str())]);
         self.failed(remediation, why, looks, turn);
     }
 
@@ -199,7 +199,7 @@ impl Responder {
                 self.audit(&remediation, Note::of(Stage::Resolved, why), turn);
             }
             Conclusion::Escalated(why) => {
-                turn.count(metrics::VERIFICATIONS, &[("result", "escalated")]);
+                turn.count(metrics::VERIFICATIONS, &[("result", Stage::Escalated.as_str())]);
                 self.audit(&remediation, Note::of(Stage::Escalated, why), turn);
             }
             Conclusion::Gone => {

@@ -72,6 +72,36 @@ fn a_row_of_another_version_is_refused() {
 }
 
 #[test]
+fn a_visit_shows_each_row_once_in_order_however_many_there_are_and_ends_when_told_to() {
+    let numbers: Table<u64> = Table::new("numbers", 1);
+    let backend = MemoryBackend::new();
+    let epoch = backend.claim().unwrap();
+    let mut batch = Batch::new();
+    let all = 2 * PAGE as u64;
+    for number in 0..all {
+        let key = numbers.key(&number);
+        batch.put(key.clone(), numbers.seal(&key, &number).unwrap());
+    }
+    // Of another table, right behind.
+    let other: Table<u64> = Table::new("numbers-too", 1);
+    let key = other.key(&0);
+    batch.put(key.clone(), other.seal(&key, &0).unwrap());
+    backend.commit(epoch, &batch).unwrap();
+    let reader = TableReader::new(Arc::new(backend));
+    let seen = |from: &[u8], most: usize| {
+        let mut seen = Vec::new();
+        let visited = reader.visit(&numbers, from, |row| {
+            seen.push(row);
+            if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        visited.map(|()| seen).unwrap()
+    };
+    assert_eq!(seen(b"", usize::MAX), (0..all).collect::<Vec<_>>());
+    assert_eq!(seen(&7_u64.to_row_key(), PAGE + 1), (7..8 + PAGE as u64).collect::<Vec<_>>());
+    assert_eq!(seen(&all.to_row_key(), usize::MAX), [0_u64; 0]);
+}
+
+#[test]
 fn a_row_of_an_older_version_is_read_by_the_migration_of_its_table() {
     const COUNTED: Table<(String, u32)> =
         Table::new("fruit", 2).migrated_by(|version, bytes| match version {

@@ -29,6 +29,26 @@ async fn an_actor_that_asks_for_a_restart_comes_back_as_last_committed() {
 }
 
 #[tokio::test]
+async fn restarts_of_every_kind_of_child_are_counted_from_0() {
+    let (node, _) = Node::on_memory().await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    node.runtime.register_metrics(&mut registry);
+    let figures = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    };
+    let before = figures();
+    for kind in ["account", "actors", "performer"] {
+        let line = format!("perennial_actor_restarts_total{{kind=\"{kind}\"}} 0");
+        assert!(before.contains(&line), "{line} is missing in {before}");
+    }
+    node.tell("a", Told::Restart).await;
+    let counted = "perennial_actor_restarts_total{kind=\"account\"} 1";
+    eventually("the restart is counted", async || figures().contains(counted).then_some(())).await;
+}
+
+#[tokio::test]
 async fn an_escalated_failure_restarts_the_kind_and_loses_nothing() {
     let (node, _) = Node::on_memory().await;
     for n in 0..50 {

@@ -304,22 +304,16 @@ fn timestamp(nanos: i64) -> String {
     format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
 }
 
+/// The events that a Monitor folds, as the engine calls them.
+pub(crate) const EVENTS: [&str; 9] =
+    ["create", "start", "die", "oom", "health_status", "kill", "stop", "destroy", "rename"];
+
+/// The events after which a container is only looked at again.
+const CHANGES: [&str; 3] = ["pause", "unpause", "update"];
+
 fn options(position: &EventPosition) -> EventsOptions {
-    let events = [
-        "create",
-        "start",
-        "die",
-        "oom",
-        "health_status",
-        "kill",
-        "stop",
-        "destroy",
-        "rename",
-        "pause",
-        "unpause",
-        "update",
-    ];
-    let filters = HashMap::from([("type", vec!["container"]), ("event", events.to_vec())]);
+    let events = [EVENTS.as_slice(), CHANGES.as_slice()].concat();
+    let filters = HashMap::from([("type", vec!["container"]), ("event", events)]);
     EventsOptionsBuilder::default().since(&timestamp(position.from())).filters(&filters).build()
 }
 
@@ -353,7 +347,30 @@ fn name(kind: &EventKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use bollard::models::EventActor;
+
     use super::*;
+
+    #[test]
+    fn an_event_is_counted_under_the_engines_name_of_it() {
+        for event in EVENTS.iter().chain(&CHANGES) {
+            let attributes = [("exitCode", "1"), ("signal", "15")];
+            let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let actor =
+                EventActor { id: Some("abc".to_owned()), attributes: Some(attributes.into()) };
+            let message = EventMessage {
+                action: Some((*event).to_owned()),
+                actor: Some(actor),
+                time: Some(1),
+                ..EventMessage::default()
+            };
+            match convert::notice(&message) {
+                Some((_, _, Notice::Event(seen))) => assert_eq!(name(&seen.kind), *event),
+                Some((_, _, Notice::LookAgain)) => assert!(CHANGES.contains(event), "{event}"),
+                None => panic!("{event} is asked for and not understood"),
+            }
+        }
+    }
 
     #[test]
     fn a_time_is_written_as_the_engine_reads_it() {

@@ -7,6 +7,7 @@ pub(crate) mod decoding;
 mod events;
 mod fleet;
 mod host;
+mod pace;
 mod position;
 mod relist;
 mod stats;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use perennial_runtime::Timestamp;
 
+pub(crate) use events::EVENTS;
 pub use events::EventSensor;
 pub use position::{EventPosition, SeenEvent};
 pub use relist::{ListPosition, RelistSensor};

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use bollard::query_parameters::StatsOptionsBuilder;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt};
 use perennial_runtime::{Sensor, SensorContext, SensorError};
 
 use super::fleet::Target;
+use super::pace::paced;
 use super::{Eyes, convert, host};
 use crate::docker::EngineError;
 use crate::monitor::{HostMemory, Monitor, MonitorMessage, Sample};
 
+/// All samples are begun within this part of the period: one divided by it.
+const SWEEP_SHARE: u32 = 4;
 /// Samples in one commit.
 const BATCH: usize = 32;
 /// What is there is committed when nothing more came for so long: slow ones hold up nobody.
@@ -51,16 +54,15 @@ impl Sensor for StatsSensor {
 
 impl StatsSensor {
     async fn sweep(&self, context: &SensorContext<()>) -> Result<(), SensorError> {
-        let in_flight = self.0.config.samples_in_flight.max(1);
         let host = self.host().await;
         let largest = self.0.fleet.largest();
-        let targets = stream::iter(self.0.fleet.targets());
-        let samples = targets.map(|target| {
+        let targets = self.0.fleet.targets();
+        let pace = self.pace(targets.len());
+        let samples = paced(targets, pace, |target| {
             let largest = largest.as_ref() == Some(&target.id);
             let host = host.map(|host| HostMemory { largest, ..host });
             self.sample(context, target, host)
         });
-        let samples = samples.buffer_unordered(in_flight);
         let mut samples = Box::pin(samples);
         let mut batch = Vec::new();
         loop {
@@ -73,6 +75,15 @@ impl StatsSensor {
                 commit(context, std::mem::take(&mut batch)).await?;
             }
         }
+    }
+
+    /// How many of so many samples are asked for at a time, and when the next one is.
+    fn pace(&self, targets: usize) -> (usize, Duration) {
+        let config = &self.0.config;
+        let targets = u32::try_from(targets.max(1)).unwrap_or(u32::MAX);
+        // All are begun within a part of the period, if the engine takes on so many at a time.
+        let patience = config.sample_period() / SWEEP_SHARE / targets;
+        (config.samples_in_flight.max(1), patience)
     }
 
     /// Its machine's memory, where that is wanted and can be read. Why not is said once.
