@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use perennial_runtime::{DeadLetter, SystemClock};
-use perennial_store::{DataDir, MemoryBackend, SledBackend, SledOptions};
+use perennial_store::{Backend, DataDir, Key, MemoryBackend, SledBackend, SledOptions};
+use tempfile::TempDir;
 
 use crate::world::{
     Behaviour, Deed, Node, Outside, PATIENT, Settings, Told, clock, eventually, options, start,
@@ -168,7 +169,7 @@ async fn an_effect_that_kills_the_process_is_put_aside_after_its_attempts_and_th
 }
 
 /// A node whose predecessor died while it performed one deed in the lane `patient` and two in none.
-async fn with_suspects(behaviour: Behaviour) -> Node {
+async fn with_suspects(behaviour: Behaviour) -> (Node, MemoryBackend, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let (marks, left) = (directory.path().join("inflight"), directory.path().join("left"));
     let (clock, backend) = (clock(), MemoryBackend::new());
@@ -187,17 +188,24 @@ async fn with_suspects(behaviour: Behaviour) -> Node {
     std::fs::copy(&marks, &left).unwrap();
     node.runtime.shutdown().await.unwrap();
 
-    let mut second = options(Arc::new(backend), &clock);
-    second.inflight = Some(left);
-    second.unclean_ends = 1;
+    let node = suspecting(&backend, &left, behaviour).await;
+    (node, backend, directory)
+}
+
+/// A node that begins after an unclean end, with these marks of what ran.
+async fn suspecting(backend: &MemoryBackend, marks: &Path, behaviour: Behaviour) -> Node {
+    let clock = clock();
+    let mut options = options(Arc::new(backend.clone()), &clock);
+    options.inflight = Some(marks.to_owned());
+    options.unclean_ends = 1;
     let outside = Outside::default();
     outside.behave(behaviour);
-    start(second, clock, outside).await
+    start(options, clock, outside).await
 }
 
 #[tokio::test]
 async fn a_suspect_that_takes_long_does_not_hold_up_the_others() {
-    let node = with_suspects(Behaviour::HangsIn(PATIENT.to_owned())).await;
+    let (node, _, _marks) = with_suspects(Behaviour::HangsIn(PATIENT.to_owned())).await;
     let told = node.until("a", |account| account.outcomes.len() == 2).await;
     assert_eq!(told.outcomes, ["did one", "did two"]);
     assert_eq!(node.outside.begun.load(Ordering::SeqCst), 3, "it was begun once, and goes on");
@@ -205,8 +213,33 @@ async fn a_suspect_that_takes_long_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
+async fn a_suspect_that_gave_way_to_others_is_not_blamed_if_the_process_dies_then() {
+    let hangs = || Behaviour::HangsIn(PATIENT.to_owned());
+    let (mut node, backend, directory) = with_suspects(hangs()).await;
+    let left = directory.path().join("left");
+    // More often than a deed is tried.
+    for _ in 0..4 {
+        eventually("it gave way", async || {
+            let effects = Key::effects();
+            let rows = backend.scan(&effects.start..&effects.end, 9).unwrap();
+            let ahead = |row: &[u8]| String::from_utf8_lossy(row).contains("the process ended");
+            let begun = node.outside.begun.load(Ordering::SeqCst) > 0;
+            (begun && rows.len() == 1 && !ahead(&rows[0].1)).then_some(())
+        })
+        .await;
+        node.runtime.shutdown().await.unwrap();
+        node = suspecting(&backend, &left, hangs()).await;
+    }
+    node.runtime.shutdown().await.unwrap();
+    node = suspecting(&backend, &left, Behaviour::Works).await;
+    let told = node.until("a", |account| account.outcomes.len() == 3).await;
+    assert_eq!(told.outcomes, ["did one", "did two", "did patient"]);
+    node.runtime.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_suspect_whose_end_nobody_can_tell_does_not_hold_up_the_others() {
-    let node = with_suspects(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned())).await;
+    let (node, _, _marks) = with_suspects(Behaviour::HidesWhatWasDoneIn(PATIENT.to_owned())).await;
     node.until("a", |account| account.outcomes.len() == 2).await;
     node.outside.behave(Behaviour::Works);
     let told = node.until("a", |account| account.outcomes.len() == 3).await;
