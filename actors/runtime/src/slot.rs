@@ -225,15 +225,20 @@ impl Slots {
         held.slots.get(address).cloned()
     }
 
+    /// In the order of their addresses, which is the same in every run.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.lock().slots.values().cloned().collect()
+        self.sorted(|_| true)
     }
 
     /// In the order of their addresses.
     pub(crate) fn of_kind(&self, kind: &str) -> Vec<Arc<Slot>> {
+        self.sorted(|address| address.kind() == kind)
+    }
+
+    fn sorted(&self, wanted: impl Fn(&Address) -> bool) -> Vec<Arc<Slot>> {
         let held = self.lock();
-        let of_kind = held.slots.values().filter(|slot| slot.address.kind() == kind);
-        let mut slots: Vec<Arc<Slot>> = of_kind.cloned().collect();
+        let wanted = held.slots.values().filter(|slot| wanted(&slot.address));
+        let mut slots: Vec<Arc<Slot>> = wanted.cloned().collect();
         slots.sort_by(|a, b| a.address.cmp(&b.address));
         slots
     }

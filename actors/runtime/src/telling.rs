@@ -136,10 +136,8 @@ impl Core {
     /// Makes durable what was told and not handled, once nothing is told or handled any more. Those who
     /// asked are told that the node ends.
     pub(crate) fn keep_told(self: &Arc<Self>) {
-        let mut slots = self.slots.all();
-        slots.sort_by(|one, other| one.address.cmp(&other.address));
         let mut draft = Draft::new(self);
-        for slot in slots {
+        for slot in self.slots.all() {
             let told = slot.lock().inbox.take_told().into_envelopes(self.traces, self.now());
             for mut envelope in told {
                 if let Some(asker) = envelope.asker.take() {
