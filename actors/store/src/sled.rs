@@ -164,6 +164,8 @@ impl SledBackend {
         batch: &Batch,
     ) -> Result<(), StoreError> {
         self.shared.checkpoint_all()?;
+        // Reads wait: they would find in the engine what may not survive, or what a panic left in part.
+        let _unread = self.shared.recent.write().map_err(|_| StoreError::Poisoned)?;
         let key = commits_key();
         let count = number_row(&key, number);
         let rows = batch.iter().chain(std::iter::once((&key, Some(count.as_slice()))));

@@ -134,3 +134,28 @@ fn a_failed_sync_of_the_engine_poisons_the_store_and_the_journal_keeps_what_was_
     let found = rows(&open(temp.path()).0);
     assert_eq!(found, (1..=kept as u8).map(|n| (row(n), vec![n; 400])).collect::<Rows>());
 }
+
+/// It is applied to the engine, where reads look, before anybody can know whether it will survive.
+#[test]
+fn a_batch_too_large_for_the_journal_is_not_seen_before_it_is_durable() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open_through(temp.path());
+    store.shared.checkpoint_all().unwrap();
+    let whole = {
+        let mut live = store.shared.engine.write();
+        std::mem::replace(&mut live.as_mut().unwrap().file, EngineFile(broken()))
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while let Ok(found) = store.get(row(1).as_ref()) {
+                assert_eq!(found, None, "seen, and its sync failed");
+            }
+        });
+        let mut batch = put(row(1), vec![1]);
+        (2..20).for_each(|number| batch.put(row(number), large(1_000_000, 0)));
+        let error = store.commit(epoch, &batch).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        reader.join().unwrap();
+    });
+    store.shared.engine.write().as_mut().unwrap().file = whole;
+}
