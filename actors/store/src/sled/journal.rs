@@ -232,6 +232,13 @@ impl Journal {
         HEADER_BYTES + half * self.half_bytes
     }
 
+    /// Where in the file the last frame begins that was appended, and its sectors; for tests.
+    #[cfg(test)]
+    pub(super) fn last_frame(&self) -> (u64, u64) {
+        let bytes = self.frame.len() as u64;
+        (self.half_offset(self.half) + self.at - bytes, bytes / SECTOR_BYTES)
+    }
+
     /// Takes what every later sync is asked of; for tests.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) -> File {
