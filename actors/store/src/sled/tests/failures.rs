@@ -79,21 +79,47 @@ fn a_store_without_a_journal_is_held_against_its_witness_and_gets_one() {
     store.commit(epoch, &put(row(1), vec![1; 600])).unwrap();
     store.close().unwrap();
     drop(store);
-    let witness = |commits: u64| {
-        let number = commits.to_be_bytes();
-        [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
-    };
     let path = temp.path().join("witness");
     fs::remove_file(temp.path().join("journal")).unwrap();
     let reopen = || SledBackend::open(temp.path(), SledOptions::default());
-    fs::write(&path, witness(3)).unwrap();
+    fs::write(&path, witness_of(3)).unwrap();
     let error = reopen().unwrap_err();
     assert!(error.to_string().contains("ends at commit 2 though commit 3 was synced"), "{error}");
     fs::write(&path, b"no number").unwrap();
     assert!(matches!(reopen(), Err(StoreError::Corrupted { .. })));
-    fs::write(&path, witness(2)).unwrap();
+    fs::write(&path, witness_of(2)).unwrap();
     assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1; 600])]);
     assert!(!path.exists() && temp.path().join("journal").exists());
+}
+
+#[test]
+fn what_the_engine_held_when_its_journal_was_made_is_missed_if_it_loses_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    store.commit(epoch, &put(row(1), vec![1])).unwrap();
+    store.close().unwrap();
+    drop(store);
+    fs::remove_file(temp.path().join("journal")).unwrap();
+    let reopen = || SledBackend::open(temp.path(), SledOptions::default());
+    assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1])]);
+    remove_log(temp.path());
+    let error = reopen().unwrap_err();
+    assert!(error.to_string().contains("commit 2 was stored after it"), "{error}");
+}
+
+/// As when the process died before it had removed the witness, or an older one went on.
+#[test]
+fn a_witness_is_believed_beside_a_journal_too() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(open(temp.path()));
+    fs::write(temp.path().join("witness"), witness_of(9)).unwrap();
+    let error = SledBackend::open(temp.path(), SledOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("though commit 9 was synced"), "{error}");
+}
+
+fn witness_of(commits: u64) -> Vec<u8> {
+    let number = commits.to_be_bytes();
+    [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
 }
 
 /// Syncing a descriptor of this device fails, as syncing a broken disk does.
