@@ -22,8 +22,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
-
 use super::recent::Table;
 use crate::entries::{append_entry, read_entries};
 use crate::{Batch, StoreError, files};
@@ -131,11 +129,7 @@ impl Journal {
                 .truncate(true)
                 .mode(0o600)
                 .open(&aside)?;
-            let bytes = HEADER_BYTES + 2 * half_bytes;
-            match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
-                allocated => allocated?,
-            }
+            files::allocate(&file, HEADER_BYTES + 2 * half_bytes)?;
             file.write_all_at(&encode_header(half_bytes, seed), 0)?;
             Ok(file)
         };
