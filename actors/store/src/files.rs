@@ -1,9 +1,11 @@
 //! Files and directories, durably.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::FallocateFlags;
 
 use crate::StoreError;
 
@@ -56,6 +58,26 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
 /// Makes the name of a file durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Occupies the first so many bytes of an empty file on the disk, as zeros.
+pub(crate) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP) => fill(file, bytes),
+        allocated => Ok(allocated?),
+    }
+}
+
+/// Occupies space on file systems that cannot reserve it.
+pub(crate) fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; 1024 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(zeros.len() as u64);
+        file.write_all(zeros.get(..now as usize).unwrap_or(&zeros))?;
+        left -= now;
+    }
+    Ok(())
 }
 
 /// Returns how many bytes an unprivileged process can still write to the file system of `path`.

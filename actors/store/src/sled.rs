@@ -164,6 +164,8 @@ impl SledBackend {
         batch: &Batch,
     ) -> Result<(), StoreError> {
         self.shared.checkpoint_all()?;
+        // Reads wait: they would find in the engine what may not survive, or what a panic left in part.
+        let _unread = self.shared.recent.write().map_err(|_| StoreError::Poisoned)?;
         let key = commits_key();
         let count = number_row(&key, number);
         let rows = batch.iter().chain(std::iter::once((&key, Some(count.as_slice()))));
@@ -224,11 +226,15 @@ fn catch_up(
     engine: &Engine,
     held: u64,
 ) -> Result<(Journal, u64), StoreError> {
-    let Some(journal) = Journal::open(dir)? else {
-        witness::refuse_loss(dir, held)?;
-        let journal = Journal::create(dir, options.journal_bytes)?;
-        witness::remove(dir)?;
-        return Ok((journal, held));
+    let witnessed = witness::refuse_loss(dir, held)?;
+    let journal = match Journal::open(dir)? {
+        Some(journal) => journal,
+        None => {
+            if held > 0 && !witnessed {
+                tracing::warn!("{}", journal::absent(held));
+            }
+            Journal::create(dir, options.journal_bytes, held)?
+        }
     };
     witness::remove(dir)?;
     let found = journal.read(held)?;

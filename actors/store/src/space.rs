@@ -3,13 +3,11 @@
 //! Deleting rows from a log-structured store writes first and frees later. So some space is set aside
 //! while there is plenty, and given up when the disk is full: what frees space can still commit.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-use rustix::fs::FallocateFlags;
 
 use crate::{StoreError, data_dir, files};
 
@@ -69,10 +67,7 @@ impl Ballast {
             .truncate(true)
             .mode(0o600)
             .open(&self.path)?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, self.bytes) {
-            Err(rustix::io::Errno::OPNOTSUPP) => fill(&file, self.bytes)?,
-            result => result?,
-        }
+        files::allocate(&file, self.bytes)?;
         file.sync_all()
     }
 
@@ -84,18 +79,6 @@ impl Ballast {
         let free = files::free_bytes(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(StoreError::NoSpace { attempted, free })
     }
-}
-
-/// Occupies space on file systems that cannot reserve it.
-fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; 1024 * 1024];
-    let mut left = bytes;
-    while left > 0 {
-        let now = left.min(zeros.len() as u64);
-        file.write_all(zeros.get(..now as usize).unwrap_or(&zeros))?;
-        left -= now;
-    }
-    Ok(())
 }
 
 /// How much room there is on the disk.

@@ -121,6 +121,20 @@ fn what_only_the_journal_has_is_looked_at_too_and_a_damaged_journal_is_reported(
 }
 
 #[test]
+fn a_journal_that_is_gone_is_reported() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let store = SledBackend::open(&dir.store_dir(), SledOptions::default()).unwrap();
+    store.claim().unwrap();
+    store.close().unwrap();
+    let journal = dir.store_dir().join("journal");
+    dir.mark_clean().unwrap();
+    assert_eq!(keys(&check_data(temp.path()).unwrap()), Vec::<&str>::new());
+    std::fs::remove_file(journal).unwrap();
+    assert_eq!(keys(&check_data(temp.path()).unwrap()), ["journal"]);
+}
+
+#[test]
 fn a_record_copied_to_another_key_is_reported() {
     let (_temp, report) = tampered(|db| {
         let value = db.get(key(b'a')).unwrap().unwrap();

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::engine::Live;
+use super::journal::{self, Journal};
 use super::recent::{Found, Order, Recent};
-use super::{SledOptions, commits_key, journal::Journal, opening, witness};
+use super::{SledOptions, commits_key, opening, witness};
 use crate::{Key, StoreError};
 
 /// Shows every row of the layers above to `visit`, in order of keys, those that cannot be read too, and
@@ -18,15 +19,20 @@ pub(crate) fn inspect(
     let mut recent = Recent::default();
     // A damaged number is reported as a row; nothing follows from it.
     if let Ok(commits) = live.number(&commits_key()) {
+        let witnessed = witness::refuse_loss(dir, commits);
         match Journal::open(dir) {
             Ok(Some(journal)) => {
                 let found = journal.read(commits)?;
                 recent.active = found.table;
                 damage.extend(found.damage);
             }
-            Ok(None) => damage.extend(witness::refuse_loss(dir, commits).err()),
+            Ok(None) if commits > 0 && matches!(witnessed, Ok(false)) => {
+                damage.push(journal::absent(commits));
+            }
+            Ok(None) => {}
             Err(error) => damage.push(error),
         }
+        damage.extend(witnessed.err());
     }
     live.visit(&recent, visit)?;
     damage.extend(live.stray_parts());

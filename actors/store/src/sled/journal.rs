@@ -22,8 +22,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
-
 use super::recent::Table;
 use crate::entries::{append_entry, read_entries};
 use crate::{Batch, StoreError, files};
@@ -67,7 +65,8 @@ pub(super) struct Journal {
 enum Kind {
     /// These are the rows of the commit.
     Rows = b'R',
-    /// The commit was too large to stand here: the engine holds it, and all before it.
+    /// The engine holds the commit, and all before it: it was too large to stand here, or the last one when
+    /// the file was made.
     InEngine = b'E',
 }
 
@@ -116,8 +115,9 @@ impl Journal {
         Ok(Some(Journal { file, seed, half_bytes, half: 0, at: 0, frame: Vec::new() }))
     }
 
-    /// Makes the journal of `dir`, empty, of about `bytes`: whole and durable, or not at all.
-    pub(super) fn create(dir: &Path, bytes: u64) -> Result<Journal, StoreError> {
+    /// Makes the journal of `dir`, of about `bytes`, for a store whose engine holds the commits up to `held`,
+    /// and notes that: whole and durable, or not at all.
+    pub(super) fn create(dir: &Path, bytes: u64, held: u64) -> Result<Journal, StoreError> {
         let (path, aside) = (path(dir), dir.join("journal.new"));
         let half_bytes = (bytes / 2).next_multiple_of(SECTOR_BYTES).max(SECTOR_BYTES);
         let seed = draw_seed();
@@ -129,19 +129,19 @@ impl Journal {
                 .truncate(true)
                 .mode(0o600)
                 .open(&aside)?;
-            let bytes = HEADER_BYTES + 2 * half_bytes;
-            match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
-                allocated => allocated?,
-            }
+            files::allocate(&file, HEADER_BYTES + 2 * half_bytes)?;
             file.write_all_at(&encode_header(half_bytes, seed), 0)?;
-            file.sync_all()?;
-            fs::rename(&aside, &path)?;
             Ok(file)
         };
-        let file = make().map_err(StoreError::io(format!("create {}", path.display())))?;
+        let io = || StoreError::io(format!("create {}", path.display()));
+        let file = make().map_err(io())?;
+        let mut journal = Journal { file, seed, half_bytes, half: 0, at: 0, frame: Vec::new() };
+        if held > 0 {
+            journal.append_held(held)?;
+        }
+        journal.file.sync_all().and_then(|()| fs::rename(&aside, &path)).map_err(io())?;
         files::sync_dir(dir)?;
-        Ok(Journal { file, seed, half_bytes, half: 0, at: 0, frame: Vec::new() })
+        Ok(journal)
     }
 
     /// Reads the commits after number `after`, which is the last one the engine holds.
@@ -232,6 +232,13 @@ impl Journal {
         HEADER_BYTES + half * self.half_bytes
     }
 
+    /// Where in the file the last frame begins that was appended, and its sectors; for tests.
+    #[cfg(test)]
+    pub(super) fn last_frame(&self) -> (u64, u64) {
+        let bytes = self.frame.len() as u64;
+        (self.half_offset(self.half) + self.at - bytes, bytes / SECTOR_BYTES)
+    }
+
     /// Takes what every later sync is asked of; for tests.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) -> File {
@@ -299,6 +306,12 @@ fn lost(number: u64, after: u64) -> StoreError {
         format!("commit {number} was stored, and the engine does not hold it any more")
     };
     StoreError::Corrupted { key: "log".to_owned(), reason }
+}
+
+/// What is wrong with a store of so many commits that has no journal, nor is of the format before there was one.
+pub(super) fn absent(commits: u64) -> StoreError {
+    let reason = format!("there is none; if it held commits after {commits}, they are lost");
+    StoreError::Corrupted { key: "journal".to_owned(), reason }
 }
 
 fn damaged(reason: &str) -> StoreError {

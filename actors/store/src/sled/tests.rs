@@ -7,6 +7,7 @@ use super::parts::PART_BYTES;
 use super::*;
 use crate::MAX_KEY_BYTES;
 
+mod crashes;
 mod failures;
 
 fn open_with(dir: &Path, journal_bytes: u64) -> (SledBackend, Epoch) {

@@ -10,16 +10,16 @@ use std::path::Path;
 
 use crate::{StoreError, files};
 
-/// Fails if a store with `commits` is behind its witness, should it have one.
-pub(super) fn refuse_loss(dir: &Path, commits: u64) -> Result<(), StoreError> {
+/// Fails if a store with `commits` is behind its witness; tells whether it has one.
+pub(super) fn refuse_loss(dir: &Path, commits: u64) -> Result<bool, StoreError> {
     let path = dir.join("witness");
     let recorded = match fs::read(&path) {
         Ok(bytes) => decode(&bytes)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(StoreError::io(format!("read {}", path.display()))(error)),
     };
     if commits >= recorded {
-        return Ok(());
+        return Ok(true);
     }
     Err(corrupted(format!(
         "it ends at commit {commits} though commit {recorded} was synced, so what came after is lost"

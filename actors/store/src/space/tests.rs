@@ -51,6 +51,6 @@ fn a_disk_with_room_gets_its_reserve_at_the_first_look() {
 fn filling_writes_every_byte() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("file");
-    fill(&File::create(&path).unwrap(), 1024 * 1024 + 5).unwrap();
+    files::fill(&std::fs::File::create(&path).unwrap(), 1024 * 1024 + 5).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), 1024 * 1024 + 5);
 }

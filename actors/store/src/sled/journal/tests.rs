@@ -16,7 +16,7 @@ fn put(number: u8, bytes: usize) -> Batch {
 
 fn journal() -> (tempfile::TempDir, Journal) {
     let temp = tempfile::tempdir().unwrap();
-    let journal = Journal::create(temp.path(), BYTES).unwrap();
+    let journal = Journal::create(temp.path(), BYTES, 0).unwrap();
     (temp, journal)
 }
 
@@ -127,7 +127,7 @@ fn a_damaged_header_or_length_is_told_and_not_taken_for_an_empty_journal() {
 #[test]
 fn a_large_buffer_is_not_kept() {
     let temp = tempfile::tempdir().unwrap();
-    let mut journal = Journal::create(temp.path(), 4 * 1024 * 1024).unwrap();
+    let mut journal = Journal::create(temp.path(), 4 * 1024 * 1024, 0).unwrap();
     journal.append(1, &put(1, 1024 * 1024)).unwrap();
     assert!(journal.frame.capacity() <= KEPT_BUFFER_BYTES);
     assert_eq!(found(&temp, 0), (vec![row(1)], None));

@@ -79,21 +79,47 @@ fn a_store_without_a_journal_is_held_against_its_witness_and_gets_one() {
     store.commit(epoch, &put(row(1), vec![1; 600])).unwrap();
     store.close().unwrap();
     drop(store);
-    let witness = |commits: u64| {
-        let number = commits.to_be_bytes();
-        [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
-    };
     let path = temp.path().join("witness");
     fs::remove_file(temp.path().join("journal")).unwrap();
     let reopen = || SledBackend::open(temp.path(), SledOptions::default());
-    fs::write(&path, witness(3)).unwrap();
+    fs::write(&path, witness_of(3)).unwrap();
     let error = reopen().unwrap_err();
     assert!(error.to_string().contains("ends at commit 2 though commit 3 was synced"), "{error}");
     fs::write(&path, b"no number").unwrap();
     assert!(matches!(reopen(), Err(StoreError::Corrupted { .. })));
-    fs::write(&path, witness(2)).unwrap();
+    fs::write(&path, witness_of(2)).unwrap();
     assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1; 600])]);
     assert!(!path.exists() && temp.path().join("journal").exists());
+}
+
+#[test]
+fn what_the_engine_held_when_its_journal_was_made_is_missed_if_it_loses_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    store.commit(epoch, &put(row(1), vec![1])).unwrap();
+    store.close().unwrap();
+    drop(store);
+    fs::remove_file(temp.path().join("journal")).unwrap();
+    let reopen = || SledBackend::open(temp.path(), SledOptions::default());
+    assert_eq!(rows(&reopen().unwrap()), [(row(1), vec![1])]);
+    remove_log(temp.path());
+    let error = reopen().unwrap_err();
+    assert!(error.to_string().contains("commit 2 was stored after it"), "{error}");
+}
+
+/// As when the process died before it had removed the witness, or an older one went on.
+#[test]
+fn a_witness_is_believed_beside_a_journal_too() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(open(temp.path()));
+    fs::write(temp.path().join("witness"), witness_of(9)).unwrap();
+    let error = SledBackend::open(temp.path(), SledOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("though commit 9 was synced"), "{error}");
+}
+
+fn witness_of(commits: u64) -> Vec<u8> {
+    let number = commits.to_be_bytes();
+    [&number[..], &crc32c::crc32c(&number).to_be_bytes()].concat()
 }
 
 /// Syncing a descriptor of this device fails, as syncing a broken disk does.
@@ -133,4 +159,29 @@ fn a_failed_sync_of_the_engine_poisons_the_store_and_the_journal_keeps_what_was_
     drop(store);
     let found = rows(&open(temp.path()).0);
     assert_eq!(found, (1..=kept as u8).map(|n| (row(n), vec![n; 400])).collect::<Rows>());
+}
+
+/// It is applied to the engine, where reads look, before anybody can know whether it will survive.
+#[test]
+fn a_batch_too_large_for_the_journal_is_not_seen_before_it_is_durable() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open_through(temp.path());
+    store.shared.checkpoint_all().unwrap();
+    let whole = {
+        let mut live = store.shared.engine.write();
+        std::mem::replace(&mut live.as_mut().unwrap().file, EngineFile(broken()))
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while let Ok(found) = store.get(row(1).as_ref()) {
+                assert_eq!(found, None, "seen, and its sync failed");
+            }
+        });
+        let mut batch = put(row(1), vec![1]);
+        (2..20).for_each(|number| batch.put(row(number), large(1_000_000, 0)));
+        let error = store.commit(epoch, &batch).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        reader.join().unwrap();
+    });
+    store.shared.engine.write().as_mut().unwrap().file = whole;
 }
