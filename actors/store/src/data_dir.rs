@@ -42,7 +42,7 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NewerFormat`] if it holds anything but this version's data, and
+    /// [`StoreError::NewerFormat`] if it holds anything but data of this version's format or the one before, and
     /// [`StoreError::Locked`] if another process, or this one, has it open. Neither changes anything.
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
         check_format(path)?;

@@ -7,8 +7,10 @@
 //!
 //! - A full disk breaks sled for good, so a commit is refused before it begins if the engine might not have room
 //!   for it later.
-//! - A damaged log of sled opens silently without its end. The journal reaches back to the last commit that the engine is
-//!   known to hold, so that the end is applied again, or a gap shows, and the store is not opened.
+//! - A damaged log of sled opens silently without its end. The journal reaches back to the last commit that the
+//!   engine is known to hold, so that the end is applied again, or a gap shows, and the store is not opened.
+//!
+//! Locks are taken in this order: `writer`, `recent`, the engine's. That of `progress` is held by itself.
 
 use std::ops::Range;
 use std::path::Path;

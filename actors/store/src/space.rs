@@ -95,8 +95,8 @@ pub enum Room {
 /// Watches the free space of a directory and manages its reserve.
 ///
 /// In terms of the reserve R, on top of which free space is counted: `Low` below R free, `Full` below
-/// 3 R / 4, which is all that the store may need at once. `Low` becomes `Ample` at 2 R, `Full` at 3 R, of which R is set aside again. A directory
-/// that has no reserve yet starts as `Full`.
+/// 3 R / 4, which is all that the store may need at once. `Low` becomes `Ample` at 2 R, `Full` at 3 R, of
+/// which R is set aside again. A directory that has no reserve yet starts as `Full`.
 #[derive(Debug)]
 pub struct SpaceGuard {
     dir: PathBuf,

@@ -11,11 +11,18 @@ use std::thread::{self, JoinHandle};
 
 use super::engine::{Engine, number_row};
 use super::recent::{Recent, Table};
-use super::{HEADROOM_BYTES, commits_key};
-use crate::{StoreError, files};
+use super::{HEADROOM_BYTES, commits_key, opening};
+use crate::{Key, StoreError, files};
 
-/// Rows applied at a time: reads wait for so many, at a few microseconds each.
+/// Rows applied at a time, at most: reads wait for so many, at a few microseconds each.
 const ROWS: usize = 64;
+
+/// Bytes after which no more rows are applied at a time.
+///
+/// The engine uses a segment again once it has handed to the disk, a whole segment ago, what took the place of
+/// its rows, and does not wait until that is durable. So the engine is synced before it has written another
+/// segment. For some rows it writes whole pages, several times their bytes.
+const BYTES: usize = opening::SEGMENT_BYTES / 8;
 
 /// What the thread that commits and the one that brings it into the engine share.
 #[derive(Debug)]
@@ -158,7 +165,8 @@ impl Engine {
         self.refuse_without_room(table.bytes())?;
         let mut rows = table.iter().peekable();
         while rows.peek().is_some() {
-            self.apply(rows.by_ref().take(ROWS))?;
+            self.apply(next_rows(&mut rows))?;
+            self.sync()?;
         }
         let key = commits_key();
         let count = number_row(&key, table.last());
@@ -175,6 +183,19 @@ impl Engine {
         let attempted = format!("store {bytes} bytes in {}", self.dir().display());
         Err(StoreError::NoSpace { attempted, free })
     }
+}
+
+/// Takes the rows that are applied at a time: at least one, if there is one.
+fn next_rows<'a, Row: Iterator<Item = (&'a Key, Option<&'a [u8]>)>>(
+    rows: &mut Row,
+) -> impl Iterator<Item = Row::Item> {
+    let mut bytes = 0;
+    let next = move || {
+        let row = if bytes < BYTES { rows.next() } else { None };
+        bytes += row.map_or(0, |(key, value)| key.as_ref().len() + value.map_or(0, <[u8]>::len));
+        row
+    };
+    std::iter::from_fn(next).take(ROWS)
 }
 
 /// The free bytes that the engine may need for so many.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use perennial_store::{
-    Backend, Batch, DataDir, Key, SledBackend, SpaceGuard, Tag, check_data, open, seal,
+    Backend, Batch, DataDir, Key, SledBackend, SledOptions, SpaceGuard, Tag, check_data, open, seal,
 };
 
 use super::cuts::Cut;
@@ -31,6 +31,8 @@ enum Sizes {
     Large,
     /// All of one page, again and again, so that all but the newest segment is soon without use.
     OnePage,
+    /// Of many rows in turn, so that a checkpoint replaces what several segments hold.
+    InTurn,
 }
 
 fn number_key() -> Key {
@@ -48,6 +50,7 @@ fn writes(number: u64, sizes: Sizes) -> Vec<(Key, Option<Vec<u8>>)> {
     let mut writes = match sizes {
         Sizes::Small | Sizes::Large => writes_to_any_rows(sizes, &mut dice),
         Sizes::OnePage => writes_to_one_page(&mut dice),
+        Sizes::InTurn => writes_to_the_next_rows(number, &mut dice),
     };
     let key = number_key();
     let number = seal(&key, Tag::Row, 1, &number.to_be_bytes());
@@ -75,6 +78,11 @@ fn writes_to_any_rows(sizes: Sizes, dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>
 fn writes_to_one_page(dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
     let keys = (0..3).map(|row| Key::row(TABLE, &[row]));
     keys.map(|key| (key.clone(), Some(value(&key, 7_000, dice)))).collect()
+}
+
+fn writes_to_the_next_rows(number: u64, dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
+    let keys = (0..3).map(|row| Key::row(TABLE, &[((number * 3 + row) % 96) as u8]));
+    keys.map(|key| (key.clone(), Some(value(&key, 40_000, dice)))).collect()
 }
 
 /// What is stored after this many batches.
@@ -116,13 +124,17 @@ fn commit(number: u64, sizes: Sizes) -> Batch {
 
 /// What the child does, saying each step before and after.
 fn work(root: &Path, lives: &[Life]) {
+    work_with(small_journal(), root, lives);
+}
+
+fn work_with(options: SledOptions, root: &Path, lives: &[Life]) {
     let said = Said::open(root);
     for (batches, sizes, in_order) in lives {
         said.say("opening");
         let data = DataDir::open(&root.join(DATA)).unwrap();
         said.say(&format!("opened {}", data.unclean_ends()));
         SpaceGuard::new(data.path(), RESERVE_BYTES).check().unwrap();
-        let store = SledBackend::open(&data.store_dir(), small_journal()).unwrap();
+        let store = SledBackend::open(&data.store_dir(), options).unwrap();
         let epoch = store.claim().unwrap();
         said.say(&format!("claimed {}", epoch.as_u64()));
         let first = number_in(&stored(&store)) + 1;
@@ -234,6 +246,12 @@ fn the_process_that_opens_a_store_of_segments_without_use() {
 }
 
 #[test]
+fn the_process_that_brings_several_segments_into_the_engine_at_a_time() {
+    let Some(root) = Said::root() else { return };
+    work_with(SledOptions::default(), &root, &[(200, Sizes::InTurn, false)]);
+}
+
+#[test]
 fn the_process_that_goes_on_after_a_cut() {
     let Some(root) = Said::root() else { return };
     work(&root, &[(6, Sizes::Small, false)]);
@@ -255,6 +273,24 @@ fn the_store_survives_cuts_while_it_moves_pages_and_uses_space_again() {
     assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
     let check = |path: &Path, said: &[String]| check(path, said, Sizes::Large);
     recording.survives(&recording.cuts(3), check);
+}
+
+/// The engine uses space again when it has handed what was there to the disk elsewhere, and does not wait
+/// until that is durable.
+#[test]
+fn space_that_is_used_again_while_much_is_brought_into_the_engine_loses_nothing() {
+    let recording = record(
+        "power::batches::the_process_that_brings_several_segments_into_the_engine_at_a_time",
+    );
+    assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
+    let syncs =
+        recording.syncs().into_iter().filter(|at| recording.is_sync_of("data/store/db", *at));
+    let scattered = |before| (0..16).map(move |seed| Cut { before, keep: Keep::Scattered(seed) });
+    let cuts: Vec<Cut> = syncs.flat_map(scattered).collect();
+    // Few syncs are cut in all these ways, many in some of them.
+    let cuts: Vec<Cut> = cuts.iter().copied().step_by(cuts.len().div_ceil(120)).collect();
+    let check = |path: &Path, said: &[String]| check(path, said, Sizes::InTurn);
+    recording.survives(&cuts, check);
 }
 
 /// The engine overwrites such segments when it opens, before it knows that it need not read them again.

@@ -88,6 +88,11 @@ impl Recording {
         })
     }
 
+    /// Whether this file is what the event at `at` syncs.
+    pub(super) fn is_sync_of(&self, file: &str, at: usize) -> bool {
+        matches!(self.events.get(at), Some(Event::Sync { path, .. }) if path == Path::new(file))
+    }
+
     /// Tells what had been said when the power was cut.
     pub(super) fn said(&self, cut: Cut) -> Vec<String> {
         let said = self.events[..cut.before].iter().filter_map(Event::said);
