@@ -14,15 +14,16 @@ use super::recent::{Recent, Table};
 use super::{HEADROOM_BYTES, commits_key, opening};
 use crate::{Key, StoreError, files};
 
-/// Rows applied at a time, at most: reads wait for so many, at a few microseconds each.
+/// Rows applied at a time: reads wait for so many, at a few microseconds each.
 const ROWS: usize = 64;
 
-/// Bytes after which no more rows are applied at a time.
+/// Bytes and rows between two syncs, about.
 ///
 /// The engine uses a segment again once it has handed to the disk, a whole segment ago, what took the place of
 /// its rows, and does not wait until that is durable. So the engine is synced before it has written another
-/// segment. For some rows it writes whole pages, several times their bytes.
-const BYTES: usize = opening::SEGMENT_BYTES / 8;
+/// segment. It writes a row and, every tenth time, its whole page, of sixteen or so: a few times the bytes of the rows.
+const SYNC_BYTES: usize = opening::SEGMENT_BYTES / 8;
+const SYNC_ROWS: usize = 512;
 
 /// What the thread that commits and the one that brings it into the engine share.
 #[derive(Debug)]
@@ -165,7 +166,10 @@ impl Engine {
         self.refuse_without_room(table.bytes())?;
         let mut rows = table.iter().peekable();
         while rows.peek().is_some() {
-            self.apply(next_rows(&mut rows))?;
+            let mut between = Between::default();
+            while !between.are_enough() && rows.peek().is_some() {
+                self.apply(between.count(&mut rows).take(ROWS))?;
+            }
             self.sync()?;
         }
         let key = commits_key();
@@ -185,17 +189,30 @@ impl Engine {
     }
 }
 
-/// Takes the rows that are applied at a time: at least one, if there is one.
-fn next_rows<'a, Row: Iterator<Item = (&'a Key, Option<&'a [u8]>)>>(
-    rows: &mut Row,
-) -> impl Iterator<Item = Row::Item> {
-    let mut bytes = 0;
-    let next = move || {
-        let row = if bytes < BYTES { rows.next() } else { None };
-        bytes += row.map_or(0, |(key, value)| key.as_ref().len() + value.map_or(0, <[u8]>::len));
-        row
-    };
-    std::iter::from_fn(next).take(ROWS)
+/// What was applied since the last sync.
+#[derive(Default)]
+struct Between {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Between {
+    fn are_enough(&self) -> bool {
+        self.rows >= SYNC_ROWS || self.bytes >= SYNC_BYTES
+    }
+
+    /// Passes rows on until they are enough.
+    fn count<'a, Row: Iterator<Item = (&'a Key, Option<&'a [u8]>)>>(
+        &mut self,
+        rows: &mut Row,
+    ) -> impl Iterator<Item = Row::Item> {
+        std::iter::from_fn(|| {
+            let (key, value) = if self.are_enough() { None } else { rows.next() }?;
+            self.rows += 1;
+            self.bytes += key.as_ref().len() + value.map_or(0, <[u8]>::len);
+            Some((key, value))
+        })
+    }
 }
 
 /// The free bytes that the engine may need for so many.

@@ -33,6 +33,8 @@ enum Sizes {
     OnePage,
     /// Of many rows in turn, so that a checkpoint replaces what several segments hold.
     InTurn,
+    /// The same of small rows, of which there are thousands.
+    InTurnSmall,
 }
 
 fn number_key() -> Key {
@@ -50,7 +52,8 @@ fn writes(number: u64, sizes: Sizes) -> Vec<(Key, Option<Vec<u8>>)> {
     let mut writes = match sizes {
         Sizes::Small | Sizes::Large => writes_to_any_rows(sizes, &mut dice),
         Sizes::OnePage => writes_to_one_page(&mut dice),
-        Sizes::InTurn => writes_to_the_next_rows(number, &mut dice),
+        Sizes::InTurn => writes_to_the_next_rows(number, (3, 96, 40_000), &mut dice),
+        Sizes::InTurnSmall => writes_to_the_next_rows(number, (600, 6_000, 300), &mut dice),
     };
     let key = number_key();
     let number = seal(&key, Tag::Row, 1, &number.to_be_bytes());
@@ -80,9 +83,15 @@ fn writes_to_one_page(dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
     keys.map(|key| (key.clone(), Some(value(&key, 7_000, dice)))).collect()
 }
 
-fn writes_to_the_next_rows(number: u64, dice: &mut Dice) -> Vec<(Key, Option<Vec<u8>>)> {
-    let keys = (0..3).map(|row| Key::row(TABLE, &[((number * 3 + row) % 96) as u8]));
-    keys.map(|key| (key.clone(), Some(value(&key, 40_000, dice)))).collect()
+/// To this many of so many rows, of so many bytes; in an order in which neighbours are far from each other.
+fn writes_to_the_next_rows(
+    number: u64,
+    (count, rows, bytes): (u64, u64, u64),
+    dice: &mut Dice,
+) -> Vec<(Key, Option<Vec<u8>>)> {
+    let row = |at: u64| ((number * count + at) * 7 % rows) as u16;
+    let keys = (0..count).map(|at| Key::row(TABLE, &row(at).to_be_bytes()));
+    keys.map(|key| (key.clone(), Some(value(&key, bytes, dice)))).collect()
 }
 
 /// What is stored after this many batches.
@@ -252,6 +261,12 @@ fn the_process_that_brings_several_segments_into_the_engine_at_a_time() {
 }
 
 #[test]
+fn the_process_that_brings_thousands_of_small_rows_into_the_engine_at_a_time() {
+    let Some(root) = Said::root() else { return };
+    work_with(SledOptions::default(), &root, &[(160, Sizes::InTurnSmall, false)]);
+}
+
+#[test]
 fn the_process_that_goes_on_after_a_cut() {
     let Some(root) = Said::root() else { return };
     work(&root, &[(6, Sizes::Small, false)]);
@@ -277,11 +292,7 @@ fn the_store_survives_cuts_while_it_moves_pages_and_uses_space_again() {
 
 /// The engine uses space again when it has handed what was there to the disk elsewhere, and does not wait
 /// until that is durable.
-#[test]
-fn space_that_is_used_again_while_much_is_brought_into_the_engine_loses_nothing() {
-    let recording = record(
-        "power::batches::the_process_that_brings_several_segments_into_the_engine_at_a_time",
-    );
+fn space_that_is_used_again_loses_nothing(recording: &Recording, sizes: Sizes) {
     assert!(recording.writes_over("data/store/db"), "the workload uses no space again");
     let syncs =
         recording.syncs().into_iter().filter(|at| recording.is_sync_of("data/store/db", *at));
@@ -289,8 +300,22 @@ fn space_that_is_used_again_while_much_is_brought_into_the_engine_loses_nothing(
     let cuts: Vec<Cut> = syncs.flat_map(scattered).collect();
     // Few syncs are cut in all these ways, many in some of them.
     let cuts: Vec<Cut> = cuts.iter().copied().step_by(cuts.len().div_ceil(120)).collect();
-    let check = |path: &Path, said: &[String]| check(path, said, Sizes::InTurn);
+    let check = |path: &Path, said: &[String]| check(path, said, sizes);
     recording.survives(&cuts, check);
+}
+
+#[test]
+fn space_that_is_used_again_while_much_is_brought_into_the_engine_loses_nothing() {
+    let process =
+        "power::batches::the_process_that_brings_several_segments_into_the_engine_at_a_time";
+    space_that_is_used_again_loses_nothing(&record(process), Sizes::InTurn);
+}
+
+#[test]
+fn space_that_is_used_again_while_thousands_of_rows_get_into_the_engine_loses_nothing() {
+    let process =
+        "power::batches::the_process_that_brings_thousands_of_small_rows_into_the_engine_at_a_time";
+    space_that_is_used_again_loses_nothing(&record(process), Sizes::InTurnSmall);
 }
 
 /// The engine overwrites such segments when it opens, before it knows that it need not read them again.
