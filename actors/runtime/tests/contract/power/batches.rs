@@ -299,7 +299,7 @@ fn space_that_is_used_again_loses_nothing(recording: &Recording, sizes: Sizes) {
     let scattered = |before| (0..16).map(move |seed| Cut { before, keep: Keep::Scattered(seed) });
     let cuts: Vec<Cut> = syncs.flat_map(scattered).collect();
     // Few syncs are cut in all these ways, many in some of them.
-    let cuts: Vec<Cut> = cuts.iter().copied().step_by(cuts.len().div_ceil(120)).collect();
+    let cuts: Vec<Cut> = cuts.iter().copied().step_by(cuts.len().div_ceil(60)).collect();
     let check = |path: &Path, said: &[String]| check(path, said, sizes);
     recording.survives(&cuts, check);
 }
