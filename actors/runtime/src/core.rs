@@ -198,6 +198,25 @@ impl Core {
         draft: Draft,
         sender: Option<Sender<'_>>,
     ) -> Option<u64> {
+        let run = if sender.is_some() { Wake::Run } else { Wake::RunAfterOthers };
+        let claim = |position| sender.is_none_or(|sender| sender.claim(position));
+        let (position, crowded) = self.publish_if(claim, draft, run);
+        if crowded && let Some(sender) = sender {
+            // A send inside a turn cannot be refused, so the sender is slowed down instead. It is
+            // never stopped for good, so that two actors sending to each other cannot lock up.
+            sender.slot.pause(CROWDED_PAUSE);
+        }
+        position
+    }
+
+    /// What [`Core::publish`] does, if `claim` has it: asked with the commit position, under the lock that
+    /// orders the commits. Returns also whether a receiver is over its quota.
+    pub(crate) fn publish_if(
+        self: &Arc<Self>,
+        claim: impl FnOnce(u64) -> bool,
+        draft: Draft,
+        run: fn(Option<Busy>) -> Wake,
+    ) -> (Option<u64>, bool) {
         let careful = self.careful.load(Ordering::Relaxed);
         // Until those are at work who are woken below.
         let _busy = self.committer.busy();
@@ -205,7 +224,7 @@ impl Core {
         let mut crowded = false;
         let (unit, deliveries) = draft.into_unit(self);
         let position = self.committer.push(unit, |position| {
-            if sender.is_some_and(|sender| !sender.claim(position)) {
+            if !claim(position) {
                 return false;
             }
             for (to, envelope) in deliveries {
@@ -220,14 +239,8 @@ impl Core {
             }
             true
         });
-        let run = if sender.is_some() { Wake::Run } else { Wake::RunAfterOthers };
         wakes.iter().for_each(|slot| self.wake_to(slot, run));
-        if crowded && let Some(sender) = sender {
-            // A send inside a turn cannot be refused, so the sender is slowed down instead. It is
-            // never stopped for good, so that two actors sending to each other cannot lock up.
-            sender.slot.pause(CROWDED_PAUSE);
-        }
-        position
+        (position, crowded)
     }
 
     /// Delivers a message whose row commits at `position`.

@@ -12,7 +12,8 @@ pub enum SendError {
     /// Not stored: the disk has no room for new work. Free some; the node recovers by itself.
     #[error("the disk has no room for new messages; free some space")]
     NoSpace,
-    /// Not stored: it is too large, or cannot be encoded.
+    /// Not stored: it is too large, cannot be encoded, or comes from a run of a sensor that another has
+    /// followed.
     #[error("the message was refused: {0}")]
     Refused(String),
     /// Not stored: the node is shutting down.

@@ -8,11 +8,12 @@ use futures::future::BoxFuture;
 use perennial_store::{CodecError, Key, MessageId, Tag, Timestamp, seal};
 use tokio::sync::{oneshot, watch};
 
+use crate::activation::Wake;
 use crate::address::{Address, without_zeros};
 use crate::core::{Answer, Core, Intake, Overloaded};
 use crate::draft::Draft;
 use crate::error::{AskError, SendError};
-use crate::ingress::{Door, Emission, SensorName};
+use crate::ingress::{Door, Emission, SensorRun};
 use crate::limits::{MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 use crate::merge::Fresh;
 use crate::message::StoredMessage;
@@ -213,12 +214,14 @@ impl Core {
     }
 
     /// Accepts all of an emission with the sensor's position; waits while a receiver is over quota. A
-    /// message that is too large becomes a dead letter: the sensor would emit it again for ever.
+    /// message that is too large becomes a dead letter: the sensor would emit it again for ever. Refused
+    /// once the sensor's next run has begun, which emits the same.
     async fn accept_emission(
         self: &Arc<Self>,
-        (sensor, version): SensorName,
+        run: &SensorRun,
         emission: Emission,
     ) -> Result<(), SendError> {
+        let SensorRun { sensor, version, .. } = run;
         check_position(emission.position.as_deref())?;
         for outgoing in &emission.messages {
             self.until_taken(outgoing).await?;
@@ -233,7 +236,7 @@ impl Core {
         }
         if let Some(position) = emission.position {
             let key = Key::position(sensor);
-            let bytes = seal(&key, Tag::Position, version, &position);
+            let bytes = seal(&key, Tag::Position, *version, &position);
             draft.batch.put(key, bytes);
         }
         draft.observe(emission.observations);
@@ -242,7 +245,15 @@ impl Core {
             // The sensor may have been stopped meanwhile.
             let _gone = sender.send(durable);
         });
-        self.publish(draft, None);
+        let mut latest = true;
+        let claim = |_| {
+            latest = run.is_latest();
+            latest
+        };
+        self.publish_if(claim, draft, Wake::RunAfterOthers);
+        if !latest {
+            return Err(SendError::Refused(format!("{sensor} was started again meanwhile")));
+        }
         if receiver.await.unwrap_or(false) { Ok(()) } else { Err(SendError::Unknown) }
     }
 }
@@ -290,10 +301,10 @@ impl Door for Arc<Core> {
 
     fn accept<'a>(
         &'a self,
-        sensor: SensorName,
+        run: &'a SensorRun,
         emission: Emission,
     ) -> BoxFuture<'a, Result<(), SendError>> {
-        Box::pin(self.accept_emission(sensor, emission))
+        Box::pin(self.accept_emission(run, emission))
     }
 }
 

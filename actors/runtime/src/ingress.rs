@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use perennial_store::{Timestamp, encode};
@@ -59,8 +60,31 @@ impl Emission {
     }
 }
 
-/// A sensor's stored name, and the version of its position.
-pub(crate) type SensorName = (&'static str, u16);
+/// One run of a sensor.
+#[derive(Clone, Debug)]
+pub(crate) struct SensorRun {
+    /// The sensor's stored name.
+    pub(crate) sensor: &'static str,
+    /// Schema version of its position.
+    pub(crate) version: u16,
+    term: u64,
+    /// Counts the sensor's runs.
+    latest: Arc<AtomicU64>,
+}
+
+impl SensorRun {
+    /// Begins the next run of the sensor whose runs are counted by `latest`.
+    pub(crate) fn begin((sensor, version): (&'static str, u16), latest: &Arc<AtomicU64>) -> Self {
+        let term = latest.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { sensor, version, term, latest: latest.clone() }
+    }
+
+    /// False once the next one has begun, though this one may not have ended: a task that is aborted by
+    /// another thread still runs up to its next await.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.latest.load(Ordering::SeqCst) == self.term
+    }
+}
 
 /// What a sensor may ask of the node.
 pub(crate) trait Door: Send + Sync + fmt::Debug {
@@ -68,7 +92,7 @@ pub(crate) trait Door: Send + Sync + fmt::Debug {
     fn new_trace(&self) -> TraceId;
     fn accept<'a>(
         &'a self,
-        sensor: SensorName,
+        run: &'a SensorRun,
         emission: Emission,
     ) -> BoxFuture<'a, Result<(), SendError>>;
 }
@@ -76,7 +100,7 @@ pub(crate) trait Door: Send + Sync + fmt::Debug {
 /// A sensor's connection to its node, and its pulse.
 #[derive(Clone, Debug)]
 pub(crate) struct SensorLink {
-    sensor: SensorName,
+    run: SensorRun,
     door: Arc<dyn Door>,
     pulse: Arc<watch::Sender<tokio::time::Instant>>,
     stopping: Arc<Signal<bool>>,
@@ -84,12 +108,12 @@ pub(crate) struct SensorLink {
 
 impl SensorLink {
     pub(crate) fn new(
-        sensor: SensorName,
+        run: SensorRun,
         door: Arc<dyn Door>,
         pulse: Arc<watch::Sender<tokio::time::Instant>>,
         stopping: Arc<Signal<bool>>,
     ) -> Self {
-        Self { sensor, door, pulse, stopping }
+        Self { run, door, pulse, stopping }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -111,7 +135,7 @@ impl SensorLink {
     pub(crate) async fn accept(&self, emission: Emission) -> Result<(), SendError> {
         emission.check()?;
         self.alive();
-        let accepted = self.door.accept(self.sensor, emission).await;
+        let accepted = self.door.accept(&self.run, emission).await;
         self.alive();
         accepted
     }

@@ -1,5 +1,6 @@
 //! Runs one sensor as an actor: restarted when it ends, fails or shows no sign of life.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use crate::clock::instant;
 use crate::core::Core;
 use crate::ended::Ended;
-use crate::ingress::SensorLink;
+use crate::ingress::{SensorLink, SensorRun};
 use crate::migration::{self, Stored};
 use crate::sensor::{Sensor, SensorContext};
 
@@ -27,6 +28,8 @@ pub(crate) enum SensorMessage {
 pub(crate) struct SensorActor<S> {
     pub(crate) core: Weak<Core>,
     pub(crate) sensor: Arc<S>,
+    /// Counts the sensor's runs.
+    pub(crate) latest: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -52,19 +55,16 @@ impl<S: Sensor> Actor for SensorActor<S> {
         (): (),
     ) -> Result<Running, ActorProcessingErr> {
         let core = self.core.upgrade().ok_or_else(|| ended("the runtime is gone"))?;
-        // An emission of an earlier run may be on its way to the disk, and its position with it.
+        // From here on nothing is accepted of an earlier run. What was may be on its way to the disk, and
+        // its position with it.
+        let run = SensorRun::begin((S::NAME, S::VERSION), &self.latest);
         if !core.committer.barrier().await {
             return Err(ended("the store failed").into());
         }
         let position = read_position::<S>(&core)?;
         let (pulse_sender, pulse) = watch::channel(instant());
         let stopping = core.stopping.clone();
-        let link = SensorLink::new(
-            (S::NAME, S::VERSION),
-            Arc::new(core),
-            Arc::new(pulse_sender),
-            stopping,
-        );
+        let link = SensorLink::new(run, Arc::new(core), Arc::new(pulse_sender), stopping);
         let (sensor, reporter) = (self.sensor.clone(), myself.clone());
         let task = tokio::spawn(async move {
             let run = sensor.run(SensorContext::new(link, position)).await;

@@ -31,7 +31,8 @@ pub trait Sensor: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), SensorError>> + Send;
 
     /// A sensor that shows no sign of life for this long is killed and started again. It shows one by
-    /// calling [`SensorContext::alive`] or by emitting.
+    /// calling [`SensorContext::alive`] or by emitting. What it emits all the same is refused once the
+    /// next run has begun.
     fn stall_after(&self) -> Duration {
         Duration::from_secs(120)
     }

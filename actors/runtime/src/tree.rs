@@ -101,10 +101,11 @@ impl Supervisor {
     /// Adds a sensor.
     #[must_use]
     pub fn sensor<S: Sensor>(mut self, sensor: S) -> Self {
-        let sensor = Arc::new(sensor);
+        let (sensor, latest) = (Arc::new(sensor), Arc::default());
         let start: SensorStart = Box::new(move |core| {
             Box::new(move |supervisor| {
-                let actor = SensorActor { core: core.clone(), sensor: sensor.clone() };
+                let (core, sensor, latest) = (core.clone(), sensor.clone(), Arc::clone(&latest));
+                let actor = SensorActor { core, sensor, latest };
                 Box::pin(start(actor, supervisor))
             })
         });
