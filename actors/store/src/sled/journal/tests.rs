@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::Key;
 
@@ -131,4 +135,53 @@ fn a_large_buffer_is_not_kept() {
     journal.append(1, &put(1, 1024 * 1024)).unwrap();
     assert!(journal.frame.capacity() <= KEPT_BUFFER_BYTES);
     assert_eq!(found(&temp, 0), (vec![row(1)], None));
+}
+
+/// What a journal of these commits, in numbers of bytes, holds after `after`, up to `last`.
+fn model(commits: &[usize], after: u64, last: u64) -> BTreeMap<Key, Vec<u8>> {
+    let numbered =
+        commits.iter().zip(1..).filter(|(_, number)| (after + 1..=last).contains(number));
+    numbered.map(|(bytes, number)| (row(number as u8 % 5), vec![number as u8; *bytes])).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever becomes of its bytes, what is read of it are whole commits, from the first one on, or the damage is
+    /// told; and reading ends.
+    #[test]
+    fn a_damaged_journal_is_read_up_to_a_whole_commit_or_its_damage_is_told(
+        commits in prop::collection::vec(0..1500usize, 1..12),
+        spoiled in prop::collection::vec((0..HEADER_BYTES + BYTES, any::<u8>(), 1..40usize), 0..4),
+    ) {
+        let (temp, mut journal) = journal();
+        // The last commit of the half before this one, which the engine holds before a half is begun again.
+        let (mut after, mut end_of_half) = (0, 0);
+        for (bytes, number) in commits.iter().zip(1..) {
+            let mut batch = Batch::new();
+            batch.put(row(number as u8 % 5), vec![number as u8; *bytes]);
+            if journal.place(&batch) == Place::OtherHalf {
+                (after, end_of_half) = (end_of_half, number - 1);
+                journal.turn_over();
+            }
+            journal.append(number, &batch).unwrap();
+        }
+        let mut bytes = fs::read(path(temp.path())).unwrap();
+        for (at, byte, length) in spoiled {
+            let at = at as usize;
+            let end = bytes.len().min(at + length);
+            bytes[at..end].fill(byte);
+        }
+        fs::write(path(temp.path()), bytes).unwrap();
+        let Ok(journal) = Journal::open(temp.path()) else { return Ok(()) };
+        let found = journal.unwrap().read(after).unwrap();
+        let last = found.table.last().max(after);
+        let rows: BTreeMap<Key, Vec<u8>> = found
+            .table
+            .iter()
+            .map(|(key, value)| (key.clone(), value.unwrap().to_vec()))
+            .collect();
+        prop_assert!(last <= commits.len() as u64);
+        prop_assert_eq!(rows, model(&commits, after, last));
+    }
 }
