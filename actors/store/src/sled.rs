@@ -117,6 +117,12 @@ impl SledBackend {
         Ok(epoch)
     }
 
+    /// Brings all that is committed into the engine.
+    #[cfg(test)]
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        self.shared.checkpoint_all()
+    }
+
     fn held(&self) -> Epoch {
         Epoch::from_raw(self.epoch.load(Ordering::Acquire))
     }

@@ -158,19 +158,21 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// After [`StoreError::NoSpace`] nothing was applied, after any other error some may have been.
+    /// [`StoreError::NoSpace`] before the disk is full; what was applied until then can be applied again.
     pub(super) fn checkpoint(&self, table: &Table) -> Result<(), StoreError> {
         if table.is_empty() {
             return Ok(());
         }
-        self.refuse_without_room(table.bytes())?;
-        let mut rows = table.iter().peekable();
+        let (mut rows, mut left) = (table.iter().peekable(), table.bytes());
         while rows.peek().is_some() {
+            // Others write to the disk meanwhile.
+            self.refuse_without_room(left)?;
             let mut between = Between::default();
             while !between.are_enough() && rows.peek().is_some() {
                 self.apply(between.count(&mut rows).take(ROWS))?;
             }
             self.sync()?;
+            left = left.saturating_sub(between.bytes);
         }
         let key = commits_key();
         let count = number_row(&key, table.last());

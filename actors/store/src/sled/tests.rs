@@ -50,7 +50,7 @@ fn rows(store: &SledBackend) -> Rows {
 
 /// How many rows the engine holds for the parts of large values.
 fn engine_parts(store: &SledBackend) -> usize {
-    store.shared.checkpoint_all().unwrap();
+    store.checkpoint().unwrap();
     store.shared.engine.read().live().unwrap().db.range(Key::chunks()).count()
 }
 
@@ -350,7 +350,7 @@ fn a_new_row_that_is_deleted_is_gone_wherever_it_had_come_to() {
         store.commit(epoch, &batch).unwrap();
     };
     (1..=2).for_each(fresh);
-    store.shared.checkpoint_all().unwrap();
+    store.checkpoint().unwrap();
     (3..=4).for_each(fresh);
     [1, 3].into_iter().for_each(delete);
     let left = [(row(2), vec![2]), (row(4), vec![4])];

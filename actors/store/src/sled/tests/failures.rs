@@ -166,7 +166,7 @@ fn a_failed_sync_of_the_engine_poisons_the_store_and_the_journal_keeps_what_was_
 fn a_batch_too_large_for_the_journal_is_not_seen_before_it_is_durable() {
     let temp = tempfile::tempdir().unwrap();
     let (store, epoch) = open_through(temp.path());
-    store.shared.checkpoint_all().unwrap();
+    store.checkpoint().unwrap();
     let whole = {
         let mut live = store.shared.engine.write();
         std::mem::replace(&mut live.as_mut().unwrap().file, EngineFile(broken()))
