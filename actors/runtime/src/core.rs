@@ -71,11 +71,12 @@ pub(crate) struct Core {
     /// How often in a row the node ended without a shutdown, before this start.
     pub(crate) unclean_ends: u32,
     pub(crate) intake: AtomicU8,
+    /// Whether the node stops, for those who wait for that.
     pub(crate) stopping: Arc<Signal<bool>>,
-    /// Nothing is told any more, since the node has failed.
-    pub(crate) untold: AtomicBool,
     /// The same, for those who only look.
     stops: AtomicBool,
+    /// Nothing is told any more, since the node has failed.
+    pub(crate) untold: AtomicBool,
     pub(crate) failure: Arc<Failed>,
     pub(crate) restarts: crate::limiter::Limiter,
     /// Held from reading a dead letter until its removal is durable, so that it is redriven once.

@@ -46,7 +46,7 @@ pub(crate) struct SlotState {
     pub(crate) phase: Phase,
     /// A wake-up is on its way or being served, so no other is needed.
     pub(crate) awake: bool,
-    /// No slice starts before this: a back-off after a failed turn, or a pause of a fast sender.
+    /// The next slice waits until then: the pause of a fast sender.
     pub(crate) not_before: Option<Instant>,
     /// Counts activations: a unit of an earlier one is refused.
     pub(crate) generation: u64,

@@ -12,8 +12,8 @@ pub struct Report {
     pub records: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// Readable keys of the records that are corrupt, all of them, and what is wrong with each. The key
-    /// `log` stands for rows that are gone altogether.
+    /// Readable keys of the records that are corrupt, all of them, and what is wrong with each. The keys
+    /// `log` and `journal` stand for commits that are gone altogether.
     pub corrupted: Vec<(String, String)>,
 }
 

@@ -16,7 +16,7 @@ use crate::{MAX_KEY_BYTES, StoreError, files};
 /// with.
 pub(crate) const SEGMENT_BYTES: usize = 1024 * 1024;
 
-/// How often the engine flushes by itself, in milliseconds. Every commit is flushed and synced anyway;
+/// How often the engine flushes by itself, in milliseconds. Every checkpoint flushes and syncs it anyway;
 /// this is for the pages it moves on its own account. Its own default, twice a second, syncs an idle
 /// disk for nothing.
 const ENGINE_FLUSH_MS: u64 = 10_000;
