@@ -36,10 +36,6 @@ impl Emission {
         }
     }
 
-    pub(crate) fn trace(&self) -> TraceId {
-        self.trace
-    }
-
     pub(crate) fn push(&mut self, to: Address, version: u16, message: &impl Serialize) {
         if let Some(payload) = self.encode(message) {
             self.messages.push(Outgoing { to, version, payload, expires: None });

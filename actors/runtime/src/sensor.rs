@@ -122,7 +122,7 @@ impl Emit<'_> {
 
     /// The trace that everything caused by this emission carries.
     pub fn trace(&self) -> TraceId {
-        self.emission.trace()
+        self.emission.trace
     }
 
     /// Resolves when all of it would survive power loss. Waits while a receiver is over its quota. A

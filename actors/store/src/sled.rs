@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLockReadGuard};
 use self::checkpoint::{Checkpoints, Shared, room_for};
 use self::engine::{Engine, Reading, number_row};
 use self::journal::{Journal, Place};
-use self::recent::{Found, Order, Recent};
+use self::recent::{Order, Recent};
 use crate::backend::{refuse_oversized, refuse_stale};
 use crate::{Backend, Batch, Epoch, Key, Space, StoreError, files};
 
@@ -77,7 +77,6 @@ struct Writer {
     journal: Journal,
     /// The number of the last commit.
     last: u64,
-    closed: bool,
 }
 
 type Rows = Vec<(Key, Vec<u8>)>;
@@ -98,7 +97,7 @@ impl SledBackend {
         let epoch = engine.read().live()?.number(&epoch_key())?;
         let shared = Arc::new(Shared::new(engine));
         Ok(SledBackend {
-            writer: Mutex::new(Writer { journal, last, closed: false }),
+            writer: Mutex::new(Writer { journal, last }),
             epoch: AtomicU64::new(epoch),
             _checkpoints: Checkpoints::start(&shared)?,
             shared,
@@ -131,7 +130,7 @@ impl SledBackend {
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
         self.shared.refuse_poisoned()?;
-        if writer.closed { Err(StoreError::Closed) } else { Ok(writer) }
+        self.shared.engine.read().live().map(|_| writer)
     }
 
     fn read(&self) -> Result<(RwLockReadGuard<'_, Recent>, Reading<'_>), StoreError> {
@@ -209,17 +208,8 @@ impl SledBackend {
             if rows.len() == limit {
                 break;
             }
-            match found {
-                Found::Recent(key, Some(value)) => {
-                    rows.push((Key::from_bytes(key), value.to_vec()));
-                }
-                Found::Recent(_, None) => {}
-                Found::Engine(row) => {
-                    let (key, first) = row?;
-                    let key = Key::from_bytes(&*key);
-                    let value = live.join(&key, first.to_vec())?;
-                    rows.push((key, value));
-                }
+            if let Some((key, value)) = live.row(found)? {
+                rows.push((key, value?));
             }
         }
         Ok(rows)
@@ -293,12 +283,11 @@ impl Backend for SledBackend {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let mut writer = match self.writer() {
+        let _nobody_commits = match self.writer() {
             Err(StoreError::Closed) => return Ok(()),
             writer => writer?,
         };
         self.shared.checkpoint_all()?;
-        writer.closed = true;
         self.shared.engine.close()
     }
 }

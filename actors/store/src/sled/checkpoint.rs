@@ -21,7 +21,8 @@ const ROWS: usize = 64;
 ///
 /// The engine uses a segment again once it has handed to the disk, a whole segment ago, what took the place of
 /// its rows, and does not wait until that is durable. So the engine is synced before it has written another
-/// segment. It writes a row and, every tenth time, its whole page, of sixteen or so: a few times the bytes of the rows.
+/// segment. It writes a row and, every tenth time (`PAGE_CONSOLIDATION_THRESHOLD`), its whole page: a few times
+/// the bytes of the rows.
 const SYNC_BYTES: usize = opening::SEGMENT_BYTES / 8;
 const SYNC_ROWS: usize = 512;
 
@@ -163,16 +164,18 @@ impl Engine {
         if table.is_empty() {
             return Ok(());
         }
-        let (mut rows, mut left) = (table.iter().peekable(), table.bytes());
+        let mut rows = table.iter().peekable();
+        let (mut left, mut between) = (table.bytes(), Between::default());
+        self.refuse_without_room(left)?;
         while rows.peek().is_some() {
-            // Others write to the disk meanwhile.
-            self.refuse_without_room(left)?;
-            let mut between = Between::default();
-            while !between.are_enough() && rows.peek().is_some() {
-                self.apply(between.count(&mut rows).take(ROWS))?;
+            if between.are_enough() {
+                self.sync()?;
+                left = left.saturating_sub(between.bytes);
+                // Others write to the disk meanwhile.
+                self.refuse_without_room(left)?;
+                between = Between::default();
             }
-            self.sync()?;
-            left = left.saturating_sub(between.bytes);
+            self.apply(between.count(&mut rows).take(ROWS))?;
         }
         let key = commits_key();
         let count = number_row(&key, table.last());
@@ -191,7 +194,7 @@ impl Engine {
     }
 }
 
-/// What was applied since the last sync.
+/// The rows that were applied since the last sync.
 #[derive(Default)]
 struct Between {
     rows: usize,

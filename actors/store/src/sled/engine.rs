@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::recent::Order;
+use super::recent::{Found, Order};
 use super::{SledOptions, engine_error, opening};
 use crate::{Key, StoreError, Tag, record};
 
@@ -23,6 +23,9 @@ const NUMBER_VERSION: u16 = 1;
 
 /// A row of the engine: a key, and a value or the first part of one.
 pub(super) type EngineRow = (::sled::IVec, ::sled::IVec);
+
+/// A row of the layers above, its value if that can be read.
+pub(super) type WholeRow = (Key, Result<Vec<u8>, StoreError>);
 
 /// What an open store holds.
 pub(super) struct Live {
@@ -136,6 +139,22 @@ impl Live {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let first = self.db.get(key).map_err(engine_error("read a row"))?;
         first.map(|first| self.join(&Key::from_bytes(key), first.to_vec())).transpose()
+    }
+
+    /// Returns the row that was found, whole; none if it was deleted. A value of which parts are missing is
+    /// an error of its own.
+    pub(super) fn row(&self, found: Found<'_>) -> Result<Option<WholeRow>, StoreError> {
+        match found {
+            Found::Recent(key, value) => {
+                Ok(value.map(|value| (Key::from_bytes(key), Ok(value.to_vec()))))
+            }
+            Found::Engine(row) => {
+                let (key, first) = row?;
+                let key = Key::from_bytes(&*key);
+                let value = self.join(&key, first.to_vec());
+                Ok(Some((key, value)))
+            }
+        }
     }
 
     pub(super) fn range(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::engine::Live;
 use super::journal::{self, Journal};
-use super::recent::{Found, Order, Recent};
+use super::recent::{Order, Recent};
 use super::{SledOptions, commits_key, opening, witness};
 use crate::{Key, StoreError};
 
@@ -48,15 +48,8 @@ impl Live {
         let (start, end) = (Key::default(), Key::end());
         let range = start.as_ref()..end.as_ref();
         for found in recent.over(self.range(&range, Order::Ascending), &range, Order::Ascending) {
-            match found {
-                Found::Recent(key, Some(value)) => visit(Key::from_bytes(key), Ok(value.to_vec())),
-                Found::Recent(_, None) => {}
-                Found::Engine(row) => {
-                    let (key, first) = row?;
-                    let key = Key::from_bytes(&*key);
-                    let value = self.join(&key, first.to_vec());
-                    visit(key, value);
-                }
+            if let Some((key, value)) = self.row(found)? {
+                visit(key, value);
             }
         }
         Ok(())
