@@ -28,9 +28,13 @@ const RESERVED: [(&str, &[&str]); 7] = [
 ];
 
 /// Each crate of ours and the crates of ours it may depend on.
-const DIRECTION: [(&str, &[&str]); 4] = [
-    ("perennial", &["perennial-healing", "perennial-runtime", "perennial-store"]),
+const DIRECTION: [(&str, &[&str]); 5] = [
+    (
+        "perennial",
+        &["perennial-healing", "perennial-query", "perennial-runtime", "perennial-store"],
+    ),
     ("perennial-healing", &["perennial-runtime"]),
+    ("perennial-query", &["perennial-runtime"]),
     ("perennial-runtime", &["perennial-store"]),
     ("perennial-store", &[]),
 ];
