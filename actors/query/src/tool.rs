@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use perennial_runtime::{IdempotencyKey, Timestamp};
+use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -259,7 +259,7 @@ pub struct Call {
     /// On whose behalf.
     pub identity: Identity,
     /// The same for every attempt at one step, for a world that does things once.
-    pub key: IdempotencyKey,
+    pub key: String,
     /// The query and the step, for logs and the world.
     pub label: String,
     /// From 1.
