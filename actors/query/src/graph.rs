@@ -10,6 +10,8 @@ use crate::plan::{OnFailure, Plan, Repeat, Step, StepId, ToolCall, Work};
 pub struct Graph {
     /// What each step waits for.
     pub needs: Vec<BTreeSet<usize>>,
+    /// Of those, the ones that it refers to in any way.
+    pub refers: Vec<BTreeSet<usize>>,
     /// Of those, the ones whose results it refers to: without a result it cannot be done.
     pub results: Vec<BTreeSet<usize>>,
     /// Those that need it, directly.
@@ -85,6 +87,7 @@ impl Graph {
         let places = places(plan, &mut errors);
         let mut graph = Self {
             needs: vec![BTreeSet::new(); plan.steps.len()],
+            refers: vec![BTreeSet::new(); plan.steps.len()],
             results: vec![BTreeSet::new(); plan.steps.len()],
             dependants: vec![BTreeSet::new(); plan.steps.len()],
             levels: Vec::new(),
@@ -131,10 +134,12 @@ impl Graph {
                 continue;
             }
             match self.need(at, name, places) {
-                Some(found) if result => {
-                    self.results[at].insert(found);
+                Some(found) => {
+                    self.refers[at].insert(found);
+                    if result {
+                        self.results[at].insert(found);
+                    }
                 }
-                Some(_) => {}
                 None => errors.push(GraphError::unknown(step, name)),
             }
         }

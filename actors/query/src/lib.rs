@@ -1,11 +1,18 @@
 //! Queries: what is asked becomes a plan, a durable orchestrator runs it step by step on tools, and what
 //! comes out is an answer with its evidence. Whatever dies, a step that has ended is not done again.
 //!
-//! The three principal types are [`plan::Plan`] (what is to be done), the orchestrator (one
+//! The three principal types are [`plan::Plan`] (what is to be done), [`orchestrator::Orchestrator`] (one
 //! per query) and [`tool::Tool`] (what can be called).
 
+pub mod admission;
 pub mod expression;
 pub mod graph;
 pub mod json;
+pub mod metrics;
+pub mod orchestrator;
 pub mod plan;
+pub mod record;
+pub mod roles;
 pub mod tool;
+pub mod tree;
+pub mod worker;

@@ -152,6 +152,19 @@ impl Step {
     }
 }
 
+impl Step {
+    /// What it calls: its own call for 0, then its fallbacks.
+    #[must_use]
+    pub fn call(&self, alternative: u32) -> Option<&ToolCall> {
+        let Work::Call(own) = &self.work else { return None };
+        let Some(fallback) = alternative.checked_sub(1) else { return Some(own) };
+        match &self.on_failure {
+            OnFailure::Fallback(calls) => calls.get(fallback as usize),
+            OnFailure::Fail | OnFailure::Continue | OnFailure::Skip | OnFailure::Route(_) => None,
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Work {

@@ -32,7 +32,8 @@ pub struct Supervisor {
 enum Spec {
     Supervisor(Supervisor),
     Kind(Arc<KindEntry>),
-    Pool(Arc<Pool>),
+    /// A pool, and how many of its effects are performed at a time, if it is not as for all.
+    Pool(Arc<Pool>, Option<usize>),
     Sensor(&'static str, SensorStart),
 }
 
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Spec {
         match self {
             Self::Supervisor(supervisor) => supervisor.fmt(formatter),
             Self::Kind(kind) => kind.fmt(formatter),
-            Self::Pool(pool) => pool.fmt(formatter),
+            Self::Pool(pool, _) => pool.fmt(formatter),
             Self::Sensor(name, _) => formatter.write_str(name),
         }
     }
@@ -94,7 +95,17 @@ impl Supervisor {
     #[must_use]
     pub fn performer<E: Effect, P: Performer<E>>(mut self, performer: P) -> Self {
         let pool = Arc::new(Pool::of::<E, P>(performer));
-        self.children.push((Restart::Permanent, Spec::Pool(pool)));
+        self.children.push((Restart::Permanent, Spec::Pool(pool, None)));
+        self
+    }
+
+    /// Sets how many effects the pool that was added last performs at a time. The default is the node's
+    /// limit for all pools.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        if let Some((_, Spec::Pool(_, own))) = self.children.last_mut() {
+            *own = Some(workers.max(1));
+        }
         self
     }
 
@@ -142,7 +153,7 @@ impl Supervisor {
                 Spec::Kind(entry) => {
                     (entry.kind, registry.kinds.insert(entry.kind, entry.clone()).is_some())
                 }
-                Spec::Pool(pool) => {
+                Spec::Pool(pool, _) => {
                     (pool.name, registry.pools.insert(pool.name, pool.clone()).is_some())
                 }
                 Spec::Sensor(name, _) => (*name, !registry.sensors.insert(*name)),
@@ -196,9 +207,9 @@ fn plan_child(core: &Arc<Core>, intensity: &Intensity, restart: Restart, spec: S
             });
             Child { restart, start, node }
         }
-        Spec::Pool(pool) => {
+        Spec::Pool(pool, workers) => {
             let node = Node::new("performer", pool.name.to_owned(), None, Vec::new());
-            let workers = core.limits.effect_workers;
+            let workers = workers.unwrap_or(core.limits.effect_workers);
             let started = Arc::new(AtomicBool::new(false));
             let start: Start = Box::new(move |cell| {
                 let restarted = started.swap(true, Ordering::SeqCst);

@@ -1,0 +1,45 @@
+//! Everything the Admission can be told.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Outcome, Submission};
+
+/// A message to the Admission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AdmissionMessage {
+    /// A query to be taken in. Answered with [`Admitted`].
+    Submit(Box<Submission>),
+    /// A query that had given its place back wants one again.
+    Return(String),
+    /// A query needs its place no more.
+    Release {
+        /// Its id.
+        id: String,
+        /// How it ended, if it has.
+        result: Option<Outcome>,
+    },
+    /// A timer of its own: the result under this key is too old to be given again.
+    Expired(String),
+}
+
+/// What became of a query that was to be taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Admitted {
+    /// It will be done.
+    Accepted {
+        /// Its id.
+        id: String,
+        /// How many wait before it.
+        ahead: u64,
+    },
+    /// The same was asked before, and this is it: done, or under way.
+    Shared {
+        /// Its id.
+        id: String,
+    },
+    /// There is no room for it: come again later.
+    Full {
+        /// How many wait.
+        waiting: u64,
+    },
+}

@@ -1,0 +1,401 @@
+//! How steps end, and how the query does.
+
+use std::collections::BTreeSet;
+
+use perennial_runtime::{Failure, Turn};
+use serde_json::{Map, Value};
+
+use super::instance::attempt_timer;
+use super::steps::approval_timer;
+use super::{
+    DEADLINE_TIMER, End, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState,
+};
+use crate::admission::{ADMISSION, Admission, AdmissionMessage};
+use crate::expression;
+use crate::json::Json;
+use crate::metrics;
+use crate::plan::{ErrorKind, OnFailure, StepId};
+use crate::record::{
+    Answer, DEAD_STEPS, DeadStep, EVENTS, Event, Outcome, QUERIES, QueryStatus, STEPS, SUBMISSIONS,
+    StepRow, StepStatus, step_number,
+};
+use crate::tool::{Citation, ToolError};
+use crate::worker::{ToolWorker, WorkerMessage};
+
+/// What composed an answer without a model.
+const TEMPLATE: &str = "template";
+
+impl Orchestrator {
+    /// Skips a step.
+    pub(super) fn skip(
+        &mut self,
+        at: usize,
+        reason: String,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let row = self.step_row(at, None, turn)?;
+        self.close(row, StepStatus::Skipped, reason, turn);
+        self.steps[at] = StepState::Ended(End::Skipped);
+        Ok(())
+    }
+
+    /// Goes on at `target`: what stands between is skipped.
+    pub(super) fn pass_over(
+        &mut self,
+        query: &Query,
+        at: usize,
+        target: &StepId,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let steps = &query.plan().steps;
+        let end = steps.iter().position(|step| step.id == *target).unwrap_or(at);
+        for between in at + 1..end {
+            if self.steps[between] == StepState::Waiting {
+                let reason = format!("`{}` went on at `{target}`", query.step(at).id);
+                self.skip(between, reason, turn)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that is not repeated, and calls nothing, has this result.
+    pub(super) fn step_succeeded(
+        &mut self,
+        query: &Query,
+        at: usize,
+        value: Value,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let mut row = self.step_row(at, None, turn)?;
+        row.result = Some(Json(value));
+        self.succeeded(query, row, turn)
+    }
+
+    pub(super) fn succeeded(
+        &mut self,
+        query: &Query,
+        row: StepRow,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let at = row.place as usize;
+        self.close(row, StepStatus::Succeeded, String::new(), turn);
+        self.steps[at] = StepState::Ended(End::Succeeded);
+        match query.step(at).on_success.clone() {
+            Some(target) => self.pass_over(query, at, &target, turn),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a repeated step, if all its times have.
+    pub(super) fn all_done(
+        &mut self,
+        query: &Query,
+        at: usize,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let StepState::Active(active) = &self.steps[at] else { return Ok(()) };
+        let ended = |state| matches!(state, InstanceState::Succeeded | InstanceState::Failed);
+        if !active.instances.iter().all(|instance| ended(instance.state)) {
+            return Ok(());
+        }
+        let count = u32::try_from(active.instances.len()).unwrap_or(u32::MAX);
+        let mut row = self.step_row(at, None, turn)?;
+        let (mut results, mut citations, mut failed) = (Vec::new(), BTreeSet::new(), 0);
+        for instance in 0..count {
+            let one = self.step_row(at, Some(instance), turn)?;
+            row.attempts += one.attempts;
+            row.tool = one.tool;
+            failed += u32::from(one.status == StepStatus::Failed);
+            results.push(one.result.map_or(Value::Null, |result| result.0));
+            citations.extend(one.citations);
+        }
+        row.result = Some(Json(Value::Array(results)));
+        row.citations = citations.into_iter().collect();
+        if failed == 0 {
+            return self.succeeded(query, row, turn);
+        }
+        self.keep(&row, turn);
+        let why = format!("{failed} of {count} times failed");
+        self.step_failed(query, at, ToolError::failed(why), turn)
+    }
+
+    /// No attempt is left: what follows, the plan says.
+    pub(super) fn step_failed(
+        &mut self,
+        query: &Query,
+        at: usize,
+        error: ToolError,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        self.recall(query, at, turn);
+        let mut row = self.step_row(at, None, turn)?;
+        row.error = Some(error.clone());
+        if row.attempts > 0 {
+            self.bury(&row, &error, turn);
+        }
+        self.close(row, StepStatus::Failed, error.to_string(), turn);
+        let step = query.step(at);
+        self.steps[at] = StepState::Ended(match step.on_failure {
+            OnFailure::Skip => End::FailedForAll,
+            OnFailure::Fail
+            | OnFailure::Continue
+            | OnFailure::Route(_)
+            | OnFailure::Fallback(_) => End::Failed,
+        });
+        match step.on_failure.clone() {
+            OnFailure::Continue | OnFailure::Skip => Ok(()),
+            OnFailure::Route(target) => self.pass_over(query, at, &target, turn),
+            OnFailure::Fail | OnFailure::Fallback(_) => {
+                let reason = format!("step `{}`: {error}", step.id);
+                self.finish(query, Outcome::Failed, reason, turn)
+            }
+        }
+    }
+
+    /// Keeps a step whose attempts are used up for somebody to look at.
+    fn bury(&self, row: &StepRow, error: &ToolError, turn: &mut Turn<'_, Self>) {
+        let dead = DeadStep {
+            query: turn.key().to_owned(),
+            step: row.id.clone(),
+            tool: row.tool.clone(),
+            attempts: row.attempts,
+            error: error.clone(),
+            at: turn.now(),
+        };
+        let id = turn.key().to_owned();
+        turn.put(&DEAD_STEPS, &(id.as_str(), step_number(row.place as usize, None)), &dead);
+    }
+
+    /// Takes back the calls of a step that are under way.
+    fn recall(&mut self, query: &Query, at: usize, turn: &mut Turn<'_, Self>) {
+        let StepState::Active(active) = &self.steps[at] else { return };
+        for (number, instance) in active.instances.clone().into_iter().enumerate() {
+            match instance.state {
+                InstanceState::Calling => {
+                    self.calling = self.calling.saturating_sub(1);
+                    let call = self.call_id((at, number), turn);
+                    if let Some(group) = group(query, at, instance.alternative, turn) {
+                        turn.send::<ToolWorker>(group, &WorkerMessage::Cancel(call));
+                    }
+                }
+                InstanceState::Backoff => turn.cancel(&attempt_timer((at, number))),
+                InstanceState::Ready | InstanceState::Succeeded | InstanceState::Failed => {}
+            }
+        }
+    }
+
+    /// Every step has ended: so has the query.
+    pub(super) fn conclude(
+        &mut self,
+        query: &Query,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let failed =
+            |state: &StepState| matches!(state, StepState::Ended(End::Failed | End::FailedForAll));
+        let failed: Vec<&str> = (0..self.steps.len())
+            .filter(|at| failed(&self.steps[*at]))
+            .map(|at| query.step(at).id.as_str())
+            .collect();
+        if failed.is_empty() {
+            return self.finish(query, Outcome::Succeeded, String::new(), turn);
+        }
+        let reason = format!("failed steps: {}", failed.join(", "));
+        self.finish(query, Outcome::Failed, reason, turn)
+    }
+
+    /// Ends the query. What is under way is taken back, and what was not begun never is.
+    pub(super) fn finish(
+        &mut self,
+        query: &Query,
+        outcome: Outcome,
+        reason: String,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        self.cut(query, turn)?;
+        turn.cancel(DEADLINE_TIMER);
+        let result = self.result(query, outcome, reason, turn)?;
+        let (now, peak, retries) = (turn.now(), self.peak, self.retries);
+        let mut seconds = 0.0;
+        self.change(turn, |row| {
+            seconds = now.since(row.accepted_at).as_secs_f64();
+            row.status = QueryStatus::Finished;
+            row.outcome = Some(result.outcome);
+            row.reason.clone_from(&result.reason);
+            row.ended_at = Some(now);
+            row.deadline = None;
+            row.outputs = Json(Value::Object(result.outputs));
+            row.answer = result.answer;
+            row.parallel_peak = peak;
+            row.retries = retries;
+        })?;
+        let (outcome, reason) = (result.outcome, result.reason);
+        let submission = &query.submission;
+        let kind = submission.origin.as_str();
+        let labels = [
+            ("role", submission.identity.role.as_str()),
+            ("type", kind),
+            ("outcome", outcome.as_str()),
+        ];
+        turn.count(metrics::QUERIES, &labels);
+        turn.measure(metrics::QUERY_SECONDS, &[("type", kind)], seconds);
+        self.tell(Event::Finished { outcome, reason }, turn);
+        self.phase = Phase::Ended;
+        let id = turn.key().to_owned();
+        turn.send::<Admission>(ADMISSION, &AdmissionMessage::Release { id, result: Some(outcome) });
+        turn.send_after(turn.settings().retention, "forget", &OrchestratorMessage::Forget);
+        Ok(())
+    }
+
+    /// Ends every step that has not.
+    fn cut(&mut self, query: &Query, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        for at in 0..self.steps.len() {
+            let status = match &self.steps[at] {
+                StepState::Ended(_) => continue,
+                StepState::Waiting => StepStatus::NotRun,
+                StepState::Asking => {
+                    turn.cancel(&approval_timer(at));
+                    StepStatus::Cancelled
+                }
+                StepState::Active(_) => {
+                    self.recall(query, at, turn);
+                    StepStatus::Cancelled
+                }
+            };
+            let row = self.step_row(at, None, turn)?;
+            self.close(row, status, "the query ended".to_owned(), turn);
+            self.steps[at] = StepState::Ended(End::Cut);
+        }
+        self.calling = 0;
+        Ok(())
+    }
+
+    /// What the query results in, as far as there is something.
+    fn result(
+        &mut self,
+        query: &Query,
+        outcome: Outcome,
+        reason: String,
+        turn: &Turn<'_, Self>,
+    ) -> Result<Conclusion, Failure> {
+        let scope = self.whole_scope(query, turn)?;
+        let mut end = Conclusion { outcome, reason, outputs: Map::new(), answer: None };
+        for (name, template) in &query.plan().outputs {
+            match expression::render(&template.0, &scope) {
+                Ok(value) => {
+                    end.outputs.insert(name.clone(), value);
+                }
+                Err(error) => end.wanting(&format!("output `{name}`: {error}")),
+            }
+        }
+        if let Some(template) = &query.plan().answer {
+            match expression::render_text(template, &scope) {
+                Ok(text) => end.answer = Some(self.answer(text, turn)?),
+                Err(error) => end.wanting(&format!("the answer: {error}")),
+            }
+        }
+        Ok(end)
+    }
+
+    fn answer(&mut self, text: String, turn: &Turn<'_, Self>) -> Result<Answer, Failure> {
+        let mut citations: BTreeSet<Citation> = BTreeSet::new();
+        for at in 0..self.steps.len() {
+            citations.extend(self.step_row(at, None, turn)?.citations);
+        }
+        let citations = citations.into_iter().collect();
+        Ok(Answer { text, composed_by: TEMPLATE.to_owned(), citations })
+    }
+
+    pub(super) fn deadline_over(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        if self.phase != Phase::Running {
+            return Ok(());
+        }
+        let query = self.query(turn)?;
+        self.finish(&query, Outcome::Failed, "it took longer than it may".to_owned(), turn)
+    }
+
+    /// Nobody has approved in time.
+    pub(super) fn approval_over(
+        &mut self,
+        step: u32,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let at = step as usize;
+        if self.steps.get(at) != Some(&StepState::Asking) {
+            return Ok(());
+        }
+        let query = self.query(turn)?;
+        let late = ToolError::new(ErrorKind::Timeout, "nobody approved it in time");
+        self.step_failed(&query, at, late, turn)?;
+        self.wake(turn)
+    }
+
+    /// Goes on after a person decided, with a place of its own if it had given it back.
+    pub(super) fn wake(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        match self.phase {
+            Phase::Approval => self.queue(turn),
+            Phase::Running => self.go_on(turn),
+            Phase::Unknown | Phase::Waiting | Phase::Paused | Phase::Ended => Ok(()),
+        }
+    }
+
+    /// Deletes everything that is known of the query.
+    pub(super) fn forget(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        if self.phase != Phase::Ended {
+            return Ok(());
+        }
+        let id = turn.key().to_owned();
+        self.forget_steps(|_| true, turn)?;
+        for number in 1..=self.events {
+            turn.delete(&EVENTS, &(id.as_str(), number));
+        }
+        turn.delete(&SUBMISSIONS, &id);
+        turn.delete(&QUERIES, &id);
+        turn.stop();
+        Ok(())
+    }
+
+    /// Deletes what is known of these steps, by their places.
+    pub(super) fn forget_steps(
+        &self,
+        which: impl Fn(usize) -> bool,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let id = turn.key().to_owned();
+        let rows = turn.scan(&STEPS, &perennial_runtime::owner_prefix(&id), usize::MAX)?;
+        for row in rows.iter().filter(|row| which(row.place as usize)) {
+            let number = step_number(row.place as usize, row.instance);
+            turn.delete(&STEPS, &(id.as_str(), number));
+            turn.delete(&DEAD_STEPS, &(id.as_str(), number));
+        }
+        Ok(())
+    }
+}
+
+/// How a query ends, and with what.
+struct Conclusion {
+    outcome: Outcome,
+    reason: String,
+    outputs: Map<String, Value>,
+    answer: Option<Answer>,
+}
+
+impl Conclusion {
+    /// Something of the result is not there. Who is told of success must find all of it.
+    fn wanting(&mut self, why: &str) {
+        if self.outcome == Outcome::Succeeded {
+            self.outcome = Outcome::Failed;
+            why.clone_into(&mut self.reason);
+        }
+    }
+}
+
+/// The group of the tool that a call of step `at` went to.
+fn group(
+    query: &Query,
+    at: usize,
+    alternative: u32,
+    turn: &Turn<'_, Orchestrator>,
+) -> Option<String> {
+    let call = query.step(at).call(alternative)?;
+    Some(turn.settings().catalogue.get(&call.tool)?.group.clone())
+}

@@ -1,0 +1,93 @@
+//! Who is supervised by whom, of queries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial_runtime::{Strategy, Supervisor};
+use serde::{Deserialize, Serialize};
+
+use crate::admission::{self, Admission};
+use crate::orchestrator::{self, Orchestrator};
+use crate::roles::Roles;
+use crate::tool::Toolbox;
+use crate::worker::hands::Hands;
+use crate::worker::invoke::{Halt, Invoke};
+use crate::worker::{self, Bounds, ToolWorker};
+
+/// Calls that are told to end at a time: telling takes no time.
+const HALTS: usize = 4;
+
+/// What a node's queries are bounded by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Queries that run at a time.
+    pub max_concurrent: usize,
+    /// Queries that wait for a place; more are turned away.
+    pub queue: usize,
+    /// Tools of one query at a time.
+    pub max_parallel_tools: u32,
+    /// A query may take so long.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How long a result is given again to who asks the same.
+    #[serde(with = "humantime_serde")]
+    pub cache_ttl: Duration,
+    /// How long what is known of a query is kept after its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// What groups of tools bear, where it is not the default.
+    pub groups: BTreeMap<String, Bounds>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_concurrent: admission::MAX_CONCURRENT,
+            queue: admission::QUEUE,
+            max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,
+            timeout: orchestrator::DEADLINE,
+            cache_ttl: admission::CACHE_TTL,
+            retention: orchestrator::RETENTION,
+            groups: BTreeMap::new(),
+        }
+    }
+}
+
+/// The actors of queries, and the pools that make calls for them.
+#[must_use]
+pub fn tree(config: Config, roles: Arc<Roles>, toolbox: Toolbox) -> Supervisor {
+    let catalogue = Arc::new(toolbox.catalogue());
+    let calls = calls_at_a_time(&config, catalogue.0.values().map(|tool| tool.group.as_str()));
+    let hands = Hands::new(Arc::new(toolbox));
+    let orchestrators = orchestrator::Settings {
+        deadline: config.timeout,
+        max_parallel_tools: config.max_parallel_tools,
+        retention: config.retention,
+        catalogue: Arc::clone(&catalogue),
+    };
+    let admission = admission::Settings {
+        max_concurrent: config.max_concurrent,
+        queue: config.queue,
+        cache_ttl: config.cache_ttl,
+    };
+    let workers = worker::Settings { catalogue, roles, groups: config.groups };
+    let agents = Supervisor::new("queries")
+        .actors::<Admission>(admission)
+        .actors::<Orchestrator>(orchestrators)
+        .actors::<ToolWorker>(workers);
+    let performers = Supervisor::new("tools")
+        .performer::<Invoke, _>(hands.clone())
+        .workers(calls)
+        .performer::<Halt, _>(hands)
+        .workers(HALTS);
+    Supervisor::new("query").strategy(Strategy::RestForOne).child(agents).child(performers)
+}
+
+/// So many that no group of tools can take the places of another.
+fn calls_at_a_time<'a>(config: &Config, groups: impl Iterator<Item = &'a str>) -> usize {
+    let groups: BTreeSet<&str> = groups.collect();
+    let bears = |group: &&str| config.groups.get(*group).copied().unwrap_or_default().concurrency;
+    groups.iter().map(bears).sum::<usize>().max(1)
+}

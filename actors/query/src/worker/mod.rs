@@ -1,0 +1,227 @@
+//! The ToolWorker: one per group of tools. Lets as many calls run as the resource bears, keeps a bounded
+//! queue of the others, and spares the resource while it is out of order.
+
+pub mod breaker;
+pub mod hands;
+pub mod invoke;
+mod message;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial_runtime::{Durable, Failure, Finished, Kind, Table, Turn, Undone};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics;
+use crate::orchestrator::{Orchestrator, OrchestratorMessage};
+use crate::plan::ErrorKind;
+use crate::roles::Roles;
+use crate::tool::{Catalogue, ToolAnswer, ToolError, ToolSpec};
+use crate::worker::breaker::Breaker;
+use crate::worker::invoke::{Halt, Invoke};
+pub use crate::worker::message::*;
+
+/// Calls that wait for their turn, by the id of the call.
+const WAITING: Table<Order> = Table::new("tool-calls", 1);
+
+/// What a group bears, unless the configuration says otherwise: calls at a time.
+pub const CONCURRENCY: usize = 8;
+/// Calls that may wait for their turn.
+pub const QUEUE: usize = 256;
+
+/// What ToolWorkers are told.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// The tools there are.
+    pub catalogue: Arc<Catalogue>,
+    /// Who may call what.
+    pub roles: Arc<Roles>,
+    /// What each group bears; one that is not named bears [`CONCURRENCY`] and [`QUEUE`].
+    pub groups: BTreeMap<String, Bounds>,
+}
+
+/// What a group of tools bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounds {
+    /// Calls at a time.
+    pub concurrency: usize,
+    /// Calls that may wait for their turn.
+    pub queue: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { concurrency: CONCURRENCY, queue: QUEUE }
+    }
+}
+
+/// The ToolWorker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToolWorker {
+    running: BTreeSet<CallId>,
+    /// First come, first served; what they order is in [`WAITING`].
+    waiting: VecDeque<CallId>,
+    breaker: Breaker,
+}
+
+impl Durable for ToolWorker {
+    const KIND: Kind = Kind::new("tool-worker");
+    type Message = WorkerMessage;
+    type Settings = Settings;
+
+    fn handle(&mut self, message: WorkerMessage, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        match message {
+            WorkerMessage::Call(order) => {
+                if let Err(error) = self.take(&order, turn) {
+                    answer(&order, Err(error), turn);
+                }
+                Ok(())
+            }
+            WorkerMessage::Cancel(id) => {
+                self.cancel(&id, turn);
+                Ok(())
+            }
+            WorkerMessage::Finished(finished) => self.finished(finished, turn),
+            // What was told to end ends by itself; whether it could be told changes nothing.
+            WorkerMessage::Halted(_) => Ok(()),
+        }
+    }
+}
+
+impl ToolWorker {
+    /// Starts a call or has it wait.
+    fn take(&mut self, order: &Order, turn: &mut Turn<'_, Self>) -> Result<(), ToolError> {
+        if self.running.contains(&order.id) || self.waiting.contains(&order.id) {
+            return Ok(());
+        }
+        check(order, turn.settings())?;
+        let bounds = bounds(turn);
+        if self.running.len() < bounds.concurrency {
+            return self.start(order, turn);
+        }
+        if self.waiting.len() >= bounds.queue {
+            return Err(overloaded(order, bounds));
+        }
+        turn.put(&WAITING, &order.id.to_string(), order);
+        self.waiting.push_back(order.id.clone());
+        Ok(())
+    }
+
+    fn start(&mut self, order: &Order, turn: &mut Turn<'_, Self>) -> Result<(), ToolError> {
+        let spec = check(order, turn.settings())?;
+        self.breaker.enter(turn.now()).map_err(|wait| ToolError {
+            retry_after: Some(wait),
+            ..ToolError::new(
+                ErrorKind::Unavailable,
+                format!("`{}` failed too often and is given {wait:?} to recover", order.tool),
+            )
+        })?;
+        let timeout = order.timeout.map_or(spec.timeout, |own| own.min(spec.timeout));
+        turn.perform(&Invoke { order: order.clone(), timeout });
+        self.running.insert(order.id.clone());
+        let group = turn.key().to_owned();
+        turn.measure(metrics::TOOL_CALLS_RUNNING, &[("group", &group)], self.running.len() as f64);
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: &CallId, turn: &mut Turn<'_, Self>) {
+        if let Some(place) = self.waiting.iter().position(|waiting| waiting == id) {
+            self.waiting.remove(place);
+            turn.delete(&WAITING, &id.to_string());
+        } else if self.running.contains(id) {
+            // It frees its place when it has ended.
+            let until = turn.now() + Duration::from_secs(60);
+            turn.perform(&Halt { id: id.clone(), until });
+        }
+    }
+
+    fn finished(
+        &mut self,
+        finished: Finished<Invoke>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let order = finished.effect.order;
+        self.running.remove(&order.id);
+        let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
+        self.judge(&result, turn);
+        answer(&order, result, turn);
+        while self.running.len() < bounds(turn).concurrency {
+            let Some(id) = self.waiting.pop_front() else { break };
+            self.start_waiting(&id, turn)?;
+        }
+        Ok(())
+    }
+
+    fn start_waiting(&mut self, id: &CallId, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        let key = id.to_string();
+        let Some(order) = turn.get(&WAITING, &key)? else { return Ok(()) };
+        turn.delete(&WAITING, &key);
+        if let Err(error) = self.start(&order, turn) {
+            answer(&order, Err(error), turn);
+        }
+        Ok(())
+    }
+
+    /// What an answer tells about what the group rests on.
+    fn judge(&mut self, result: &Result<ToolAnswer, ToolError>, turn: &Turn<'_, Self>) {
+        match result.as_ref().map_err(|error| error.kind) {
+            Err(ErrorKind::Timeout | ErrorKind::Unavailable) => self.breaker.failed(turn.now()),
+            Err(ErrorKind::Cancelled | ErrorKind::Unknown | ErrorKind::Overloaded) => {
+                self.breaker.undecided();
+            }
+            Ok(_)
+            | Err(
+                ErrorKind::Failed | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound,
+            ) => self.breaker.succeeded(),
+        }
+    }
+}
+
+/// Whether the tool is there, may be called so and by whom: looked at again here, for what orders a call
+/// may have been decided long ago.
+fn check<'a>(order: &Order, settings: &'a Settings) -> Result<&'a ToolSpec, ToolError> {
+    let unknown = || ToolError::invalid(format!("there is no tool `{}`", order.tool));
+    let spec = settings.catalogue.get(&order.tool).ok_or_else(unknown)?;
+    settings.roles.check(&order.identity, spec)?;
+    let problems = spec.problems(&order.arguments.0, false);
+    if problems.is_empty() {
+        return Ok(spec);
+    }
+    let problems: Vec<String> =
+        problems.into_iter().map(|(name, why)| format!("`{name}` {why}")).collect();
+    Err(ToolError::invalid(format!("`{}`: {}", order.tool, problems.join("; "))))
+}
+
+fn bounds(turn: &Turn<'_, ToolWorker>) -> Bounds {
+    turn.settings().groups.get(turn.key()).copied().unwrap_or_default()
+}
+
+fn overloaded(order: &Order, bounds: Bounds) -> ToolError {
+    let why = format!(
+        "`{}` has {} calls under way and {} waiting; come again later",
+        order.tool, bounds.concurrency, bounds.queue
+    );
+    ToolError {
+        retry_after: Some(Duration::from_secs(1)),
+        ..ToolError::new(ErrorKind::Overloaded, why)
+    }
+}
+
+fn error_of(undone: Undone) -> ToolError {
+    match undone {
+        Undone::Failed(why) => ToolError::new(ErrorKind::Failed, why),
+        Undone::Expired(why) => {
+            ToolError::new(ErrorKind::Timeout, format!("its time was over before it began; {why}"))
+        }
+        Undone::Unknown(why) => ToolError::new(ErrorKind::Unknown, why),
+    }
+}
+
+fn answer(order: &Order, result: Result<ToolAnswer, ToolError>, turn: &mut Turn<'_, ToolWorker>) {
+    let outcome = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| "succeeded");
+    turn.count(metrics::TOOL_CALLS, &[("tool", &order.tool), ("outcome", outcome)]);
+    let answered = OrchestratorMessage::Answered { call: order.id.clone(), result };
+    turn.send::<Orchestrator>(order.id.query.clone(), &answered);
+}

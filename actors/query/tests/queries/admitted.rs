@@ -1,0 +1,82 @@
+//! What is taken in, and what is not done twice.
+
+use perennial_query::admission::Admitted;
+use perennial_query::record::{Event, QueryStatus, Submission};
+use perennial_query::tree::Config;
+use serde_json::json;
+
+use crate::world::{Node, plan, says};
+
+fn waits(text: &str) -> Submission {
+    let plan = plan(vec![says("a", json!({"text": text, "waits": true}))]);
+    Submission { plan, inputs: json!({}).into(), ..Submission::default() }
+}
+
+fn id(admitted: Admitted) -> String {
+    let Admitted::Accepted { id, .. } = admitted else { panic!("{admitted:?}") };
+    id
+}
+
+#[tokio::test]
+async fn no_more_queries_run_than_allowed_and_the_others_wait_their_turn() {
+    let node = Node::with(Config { max_concurrent: 2, ..Config::default() }).await;
+    let mut ids = Vec::new();
+    for text in ["a", "b", "c", "d"] {
+        ids.push(id(node.admit(waits(text)).await));
+    }
+    node.until_said(2).await;
+    assert_eq!(node.until_status(&ids[3], QueryStatus::Waiting).await.started_at, None);
+    node.outside.gate.add_permits(4);
+    for id in &ids {
+        assert_eq!(node.ended(id).await.outcome(), "succeeded");
+    }
+    assert!(node.outside.peak.load(std::sync::atomic::Ordering::SeqCst) <= 2);
+    assert_eq!(node.outside.said()[..2].iter().filter(|said| *said < &"c".to_owned()).count(), 2);
+}
+
+#[tokio::test]
+async fn what_the_queue_cannot_hold_is_turned_away() {
+    let node = Node::with(Config { max_concurrent: 1, queue: 1, ..Config::default() }).await;
+    id(node.admit(waits("a")).await);
+    id(node.admit(waits("b")).await);
+    assert_eq!(node.admit(waits("c")).await, Admitted::Full { waiting: 1 });
+    node.outside.gate.add_permits(2);
+}
+
+#[tokio::test]
+async fn the_same_question_under_way_or_answered_is_not_done_again() {
+    let node = Node::start().await;
+    let asked = |key: &str| Submission { cache_key: Some(key.to_owned()), ..waits("a") };
+    let first = id(node.admit(asked("k")).await);
+    assert_eq!(node.admit(asked("k")).await, Admitted::Shared { id: first.clone() });
+    let other = id(node.admit(asked("other role")).await);
+    node.outside.gate.add_permits(10);
+    node.ended(&first).await;
+    node.ended(&other).await;
+    assert_eq!(node.admit(asked("k")).await, Admitted::Shared { id: first });
+    assert_eq!(node.outside.said().len(), 2);
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_success_is_not_given_again() {
+    let node = Node::start().await;
+    let plan = plan(vec![says("a", json!({"text": "a", "fails": 1}))]);
+    let asked = Submission { plan, cache_key: Some("k".to_owned()), ..Submission::default() };
+    let first = id(node.admit(asked.clone()).await);
+    node.ended(&first).await;
+    let second = id(node.admit(asked).await);
+    assert_eq!(node.ended(&second).await.outcome(), "succeeded");
+}
+
+#[tokio::test]
+async fn everything_that_happens_is_told_in_order_without_gaps() {
+    let node = Node::start().await;
+    let id = node.submit(plan(vec![says("a", json!({"text": "a"}))])).await;
+    node.ended(&id).await;
+    let events = node.events(&id);
+    let numbers: Vec<u64> = events.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>());
+    let names: Vec<&str> = events.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(names, ["accepted", "started", "step_started", "step_ended", "finished"]);
+    assert!(matches!(events.last().unwrap().event, Event::Finished { .. }));
+}

@@ -1,0 +1,11 @@
+//! Queries on a running node: real actors on a store in memory, and tools that do as they are told.
+
+#![cfg(test)]
+
+mod admitted;
+mod failing;
+mod interrupted;
+mod ordered;
+mod repeated;
+mod routed;
+mod world;
