@@ -15,16 +15,12 @@ use perennial_healing::responder::{Order, Ordered, RESPONDER, Responder, Respond
 use perennial_runtime::{RowKey, SendOptions, StoreError, TableReader};
 
 use super::error::ApiError;
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, key};
 use super::model::{Actions, Audited, Chain, Taken, Wanted};
 use super::{App, aside, containers};
-use crate::client::IDEMPOTENCY_KEY;
 
 /// The wait for the Responder's commit.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest of these names, in bytes.
-const LONGEST_KEY: usize = 200;
 
 /// How far the audit has been verified since the node started.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +102,7 @@ pub(super) async fn order(
     Body(wanted): Body<Wanted>,
 ) -> Result<(StatusCode, Json<Taken>), ApiError> {
     let action = wanted.action()?;
-    let token = key(&headers)?;
+    let token = key(&headers, "order")?;
     let ContainerRow { subject, facts, .. } = find(&app, &wanted.container)?;
     let order = Order { subject, facts, action, reason: wanted.reason };
     let (message, options) =
@@ -114,20 +110,6 @@ pub(super) async fn order(
     let answer = app.runtime.ask_with::<Responder, Ordered>(RESPONDER, &message, PATIENCE, options);
     let Ordered { incident } = answer.await?;
     Ok((StatusCode::ACCEPTED, Json(Taken { incident: incident.0 })))
-}
-
-fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    match value.to_str() {
-        Ok(text) if !text.is_empty() && text.len() <= LONGEST_KEY => {
-            Ok(Some(format!("order/{text}")))
-        }
-        Ok(_) | Err(_) => {
-            let why =
-                format!("`{IDEMPOTENCY_KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
-            Err(ApiError::Malformed(why))
-        }
-    }
 }
 
 /// The container of this name, id or short id.

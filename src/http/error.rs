@@ -30,6 +30,12 @@ pub(super) enum ApiError {
     /// It does not fit the state of what it is about.
     #[error("{0}")]
     Conflict(String),
+    /// A plan or its inputs are not valid: everything that is wrong.
+    #[error("{}", .0.join("\n"))]
+    Invalid(Vec<String>),
+    /// So many queries wait that no more are taken in.
+    #[error("{0} queries are waiting, and no more are taken in; come again later")]
+    Busy(u64),
     /// It was not answered within `http.request_timeout`.
     #[error("the request was not answered in time; what it asked for may still happen")]
     TimedOut,
@@ -80,6 +86,8 @@ impl ApiError {
                 class(S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }
             Self::Conflict(_) => class(S::CONFLICT, "conflict", "Conflict"),
+            Self::Invalid(_) => class(S::UNPROCESSABLE_ENTITY, "invalid-plan", "Invalid plan"),
+            Self::Busy(_) => class(S::TOO_MANY_REQUESTS, "busy", "Busy").retry_after(1),
             Self::TimedOut => {
                 class(S::SERVICE_UNAVAILABLE, "timed-out", "Timed out").retry_after(1)
             }

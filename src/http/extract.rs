@@ -1,12 +1,15 @@
 //! Parts of a request, with a problem document for each that is not as expected.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use crate::client::IDEMPOTENCY_KEY;
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -20,6 +23,45 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::NotJson),
             Err(rejection) if rejection.status() == 413 => Err(ApiError::BodyTooLarge),
             Err(rejection) => Err(malformed("the body", &rejection.body_text())),
+        }
+    }
+}
+
+/// A JSON body that may be left out, where every field of it may be.
+pub(super) struct MaybeBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = match Bytes::from_request(request, state).await {
+            Ok(bytes) => bytes,
+            Err(rejection) if rejection.status() == 413 => return Err(ApiError::BodyTooLarge),
+            Err(rejection) => return Err(malformed("the body", &rejection.body_text())),
+        };
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            ApiError::Malformed(format!("the body is not as expected: {error}"))
+        })
+    }
+}
+
+/// The longest name of something that is to be done once, in bytes.
+const LONGEST_KEY: usize = 200;
+
+/// The name under which `what` is to be done once, if the client gave one.
+pub(super) fn key(headers: &HeaderMap, what: &str) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if !text.is_empty() && text.len() <= LONGEST_KEY => {
+            Ok(Some(format!("{what}/{text}")))
+        }
+        Ok(_) | Err(_) => {
+            let why =
+                format!("`{IDEMPOTENCY_KEY}` must be 1 to {LONGEST_KEY} visible ASCII characters");
+            Err(ApiError::Malformed(why))
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::App;
 use super::error::ApiError;
+use super::model::Wait;
 
 /// Lets a request through that carries the node's token, if the node has one.
 pub(super) async fn token(
@@ -38,13 +39,14 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
     given.len() == wanted.len() && difference == 0
 }
 
-/// Answers 503 when the answer takes too long.
+/// Answers 503 when the answer takes too long. Who asks for a query and to wait for its end gets that on top.
 pub(super) async fn time(
     State(app): State<App>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let answered = tokio::time::timeout(app.http.request_timeout, next.run(request)).await;
+    let limit = app.http.request_timeout + Wait::of_uri(request.uri());
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
     answered.map_err(|_| ApiError::TimedOut)
 }
 

@@ -240,6 +240,27 @@ impl TableReader {
         rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
     }
 
+    /// At most `limit` committed rows of `owner` that are numbered `first` or more, ascending, of a table
+    /// keyed by `(owner, number)`.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn scan_owned<R>(
+        &self,
+        table: &Table<R>,
+        owner: &str,
+        first: u64,
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let (start, end) = (table.key(&(owner, first)), table.range(&owner_prefix(owner)).end);
+        let rows = self.backend.scan(&start..&end, limit)?;
+        self.backend.settle()?;
+        rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
+    }
+
     /// Shows `visitor` the committed rows from the key `from` on, ascending, until it breaks. However many
     /// there are, a bounded number is in memory. Rows that are written meanwhile are shown or not.
     ///

@@ -1,0 +1,411 @@
+//! Queries, as documents.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::Query as UrlQuery;
+use axum::http::{StatusCode, Uri};
+use perennial_query::graph::Graph;
+use perennial_query::record::{self, QueryRow, StepRow, StepStatus, Submission};
+use perennial_query::tool::ToolSpec;
+use perennial_runtime::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::time;
+use crate::http::error::ApiError;
+
+/// The longest that an answer can be waited for in one request, in seconds.
+const LONGEST_WAIT: u64 = 300;
+
+/// The path of queries, where waiting is possible.
+const QUERIES: &str = "/v1/queries";
+
+/// What is asked: one of `plan`, `pipeline` and `yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    plan: Option<Value>,
+    pipeline: Option<String>,
+    yaml: Option<String>,
+    /// Values for the inputs of the plan.
+    pub(crate) inputs: Option<Value>,
+    /// Whether a result of the same, for the same role and teams, will do if it is fresh.
+    #[serde(default)]
+    pub(crate) cache: bool,
+}
+
+/// Where the plan comes from.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Source {
+    /// The document itself.
+    Plan(Value),
+    /// The text of a document.
+    Text(String),
+    /// The name of one of the node's pipelines.
+    Pipeline(String),
+}
+
+impl Asked {
+    pub(crate) fn source(&self) -> Result<Source, ApiError> {
+        let Self { plan, pipeline, yaml, .. } = self;
+        match (plan, pipeline, yaml) {
+            (Some(plan), None, None) => Ok(Source::Plan(plan.clone())),
+            (None, Some(name), None) => Ok(Source::Pipeline(name.clone())),
+            (None, None, Some(text)) => Ok(Source::Text(text.clone())),
+            (_, _, _) => {
+                let why = "say what to do with exactly one of `plan`, `pipeline` and `yaml`";
+                Err(ApiError::Malformed(why.to_owned()))
+            }
+        }
+    }
+}
+
+/// How long the answer is waited for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wait {
+    wait: Option<u64>,
+}
+
+impl Wait {
+    pub(crate) fn patience(self) -> Result<Option<Duration>, ApiError> {
+        match self.wait {
+            Some(seconds) if seconds > LONGEST_WAIT => {
+                let why = format!("wait is {seconds}; expected at most {LONGEST_WAIT} seconds");
+                Err(ApiError::Malformed(why))
+            }
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            None => Ok(None),
+        }
+    }
+
+    /// What a request may take on top of what every request may.
+    pub(crate) fn of_uri(uri: &Uri) -> Duration {
+        if uri.path() != QUERIES {
+            return Duration::ZERO;
+        }
+        let wait = UrlQuery::<Self>::try_from_uri(uri).map(|UrlQuery(wait)| wait.patience());
+        wait.ok().and_then(Result::ok).flatten().unwrap_or_default()
+    }
+}
+
+/// From which event on.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct After {
+    pub(crate) after: Option<u64>,
+}
+
+/// Which queries are listed, the newest first.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueryFilter {
+    status: Option<String>,
+    outcome: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+impl QueryFilter {
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+        let statuses = record::QueryStatus::ALL.map(record::QueryStatus::as_str);
+        let outcomes = record::Outcome::ALL.map(record::Outcome::as_str);
+        known("status", self.status.as_deref(), &statuses)?;
+        known("outcome", self.outcome.as_deref(), &outcomes)?;
+        super::checked_limit(self.limit)
+    }
+
+    pub(crate) fn matches(&self, row: &QueryRow) -> bool {
+        let fits = |wanted: &Option<String>, is: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| is == Some(wanted))
+        };
+        fits(&self.status, Some(row.status.as_str()))
+            && fits(&self.outcome, row.outcome.map(record::Outcome::as_str))
+            && self.after.as_ref().is_none_or(|after| row.id < *after)
+    }
+}
+
+fn known(name: &str, given: Option<&str>, all: &[&str]) -> Result<(), ApiError> {
+    match given {
+        Some(given) if !all.contains(&given) => {
+            let why = format!("{name} is {given}; expected one of {}", all.join(", "));
+            Err(ApiError::Malformed(why))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why somebody wants something of a query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Reason {
+    pub(crate) reason: String,
+    pub(crate) by: String,
+}
+
+/// Somebody's decision on a step.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Approval {
+    pub(crate) step: String,
+    pub(crate) by: String,
+    pub(crate) note: String,
+}
+
+/// A query that was taken in.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Admission {
+    id: String,
+    /// Queries that wait before it.
+    ahead: u64,
+    /// It was asked before: this is that query.
+    shared: bool,
+    /// Where what becomes of it can be read.
+    url: String,
+}
+
+impl Admission {
+    pub(crate) fn new(id: String, ahead: u64, shared: bool) -> Self {
+        let url = format!("{QUERIES}/{id}");
+        Self { id, ahead, shared, url }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn accepted(self) -> (StatusCode, Json<Answered>) {
+        (StatusCode::ACCEPTED, Json(Answered::Taken(self)))
+    }
+}
+
+/// The answer to a query that is submitted.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answered {
+    /// It will be done.
+    Taken(Admission),
+    /// It is done.
+    Document(Box<Query>),
+}
+
+/// A query in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct QuerySummary {
+    id: String,
+    name: String,
+    r#type: &'static str,
+    status: &'static str,
+    outcome: Option<&'static str>,
+    reason: String,
+    by: String,
+    role: String,
+    accepted_at: String,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    duration_seconds: Option<f64>,
+}
+
+impl From<&QueryRow> for QuerySummary {
+    fn from(row: &QueryRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            r#type: row.origin.as_str(),
+            status: row.status.as_str(),
+            outcome: row.outcome.map(record::Outcome::as_str),
+            reason: row.reason.clone(),
+            by: row.identity.name.clone(),
+            role: row.identity.role.clone(),
+            accepted_at: time(row.accepted_at),
+            started_at: row.started_at.map(time),
+            ended_at: row.ended_at.map(time),
+            duration_seconds: seconds(Some(row.accepted_at), row.ended_at),
+        }
+    }
+}
+
+fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
+    Some(to?.since(from?).as_secs_f64())
+}
+
+/// Everything that is known of a query.
+#[derive(Debug, Serialize)]
+pub(crate) struct Query {
+    #[serde(flatten)]
+    summary: QuerySummary,
+    /// Whether it has ended, and ended well.
+    success: bool,
+    inputs: Value,
+    outputs: Value,
+    answer: Option<Value>,
+    warnings: Vec<String>,
+    deadline: Option<String>,
+    parallel_peak: u32,
+    retries: u32,
+    /// Ids of steps that could be done at the same time, from first to last.
+    levels: Vec<Vec<String>>,
+    steps: Vec<Step>,
+}
+
+impl Query {
+    pub(crate) fn new(row: &QueryRow, submission: &Submission, steps: &[StepRow]) -> Self {
+        let plan = &submission.plan;
+        let graph = Graph::of(plan).unwrap_or_default();
+        let name = |at: &usize| plan.steps[*at].id.0.clone();
+        let mut instances: BTreeMap<u32, Vec<Step>> = BTreeMap::new();
+        let (mut whole, mut at) = (BTreeMap::new(), 0);
+        for step in steps {
+            match step.instance {
+                Some(_) => instances.entry(step.place).or_default().push(Step::from(step)),
+                None => {
+                    whole.insert(step.place, Step::from(step));
+                }
+            }
+        }
+        let steps = plan.steps.iter().map(|step| {
+            let own = whole.remove(&at).unwrap_or_else(|| Step::waiting(step.id.as_str()));
+            let instances = instances.remove(&at).unwrap_or_default();
+            at += 1;
+            Step { instances, ..own }
+        });
+        Self {
+            steps: steps.collect(),
+            summary: QuerySummary::from(row),
+            success: row.outcome == Some(record::Outcome::Succeeded),
+            inputs: submission.inputs.0.clone(),
+            outputs: row.outputs.0.clone(),
+            answer: row.answer.as_ref().map(answer),
+            warnings: row.warnings.clone(),
+            deadline: row.deadline.map(time),
+            parallel_peak: row.parallel_peak,
+            retries: row.retries,
+            levels: graph.levels.iter().map(|level| level.iter().map(name).collect()).collect(),
+        }
+    }
+}
+
+fn answer(answer: &record::Answer) -> Value {
+    let citations: Vec<Value> = answer.citations.iter().map(citation).collect();
+    json!({"text": answer.text, "composed_by": answer.composed_by, "citations": citations})
+}
+
+fn citation(citation: &perennial_query::tool::Citation) -> Value {
+    json!({"id": citation.id, "source": citation.source, "place": citation.place})
+}
+
+/// A step, or one of its repetitions.
+#[derive(Debug, Serialize)]
+struct Step {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<u32>,
+    status: &'static str,
+    success: bool,
+    tool: Option<String>,
+    attempts: u32,
+    retries: u32,
+    timed_out: bool,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    duration_seconds: Option<f64>,
+    result: Option<Value>,
+    error: Option<Value>,
+    reason: Option<String>,
+    citations: Vec<Value>,
+    warnings: Vec<String>,
+    fallback_from: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    instances: Vec<Step>,
+}
+
+impl Step {
+    /// One of which nothing is written yet.
+    fn waiting(id: &str) -> Self {
+        Self::from(&StepRow { id: id.into(), ..StepRow::default() })
+    }
+}
+
+impl From<&StepRow> for Step {
+    fn from(row: &StepRow) -> Self {
+        let error = row.error.as_ref().map(|error| {
+            json!({"kind": error.kind.as_str(), "message": error.message})
+        });
+        let timed_out = row
+            .error
+            .as_ref()
+            .is_some_and(|error| error.kind == perennial_query::plan::ErrorKind::Timeout);
+        Self {
+            id: row.id.0.clone(),
+            instance: row.instance,
+            status: row.status.as_str(),
+            success: row.status == StepStatus::Succeeded,
+            tool: Some(row.tool.clone()).filter(|tool| !tool.is_empty()),
+            attempts: row.attempts,
+            retries: row.attempts.saturating_sub(1),
+            timed_out,
+            started_at: row.started_at.map(time),
+            ended_at: row.ended_at.map(time),
+            duration_seconds: seconds(row.started_at, row.ended_at),
+            result: row.result.as_ref().map(|result| result.0.clone()),
+            error,
+            reason: Some(row.reason.clone()).filter(|reason| !reason.is_empty()),
+            citations: row.citations.iter().map(citation).collect(),
+            warnings: row.warnings.clone(),
+            fallback_from: row.fallback_from.clone(),
+            instances: Vec::new(),
+        }
+    }
+}
+
+/// A tool, as it is offered.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tool {
+    name: String,
+    description: String,
+    group: String,
+    permission: Option<String>,
+    timeout_seconds: f64,
+    changes_world: bool,
+    parameters: Value,
+}
+
+impl From<&ToolSpec> for Tool {
+    fn from(spec: &ToolSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            description: spec.description.clone(),
+            group: spec.group.clone(),
+            permission: spec.permission.clone(),
+            timeout_seconds: spec.timeout.as_secs_f64(),
+            changes_world: spec.changes_world,
+            parameters: spec.schema(),
+        }
+    }
+}
+
+/// A step whose attempts were used up.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeadStep {
+    query: String,
+    step: String,
+    tool: String,
+    attempts: u32,
+    error: Value,
+    at: String,
+}
+
+impl From<&record::DeadStep> for DeadStep {
+    fn from(dead: &record::DeadStep) -> Self {
+        Self {
+            query: dead.query.clone(),
+            step: dead.step.0.clone(),
+            tool: dead.tool.clone(),
+            attempts: dead.attempts,
+            error: json!({"kind": dead.error.kind.as_str(), "message": dead.error.message}),
+            at: time(dead.at),
+        }
+    }
+}

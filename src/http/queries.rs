@@ -1,0 +1,117 @@
+//! Queries: what is asked, how far it is, and what came of it.
+
+mod events;
+mod order;
+mod submit;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
+use perennial_query::tool::Catalogue;
+use perennial_runtime::{TableReader, owner_prefix};
+use tokio::sync::watch;
+
+use super::error::ApiError;
+use super::extract::Params;
+use super::model::{DeadStep, List, Page, Query, QueryFilter, QuerySummary, Tool};
+use super::{App, aside};
+
+pub(super) use events::stream;
+pub(super) use order::{approve, cancel, discard, pause, reject, resume, retry};
+pub(super) use submit::submit;
+
+/// Rows of one query's steps that are shown.
+const STEP_ROWS: usize = 20_000;
+
+/// Rows of queries that are looked at for one list.
+const LOOKED_AT: usize = 10_000;
+
+/// What handlers need to know of queries.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    /// The tools there are.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// The directory of the node's pipelines; empty for none.
+    pub(crate) pipelines: PathBuf,
+    /// Rises when something has happened in a query.
+    pub(crate) bell: watch::Receiver<u64>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Params(filter): Params<QueryFilter>,
+) -> Result<Json<List<QuerySummary>>, ApiError> {
+    let limit = filter.limit()?;
+    let tables = app.runtime.tables();
+    aside(move || {
+        let rows = tables.scan_back(&QUERIES, b"", LOOKED_AT)?;
+        let mut wanted = rows.into_iter().filter(|row| filter.matches(row));
+        let items: Vec<QueryRow> = wanted.by_ref().take(limit).collect();
+        let next = wanted.next().and(items.last()).map(|row| row.id.clone());
+        Ok(Json(List { items: items.iter().map(QuerySummary::from).collect(), next }))
+    })
+    .await
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Query>, ApiError> {
+    let tables = app.runtime.tables();
+    aside(move || document(&tables, &id).map(Json)).await
+}
+
+/// Everything that is known of a query.
+fn document(tables: &TableReader, id: &str) -> Result<Query, ApiError> {
+    let row = tables.get(&QUERIES, id)?.ok_or_else(|| unknown(id))?;
+    let submission = tables.get(&SUBMISSIONS, id)?.unwrap_or_default();
+    let steps = tables.scan(&STEPS, &owner_prefix(id), STEP_ROWS)?;
+    Ok(Query::new(&row, &submission, &steps))
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no query {id}; /v1/queries lists them"))
+}
+
+pub(super) async fn tools(State(app): State<App>) -> Json<List<Tool>> {
+    Json(app.queries.catalogue.0.values().map(Tool::from).collect())
+}
+
+/// Steps whose attempts were used up.
+pub(super) async fn dead_steps(
+    State(app): State<App>,
+    Params(page): Params<Page>,
+) -> Result<Json<List<DeadStep>>, ApiError> {
+    let rows = app.runtime.tables().scan_back(&DEAD_STEPS, b"", page.limit()?)?;
+    Ok(Json(rows.iter().map(DeadStep::from).collect()))
+}
+
+/// Waits until `seen` gives something, or for no longer than `patience`. Looked at again whenever something
+/// has happened in a query.
+async fn watch<T>(
+    app: &App,
+    patience: Duration,
+    seen: impl Fn() -> Result<Option<T>, ApiError>,
+) -> Result<Option<T>, ApiError> {
+    let mut bell = app.queries.bell.clone();
+    let end = tokio::time::sleep(patience);
+    tokio::pin!(end);
+    loop {
+        bell.mark_unchanged();
+        if let Some(found) = seen()? {
+            return Ok(Some(found));
+        }
+        tokio::select! {
+            changed = bell.changed() => {
+                if changed.is_err() {
+                    return Ok(None);
+                }
+            }
+            () = &mut end => return seen(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What somebody wants of a query under way.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use perennial_query::orchestrator::{Ordered, Orchestrator, OrchestratorMessage, QueryOrder};
+use perennial_query::plan::StepId;
+use perennial_query::record::QUERIES;
+
+use super::unknown;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::MaybeBody;
+use crate::http::model::{Approval, Reason};
+
+/// The wait for the query's commit.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(Reason { reason, by }): MaybeBody<Reason>,
+) -> Result<StatusCode, ApiError> {
+    order(&app, &id, by, QueryOrder::Cancel { reason }).await
+}
+
+pub(crate) async fn pause(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
+) -> Result<StatusCode, ApiError> {
+    order(&app, &id, by, QueryOrder::Pause).await
+}
+
+pub(crate) async fn resume(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
+) -> Result<StatusCode, ApiError> {
+    order(&app, &id, by, QueryOrder::Resume).await
+}
+
+pub(crate) async fn retry(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
+) -> Result<StatusCode, ApiError> {
+    order(&app, &id, by, QueryOrder::Retry).await
+}
+
+pub(crate) async fn discard(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    order(&app, &id, String::new(), QueryOrder::Discard).await
+}
+
+pub(crate) async fn approve(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(approval): MaybeBody<Approval>,
+) -> Result<StatusCode, ApiError> {
+    decide(&app, &id, approval, true).await
+}
+
+pub(crate) async fn reject(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    MaybeBody(approval): MaybeBody<Approval>,
+) -> Result<StatusCode, ApiError> {
+    decide(&app, &id, approval, false).await
+}
+
+async fn decide(
+    app: &App,
+    id: &str,
+    Approval { step, by, note }: Approval,
+    approved: bool,
+) -> Result<StatusCode, ApiError> {
+    if step.is_empty() || by.is_empty() {
+        let why = "`step` must name a step that waits for approval, and `by` who decides";
+        return Err(ApiError::Malformed(why.to_owned()));
+    }
+    order(app, id, by, QueryOrder::Decide { step: StepId(step), approved, note }).await
+}
+
+async fn order(
+    app: &App,
+    id: &str,
+    by: String,
+    order: QueryOrder,
+) -> Result<StatusCode, ApiError> {
+    // An address that nobody uses would come to be by being asked.
+    if app.runtime.tables().get(&QUERIES, id)?.is_none() {
+        return Err(unknown(id));
+    }
+    let by = if by.is_empty() { "operator".to_owned() } else { by };
+    let message = OrchestratorMessage::Order { by, order };
+    match app.runtime.ask::<Orchestrator, Ordered>(id, &message, PATIENCE).await? {
+        Ordered::Done => Ok(StatusCode::NO_CONTENT),
+        Ordered::Unknown => Err(ApiError::NotFound(format!("query {id} has no such step"))),
+        Ordered::Conflict(why) => Err(ApiError::Conflict(format!("query {id}: {why}"))),
+    }
+}
