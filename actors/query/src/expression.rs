@@ -126,6 +126,9 @@ pub fn of_templates(value: &Value) -> Result<References, ExpressionError> {
 /// # Errors
 /// It is none.
 pub fn of_template(text: &str) -> Result<References, ExpressionError> {
+    if is_plain(text) {
+        return Ok(References::default());
+    }
     if let Some(expression) = whole(text) {
         return of_expression(expression);
     }
@@ -194,13 +197,17 @@ pub fn render(value: &Value, scope: &Value) -> Result<Value, ExpressionError> {
 /// # Errors
 /// [`ExpressionError`].
 pub fn render_text(text: &str, scope: &Value) -> Result<String, ExpressionError> {
-    if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
+    if is_plain(text) {
         return Ok(text.to_owned());
     }
     defined(text, &of_template(text)?, scope)?;
     let environment = environment();
     let template = environment.template_from_str(text).map_err(|e| malformed(text, &e))?;
     template.render(minijinja::value::Serde(scope)).map_err(|error| failed(text, &error))
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.contains("{{") && !text.contains("{%") && !text.contains("{#")
 }
 
 /// The expression that is all of `text`, if it is one in double braces.

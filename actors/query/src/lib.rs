@@ -4,8 +4,13 @@
 //! The three principal types are [`plan::Plan`] (what is to be done), the orchestrator (one
 //! per query) and [`tool::Tool`] (what can be called).
 
+pub mod check;
+pub mod explain;
 pub mod expression;
 pub mod graph;
+pub mod inputs;
 pub mod json;
+pub mod names;
+pub mod pipeline;
 pub mod plan;
 pub mod tool;
