@@ -2,6 +2,7 @@
 
 mod backup;
 mod local;
+mod query;
 mod remote;
 mod show;
 
@@ -165,6 +166,11 @@ enum Command {
         #[arg(last = true, value_name = "ARGUMENT")]
         argv: Vec<String>,
     },
+    /// Check plans, have them done, and see what comes of them
+    Query {
+        #[command(subcommand)]
+        command: query::QueryCommand,
+    },
     /// Show, redrive or discard messages that were given up
     DeadLetters {
         #[command(subcommand)]
@@ -259,6 +265,7 @@ impl Cli {
             Some(Command::Run(args)) => return run(args.config()?),
             Some(Command::Drill(args)) => return args.hold(),
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
+            Some(Command::Query { command }) => return query::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),

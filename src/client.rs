@@ -136,15 +136,17 @@ impl Client {
         self.answer(self.send(Asked { method, path, body, once: None }).await?)
     }
 
-    /// Orders an action; given again under the same name `once`, it is carried out once.
+    /// Orders something; given again under the same name `once`, it is carried out once.
     ///
     /// # Errors
     /// There is no answer, or one that is not a success or not JSON.
-    pub async fn order(&self, body: &Value, once: Option<&str>) -> Result<Value, ClientError> {
-        self.answer(
-            self.send(Asked { method: Method::POST, path: "/v1/actions", body: Some(body), once })
-                .await?,
-        )
+    pub async fn submit(
+        &self,
+        path: &str,
+        body: &Value,
+        once: Option<&str>,
+    ) -> Result<Value, ClientError> {
+        self.answer(self.send(Asked { method: Method::POST, path, body: Some(body), once }).await?)
     }
 
     fn answer(&self, (status, body): (StatusCode, Bytes)) -> Result<Value, ClientError> {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use perennial_healing::{alert, analyzer, docker, monitor, responder};
+use perennial_query::config as query;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub responder: responder::Config,
     /// What tells people.
     pub alert: alert::Config,
+    /// What answers questions.
+    pub query: query::Config,
 }
 
 /// `[http]`
@@ -148,6 +151,7 @@ impl Config {
         invalid.extend(self.store.invalid());
         invalid.extend(self.backup.invalid());
         invalid.extend(self.runtime.invalid());
+        invalid.extend(self.query.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid
     }

@@ -28,6 +28,8 @@ pub enum Exit {
     Io = 74,
     /// The configuration was refused.
     Config = 78,
+    /// What was asked for was taken back, as by an interrupt.
+    Cancelled = 130,
 }
 
 impl From<Exit> for ExitCode {

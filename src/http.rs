@@ -13,6 +13,8 @@ mod guard;
 mod health;
 mod incidents;
 mod model;
+mod pipelines;
+mod queries;
 mod serve;
 mod tree;
 
@@ -32,6 +34,7 @@ use crate::config::Http;
 use crate::metrics::Metrics;
 pub(crate) use actions::Verified;
 use error::ApiError;
+pub(crate) use queries::Queries;
 pub(crate) use serve::serve;
 
 /// What handlers have at hand.
@@ -45,6 +48,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) verified: Verified,
     pub(crate) http: Arc<Http>,
+    pub(crate) queries: Arc<Queries>,
 }
 
 impl App {
@@ -87,7 +91,21 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/backup", get(backup::stream))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
-        .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive));
+        .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive))
+        .route("/v1/tools", get(queries::tools))
+        .route("/v1/pipelines", get(pipelines::list))
+        .route("/v1/pipelines/{name}", get(pipelines::show))
+        .route("/v1/dead-steps", get(queries::dead_steps))
+        .route("/v1/queries", get(queries::list).post(queries::submit))
+        .route("/v1/queries/{id}", get(queries::show))
+        .route("/v1/queries/{id}/events", get(queries::stream))
+        .route("/v1/queries/{id}/cancel", post(queries::cancel))
+        .route("/v1/queries/{id}/pause", post(queries::pause))
+        .route("/v1/queries/{id}/resume", post(queries::resume))
+        .route("/v1/queries/{id}/approve", post(queries::approve))
+        .route("/v1/queries/{id}/reject", post(queries::reject))
+        .route("/v1/queries/{id}/retry", post(queries::retry))
+        .route("/v1/queries/{id}/discard", post(queries::discard));
     if app.http.open_metrics {
         open = open.route("/metrics", get(figures::show));
     } else {

@@ -11,6 +11,7 @@ pub mod exit;
 mod http;
 pub mod metrics;
 pub mod node;
+pub mod pipelines;
 pub mod signal;
 mod table;
 pub mod telemetry;

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use perennial_healing::metrics::{
     ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
     GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS, known_series,
 };
+use perennial_query::metrics as query;
 use perennial_runtime::Observation;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -42,7 +43,7 @@ type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
 /// Name and help.
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 12] = [
     (DOCKER_EVENTS, "Events received from the engine"),
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
@@ -51,10 +52,25 @@ const COUNTERS: [(&str, &str); 8] = [
     (GATE_REFUSALS, "Actions held back, by the gate that held"),
     (VERIFICATIONS, "Verifications of actions, by result"),
     (NOTIFICATIONS, "Notifications, by channel and result"),
+    (query::QUERIES, "Queries that have ended, by role, type and outcome"),
+    (query::CACHE, "Queries whose result might be shared, and whether it was"),
+    (query::REFUSED, "Queries that were turned away"),
+    (query::EVENTS, "What was written to the journals of queries"),
+];
+
+/// Counters whose lines are known only when something is counted: name and help.
+const COUNTERS_OF_TOOLS: [(&str, &str); 1] =
+    [(query::TOOL_CALLS, "Calls of tools, by tool and how they ended")];
+
+/// What is told of the most there was at a time: name and help.
+const PEAKS: [(&str, &str); 3] = [
+    (query::QUERIES_RUNNING, "The most queries that ran at a time"),
+    (query::QUERY_PARALLEL, "The most tools that one query had called at a time"),
+    (query::TOOL_CALLS_RUNNING, "The most calls of a group of tools at a time"),
 ];
 
 /// Name, help, and upper bounds in seconds.
-const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
+const HISTOGRAMS: [(&str, &str, &[f64]); 3] = [
     (
         DETECTION_DELAY,
         "From the engine's event or the deciding sample to the incident",
@@ -64,6 +80,11 @@ const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
         ACTION_DURATION,
         "From the intent of an action to the engine's answer",
         &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0],
+    ),
+    (
+        query::QUERY_SECONDS,
+        "From the acceptance of a query to its end, by type",
+        &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0],
     ),
 ];
 
@@ -93,6 +114,7 @@ pub struct Metrics {
     registry: Registry,
     counters: BTreeMap<&'static str, Counters>,
     histograms: BTreeMap<&'static str, Histograms>,
+    peaks: BTreeMap<&'static str, Gauges>,
     containers: Gauges,
     open_incidents: Gauges,
     ready: Gauges,
@@ -113,6 +135,7 @@ impl Default for Metrics {
         Self {
             counters: register_counters(&mut registry),
             histograms: register_histograms(&mut registry),
+            peaks: register_peaks(&mut registry),
             containers: gauges(&mut registry, "perennial_containers", "Containers, by state"),
             open_incidents: gauges(
                 &mut registry,
@@ -155,7 +178,11 @@ impl Metrics {
     /// The part that takes observations in; it stays connected to these metrics.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        Intake { counters: self.counters.clone(), histograms: self.histograms.clone() }
+        Intake {
+            counters: self.counters.clone(),
+            histograms: self.histograms.clone(),
+            peaks: self.peaks.clone(),
+        }
     }
 
     /// All figures as text.
@@ -198,6 +225,7 @@ fn without_empty_labels(text: &str) -> String {
 pub struct Intake {
     counters: BTreeMap<&'static str, Counters>,
     histograms: BTreeMap<&'static str, Histograms>,
+    peaks: BTreeMap<&'static str, Gauges>,
 }
 
 impl Intake {
@@ -209,6 +237,9 @@ impl Intake {
             family.get_or_create_owned(labels).inc_by(*value as u64);
         } else if let Some(family) = self.histograms.get(metric) {
             family.get_or_create_owned(labels).observe(*value);
+        } else if let Some(family) = self.peaks.get(metric) {
+            let gauge = family.get_or_create_owned(labels);
+            gauge.inner().fetch_max(*value as i64, Ordering::Relaxed);
         } else {
             tracing::warn!(metric, "an actor contributes to a metric that is not exported");
         }
@@ -217,13 +248,13 @@ impl Intake {
 
 fn register_counters(registry: &mut Registry) -> BTreeMap<&'static str, Counters> {
     let mut families = BTreeMap::new();
-    for (name, help) in COUNTERS {
+    for (name, help) in COUNTERS.into_iter().chain(COUNTERS_OF_TOOLS) {
         let family = Counters::default();
         // The text format adds the suffix itself.
         registry.register(name.trim_end_matches("_total"), help, family.clone());
         families.insert(name, family);
     }
-    for (name, labels) in known_series() {
+    for (name, labels) in known_series().into_iter().chain(query::known_series()) {
         let labels = labels.into_iter().map(|(label, value)| (label, value.to_owned())).collect();
         if let Some(family) = families.get(name) {
             // Made by being asked for.
@@ -242,6 +273,10 @@ fn register_histograms(registry: &mut Registry) -> BTreeMap<&'static str, Histog
         families.insert(name, family);
     }
     families
+}
+
+fn register_peaks(registry: &mut Registry) -> BTreeMap<&'static str, Gauges> {
+    PEAKS.into_iter().map(|(name, help)| (name, gauges(registry, name, help))).collect()
 }
 
 fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
@@ -285,12 +320,16 @@ mod tests {
 
     #[test]
     fn every_name_the_agents_use_is_exported() {
-        let names = include_str!("../actors/healing/src/metrics.rs");
+        let names = concat!(
+            include_str!("../actors/healing/src/metrics.rs"),
+            include_str!("../actors/query/src/metrics.rs")
+        );
         let names: Vec<_> =
             names.split('"').filter(|text| text.starts_with("perennial_")).collect();
         assert!(!names.is_empty());
         for name in names {
-            let known = COUNTERS.iter().any(|counter| counter.0 == name)
+            let counters = COUNTERS.iter().chain(&COUNTERS_OF_TOOLS).chain(&PEAKS);
+            let known = counters.into_iter().any(|counter| counter.0 == name)
                 || HISTOGRAMS.iter().any(|histogram| histogram.0 == name);
             assert!(known, "{name} is not exported");
         }

@@ -1,5 +1,6 @@
 //! The one place where everything is wired together.
 
+mod queries;
 mod tree;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
-use crate::http::{App, Verified, router, serve};
+use crate::http::{App, Queries, Verified, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
+pub(crate) use queries::catalogue;
+use queries::queries;
 use tree::{Agents, Rows, tree};
 
 /// A start that is to be stopped gets so long to come to its end.
@@ -76,12 +79,13 @@ impl Node {
         wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
     ) -> Result<Self, Failure> {
         let Config { http, log: _, store, backup, runtime, docker, .. } = config;
-        let Config { monitor, analyzer, responder, alert, .. } = config;
+        let Config { monitor, analyzer, responder, alert, query, .. } = config;
         let engine = Engine::connect(&docker)
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
         let rows = Rows::default();
         let agents = Agents { monitor, analyzer, responder, alert };
-        let tree = tree(&engine, agents, rows.clone())?;
+        let (queries, asking) = queries(query);
+        let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
         let data_dir = claim(&store).await?;
@@ -92,7 +96,13 @@ impl Node {
         let store = Arc::new(TappedBackend::new(wrap(options.backend)));
         options.backend = store.clone();
         options.limits = runtime.into();
-        options.observer = Arc::new(move |observation| intake.observe(observation));
+        let (ringer, bell) = watch::channel(0);
+        options.observer = Arc::new(move |observation| {
+            intake.observe(observation);
+            if observation.metric == perennial_query::metrics::EVENTS {
+                ringer.send_modify(|rung| *rung += 1);
+            }
+        });
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         runtime.register_metrics(metrics.registry_mut());
@@ -108,7 +118,18 @@ impl Node {
         let (metrics, limits) = (Arc::new(metrics), http.clone());
         let http = Arc::new(http);
         let verified = Verified::default();
-        let app = App { runtime: runtime.clone(), store, trouble, engine, metrics, verified, http };
+        let queries = Arc::new(Queries { bell, ..queries });
+        let runtime_of_app = runtime.clone();
+        let app = App {
+            runtime: runtime_of_app,
+            store,
+            trouble,
+            engine,
+            metrics,
+            verified,
+            http,
+            queries,
+        };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
         Ok(Self { runtime, data_dir, stop_edge, http })
     }

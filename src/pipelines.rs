@@ -35,9 +35,12 @@ pub fn text(directory: &Path, name: &str) -> Result<String, PipelineError> {
         return Err(PipelineError::Name(name.to_owned()));
     }
     let path = directory.join(format!("{name}.{ENDING}"));
-    fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => PipelineError::Name(name.to_owned()),
-        _ => PipelineError::Unreadable(path, error),
+    fs::read_to_string(&path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            PipelineError::Name(name.to_owned())
+        } else {
+            PipelineError::Unreadable(path, error)
+        }
     })
 }
 

@@ -34,7 +34,7 @@ impl From<ClientError> for Failure {
 }
 
 /// How an answer is shown to a person.
-type Show = fn(&Value) -> String;
+pub(super) type Show = fn(&Value) -> String;
 
 pub(super) fn execute(command: Command) -> Result<(), Failure> {
     match command {
@@ -76,6 +76,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         Command::Run(_)
         | Command::Drill(_)
         | Command::DrillNode(_)
+        | Command::Query { .. }
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }
         | Command::CheckData { .. }
@@ -105,23 +106,28 @@ fn dead_letters(action: DeadLetters) -> Result<(), Failure> {
 }
 
 pub(super) fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    wait_for_value(work)?
+}
+
+/// Waits for `work`, the only thing that is done.
+pub(super) fn wait_for_value<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::new(Exit::Software, format!("could not start: {error}")))?;
-    runtime.block_on(work)
+    Ok(runtime.block_on(work))
 }
 
-async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
+pub(super) async fn get(node: NodeArgs, path: String, show: Show) -> Result<(), Failure> {
     let answer = client(&node)?.call(Method::GET, &path, None).await?;
     if node.json { print(&format!("{answer:#}")) } else { print(&show(&answer)) }
 }
 
 async fn order(node: NodeArgs, body: Value, once: Option<String>) -> Result<(), Failure> {
-    let answer = client(&node)?.order(&body, once.as_deref()).await?;
+    let answer = client(&node)?.submit("/v1/actions", &body, once.as_deref()).await?;
     if node.json { print(&format!("{answer:#}")) } else { print(&show::ordered(&answer)) }
 }
 
-async fn change(
+pub(super) async fn change(
     node: NodeArgs,
     (method, body): (Method, Option<Value>),
     path: String,
@@ -168,7 +174,7 @@ fn token_in(file: &Path) -> Result<Secret, Failure> {
     Ok(Secret::new(text.trim()))
 }
 
-fn query(parameters: &[(&str, Option<String>)]) -> String {
+pub(super) fn query(parameters: &[(&str, Option<String>)]) -> String {
     let set = parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     let pairs: Vec<String> =
         set.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
@@ -176,7 +182,7 @@ fn query(parameters: &[(&str, Option<String>)]) -> String {
 }
 
 /// Text as part of a URL.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let escape = |byte: u8| {
         if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }

@@ -73,7 +73,7 @@ async fn orders(
         loop {
             // The node of this moment: it may be another one at the next attempt.
             let node = client.borrow().clone();
-            if let Ok(answer) = node.order(&body, Some(&name)).await
+            if let Ok(answer) = node.submit("/v1/actions", &body, Some(&name)).await
                 && let Some(incident) = answer["incident"].as_str()
             {
                 ledger.accepted(incident);

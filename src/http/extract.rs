@@ -42,9 +42,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            ApiError::Malformed(format!("the body is not as expected: {error}"))
-        })
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| ApiError::Malformed(format!("the body is not as expected: {error}")))
     }
 }
 

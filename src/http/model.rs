@@ -7,6 +7,8 @@ mod container;
 mod incident;
 mod journal;
 mod order;
+mod query;
+mod query_event;
 
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,11 @@ pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
 pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use order::{Taken, Wanted};
+pub(super) use query::{
+    Admission, After, Answered, Approval, Asked, DeadStep, Query, QueryFilter, QuerySummary,
+    Reason, Source, Tool, Wait,
+};
+pub(super) use query_event::QueryEvent;
 
 use super::error::ApiError;
 

@@ -8,6 +8,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, UndefinedBehavior};
 use serde_json::Value;
 
+mod bounds;
+
 /// Instructions that one expression or template may take: thousands of elements, and no more.
 const FUEL: u64 = 200_000;
 
@@ -16,6 +18,9 @@ const STEPS: &str = "steps";
 
 /// Words by which an expression says that it looks after names without a value itself.
 const CAREFUL: [&str; 4] = ["is defined", "is undefined", "is not defined", "default("];
+
+/// Names that are known to every expression.
+const BUILT_IN: [&str; 8] = ["range", "dict", "namespace", "debug", "len", "true", "false", "none"];
 
 /// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,11 +81,18 @@ impl References {
     }
 }
 
+/// Whether every expression knows `name`, whatever it is evaluated over.
+#[must_use]
+pub fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name)
+}
+
 /// What `text`, an expression, refers to.
 ///
 /// # Errors
 /// It is none.
 pub fn of_expression(text: &str) -> Result<References, ExpressionError> {
+    bounds::of_expression(text).map_err(|why| too_deep(text, why))?;
     let environment = environment();
     let expression = environment.compile_expression(text).map_err(|e| malformed(text, &e))?;
     Ok(References(expression.undeclared_variables(true).into_iter().collect()))
@@ -114,9 +126,13 @@ pub fn of_templates(value: &Value) -> Result<References, ExpressionError> {
 /// # Errors
 /// It is none.
 pub fn of_template(text: &str) -> Result<References, ExpressionError> {
+    if is_plain(text) {
+        return Ok(References::default());
+    }
     if let Some(expression) = whole(text) {
         return of_expression(expression);
     }
+    bounds::of_template(text).map_err(|why| too_deep(text, why))?;
     let environment = environment();
     let template = environment.template_from_str(text).map_err(|e| malformed(text, &e))?;
     Ok(References(template.undeclared_variables(true).into_iter().collect()))
@@ -181,13 +197,17 @@ pub fn render(value: &Value, scope: &Value) -> Result<Value, ExpressionError> {
 /// # Errors
 /// [`ExpressionError`].
 pub fn render_text(text: &str, scope: &Value) -> Result<String, ExpressionError> {
-    if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
+    if is_plain(text) {
         return Ok(text.to_owned());
     }
     defined(text, &of_template(text)?, scope)?;
     let environment = environment();
     let template = environment.template_from_str(text).map_err(|e| malformed(text, &e))?;
     template.render(minijinja::value::Serde(scope)).map_err(|error| failed(text, &error))
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.contains("{{") && !text.contains("{%") && !text.contains("{#")
 }
 
 /// The expression that is all of `text`, if it is one in double braces.
@@ -210,13 +230,12 @@ fn defined(text: &str, references: &References, scope: &Value) -> Result<(), Exp
 
 /// Whether a path leads somewhere. What is behind a value that is no object is its method.
 fn is_there(path: &str, scope: &Value) -> bool {
-    let functions = ["range", "dict", "namespace", "debug", "len", "true", "false", "none"];
     let mut at = scope;
     for (depth, part) in path.split('.').enumerate() {
         let Some(fields) = at.as_object() else { return true };
         match fields.get(part) {
             Some(value) => at = value,
-            None => return depth == 0 && functions.contains(&part),
+            None => return depth == 0 && is_built_in(part),
         }
     }
     true
@@ -231,6 +250,12 @@ fn environment() -> Environment<'static> {
     }
     environment.add_function("len", minijinja::filters::length);
     environment
+}
+
+/// What is refused for its depth is long, so only its beginning is told.
+fn too_deep(text: &str, why: String) -> ExpressionError {
+    let beginning: String = text.chars().take(40).collect();
+    ExpressionError::Malformed { text: format!("{beginning}…"), why }
 }
 
 fn malformed(text: &str, error: &Error) -> ExpressionError {

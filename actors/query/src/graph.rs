@@ -96,16 +96,13 @@ impl Graph {
             graph.link(at, step, &places, &mut errors);
             graph.route(at, step, &places, &mut errors);
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
         for (at, needs) in graph.needs.iter().enumerate() {
             for need in needs {
                 graph.dependants[*need].insert(at);
             }
         }
-        graph.order(plan).map_err(|error| vec![error])?;
-        Ok(graph)
+        errors.extend(graph.order(plan).err());
+        if errors.is_empty() { Ok(graph) } else { Err(errors) }
     }
 
     /// All steps that wait for `step`, directly or not.

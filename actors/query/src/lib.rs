@@ -5,11 +5,17 @@
 //! per query) and [`tool::Tool`] (what can be called).
 
 pub mod admission;
+pub mod check;
+pub mod config;
+pub mod explain;
 pub mod expression;
 pub mod graph;
+pub mod inputs;
 pub mod json;
 pub mod metrics;
+pub mod names;
 pub mod orchestrator;
+pub mod pipeline;
 pub mod plan;
 pub mod record;
 pub mod roles;

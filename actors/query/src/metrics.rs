@@ -1,4 +1,7 @@
-//! Names of the figures this crate contributes; the node exports them.
+//! Names of the figures this crate contributes, and the values that their labels are known to have; the node
+//! exports them.
+
+use crate::record::{Origin, Outcome};
 
 /// Counter, labels `tool`, `outcome`.
 pub const TOOL_CALLS: &str = "perennial_tool_calls_total";
@@ -18,3 +21,28 @@ pub const CACHE: &str = "perennial_query_cache_total";
 pub const REFUSED: &str = "perennial_queries_refused_total";
 /// Counter of what was written to the journals of queries; who waits for one of them looks again.
 pub const EVENTS: &str = "perennial_query_events_total";
+
+/// One line of a counter: its name, and each label with its value.
+pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
+
+/// Lines that counters of this crate are sure to have. Exported as 0 before anything was counted, the first
+/// event of a kind is seen as an increase.
+#[must_use]
+pub fn known_series() -> Vec<Series> {
+    let mut all = vec![(REFUSED, Vec::new()), (EVENTS, Vec::new())];
+    all.extend(["hit", "joined", "miss"].map(|result| (CACHE, vec![("result", result)])));
+    let types = [
+        Origin::Plan,
+        Origin::Pipeline(String::new()),
+        Origin::Rules(String::new()),
+        Origin::Question(String::new()),
+        Origin::Schedule(String::new()),
+    ];
+    for kind in types.map(|origin| origin.as_str()) {
+        all.extend(Outcome::ALL.map(|outcome| {
+            let labels = vec![("role", "admin"), ("type", kind), ("outcome", outcome.as_str())];
+            (QUERIES, labels)
+        }));
+    }
+    all
+}

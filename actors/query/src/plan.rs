@@ -205,7 +205,7 @@ pub enum Repeat {
     Once,
     /// For each element of a list, of which the step sees `item` and `loop`.
     Each {
-        /// An expression or a list.
+        /// A list, or a string that is one `{{ expression }}` of which the value is one.
         items: Json,
         /// Under way at a time.
         max_parallel: u32,

@@ -1,59 +1,21 @@
 //! Who is supervised by whom, of queries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use perennial_runtime::{Strategy, Supervisor};
-use serde::{Deserialize, Serialize};
 
 use crate::admission::{self, Admission};
+use crate::config::Config;
 use crate::orchestrator::{self, Orchestrator};
 use crate::roles::Roles;
 use crate::tool::Toolbox;
 use crate::worker::hands::Hands;
 use crate::worker::invoke::{Halt, Invoke};
-use crate::worker::{self, Bounds, ToolWorker};
+use crate::worker::{self, ToolWorker};
 
 /// Calls that are told to end at a time: telling takes no time.
 const HALTS: usize = 4;
-
-/// What a node's queries are bounded by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Queries that run at a time.
-    pub max_concurrent: usize,
-    /// Queries that wait for a place; more are turned away.
-    pub queue: usize,
-    /// Tools of one query at a time.
-    pub max_parallel_tools: u32,
-    /// A query may take so long.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// How long a result is given again to who asks the same.
-    #[serde(with = "humantime_serde")]
-    pub cache_ttl: Duration,
-    /// How long what is known of a query is kept after its end.
-    #[serde(with = "humantime_serde")]
-    pub retention: Duration,
-    /// What groups of tools bear, where it is not the default.
-    pub groups: BTreeMap<String, Bounds>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_concurrent: admission::MAX_CONCURRENT,
-            queue: admission::QUEUE,
-            max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,
-            timeout: orchestrator::DEADLINE,
-            cache_ttl: admission::CACHE_TTL,
-            retention: orchestrator::RETENTION,
-            groups: BTreeMap::new(),
-        }
-    }
-}
 
 /// The actors of queries, and the pools that make calls for them.
 #[must_use]

@@ -330,9 +330,10 @@ impl Step {
 
 impl From<&StepRow> for Step {
     fn from(row: &StepRow) -> Self {
-        let error = row.error.as_ref().map(|error| {
-            json!({"kind": error.kind.as_str(), "message": error.message})
-        });
+        let error = row
+            .error
+            .as_ref()
+            .map(|error| json!({"kind": error.kind.as_str(), "message": error.message}));
         let timed_out = row
             .error
             .as_ref()

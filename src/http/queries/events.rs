@@ -80,9 +80,7 @@ impl Following {
         };
         loop {
             // A query that is forgotten has nothing more to tell.
-            if tables.get(&QUERIES, &id).ok()?.is_none() {
-                return None;
-            }
+            tables.get(&QUERIES, &id).ok()??;
             match watch(&self.app, ALIVE, more).await {
                 Ok(Some(found)) => return Some(found),
                 Ok(None) => {}

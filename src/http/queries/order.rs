@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use perennial_query::orchestrator::{Ordered, Orchestrator, OrchestratorMessage, QueryOrder};
+use perennial_query::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
 use perennial_query::plan::StepId;
 use perennial_query::record::QUERIES;
 
@@ -85,12 +85,7 @@ async fn decide(
     order(app, id, by, QueryOrder::Decide { step: StepId(step), approved, note }).await
 }
 
-async fn order(
-    app: &App,
-    id: &str,
-    by: String,
-    order: QueryOrder,
-) -> Result<StatusCode, ApiError> {
+async fn order(app: &App, id: &str, by: String, order: QueryOrder) -> Result<StatusCode, ApiError> {
     // An address that nobody uses would come to be by being asked.
     if app.runtime.tables().get(&QUERIES, id)?.is_none() {
         return Err(unknown(id));

@@ -1,8 +1,8 @@
 //! What is taken in, and what is not done twice.
 
 use perennial_query::admission::Admitted;
+use perennial_query::config::Config;
 use perennial_query::record::{Event, QueryStatus, Submission};
-use perennial_query::tree::Config;
 use serde_json::json;
 
 use crate::world::{Node, plan, says};

@@ -1,7 +1,7 @@
 //! Whatever dies, what has ended is not done again, and nothing is forgotten.
 
+use perennial_query::config::Config;
 use perennial_query::record::QueryStatus;
-use perennial_query::tree::Config;
 use serde_json::json;
 
 use crate::world::{Node, plan, says};

@@ -1,9 +1,9 @@
 //! What people can want of a query under way.
 
+use perennial_query::config::Config;
 use perennial_query::orchestrator::{Ordered, QueryOrder};
 use perennial_query::plan::{Step, Work};
 use perennial_query::record::{Event, QueryStatus};
-use perennial_query::tree::Config;
 use serde_json::json;
 use std::time::Duration;
 

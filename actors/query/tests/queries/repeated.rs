@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use perennial_query::config::Config;
 use perennial_query::plan::{OnFailure, Repeat, Step};
-use perennial_query::tree::Config;
 use perennial_query::worker::Bounds;
 use serde_json::{Value, json};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use perennial_query::admission::{ADMISSION, Admission, AdmissionMessage, Admitted};
+use perennial_query::config::Config;
 use perennial_query::json::Json;
 use perennial_query::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
 use perennial_query::plan::{ErrorKind, Plan, Retry, Step, ToolCall, ValueType, Work};
@@ -15,7 +16,7 @@ use perennial_query::record::{
 };
 use perennial_query::roles::Roles;
 use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
-use perennial_query::tree::{Config, tree};
+use perennial_query::tree::tree;
 use perennial_runtime::{Options, Runtime, SystemClock, owner_prefix};
 use perennial_store::{Backend, MemoryBackend};
 use serde_json::{Value, json};

@@ -1,0 +1,74 @@
+//! What a node's queries are bounded by.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::worker::Bounds;
+use crate::{admission, orchestrator};
+
+/// `[query]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The directory of the node's pipelines; empty for none.
+    pub pipelines: PathBuf,
+    /// Queries that run at a time.
+    pub max_concurrent: usize,
+    /// Queries that wait for a place; more are turned away.
+    pub queue: usize,
+    /// Tools of one query at a time.
+    pub max_parallel_tools: u32,
+    /// A query may take so long.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How long a result is given again to who asks the same, and will have it.
+    #[serde(with = "humantime_serde")]
+    pub cache_ttl: Duration,
+    /// How long what is known of a query is kept after its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// What groups of tools bear, where it is not the default.
+    pub groups: BTreeMap<String, Bounds>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pipelines: PathBuf::new(),
+            max_concurrent: admission::MAX_CONCURRENT,
+            queue: admission::QUEUE,
+            max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,
+            timeout: orchestrator::DEADLINE,
+            cache_ttl: admission::CACHE_TTL,
+            retention: orchestrator::RETENTION,
+            groups: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What makes a node refuse to start: the option, and what is wrong with it.
+    #[must_use]
+    pub fn invalid(&self) -> Vec<(&'static str, String)> {
+        let counts = [
+            ("query.max_concurrent", self.max_concurrent),
+            ("query.queue", self.queue),
+            ("query.max_parallel_tools", self.max_parallel_tools as usize),
+            ("query.timeout", self.timeout.as_millis() as usize),
+        ];
+        let zero = counts.into_iter().filter(|(_, count)| *count == 0);
+        let mut invalid: Vec<(&'static str, String)> =
+            zero.map(|(option, _)| (option, "must be more than 0".to_owned())).collect();
+        for (name, bounds) in &self.groups {
+            if bounds.concurrency == 0 {
+                let why =
+                    format!("`{name}` could never call anything: concurrency must be more than 0");
+                invalid.push(("query.groups", why));
+            }
+        }
+        invalid
+    }
+}

@@ -1,0 +1,40 @@
+//! What answers questions, made of the configuration.
+
+use std::sync::Arc;
+
+use perennial_query::config::Config;
+use perennial_query::roles::{EVERYTHING, Roles};
+use perennial_query::tool::{Catalogue, Toolbox};
+use perennial_query::tree::tree;
+use perennial_runtime::Supervisor;
+use tokio::sync::watch;
+
+use crate::exit::Failure;
+use crate::http::Queries;
+
+/// The role of who holds the node's token.
+const ADMIN: &str = "admin";
+
+/// What the facade needs to know of queries, and the actors that answer them.
+pub(super) fn queries(config: Config) -> (Queries, Supervisor) {
+    let toolbox = toolbox(&config);
+    let catalogue = Arc::new(toolbox.catalogue());
+    let mut roles = Roles::default();
+    roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
+    // The bell is hung when there is something to ring it.
+    let (_, bell) = watch::channel(0);
+    let queries = Queries { catalogue, pipelines: config.pipelines.clone(), bell };
+    (queries, tree(config, Arc::new(roles), toolbox))
+}
+
+/// The tools that a node of this configuration has.
+///
+/// # Errors
+/// A tool cannot be made as it is configured.
+pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
+    Ok(toolbox(config).catalogue())
+}
+
+fn toolbox(_config: &Config) -> Toolbox {
+    Toolbox::default()
+}
