@@ -108,11 +108,15 @@ impl Graph {
     /// All steps that wait for `step`, directly or not.
     #[must_use]
     pub fn downstream(&self, step: usize) -> BTreeSet<usize> {
-        let (mut found, mut open) = (BTreeSet::new(), vec![step]);
+        let (mut seen, mut open) = (vec![false; self.needs.len()], vec![step]);
         while let Some(at) = open.pop() {
-            open.extend(self.dependants[at].iter().copied().filter(|next| found.insert(*next)));
+            for next in &self.dependants[at] {
+                if !std::mem::replace(&mut seen[*next], true) {
+                    open.push(*next);
+                }
+            }
         }
-        found
+        (0..seen.len()).filter(|at| seen[*at]).collect()
     }
 
     fn link(&mut self, at: usize, step: &Step, places: &Places, errors: &mut Vec<GraphError>) {

@@ -76,7 +76,9 @@ fn compile(
     catalogue: &Catalogue,
     mut read: Findings,
 ) -> Result<Compiled, Vec<Finding>> {
-    let (plan, version) = document(root, &mut read);
+    let Some((plan, version)) = document(root, &mut read) else {
+        return Err(with_lines(read, root));
+    };
     let mut findings = read;
     let unread = !findings.0.is_empty();
     let told = findings.0.iter().map(|(place, _)| (place.at, place.path.clone())).collect();
@@ -86,13 +88,18 @@ fn compile(
             findings.0.push((place, finding));
         }
     }
+    finish(plan, version, with_lines(findings, root))
+}
+
+/// The findings in the order of their lines.
+fn with_lines(mut findings: Findings, root: &Node) -> Vec<Finding> {
     let lines = Lines::of(root);
     for (place, finding) in &mut findings.0 {
         finding.line = finding.line.or_else(|| lines.line(place));
     }
     let mut findings = findings.into_findings();
     findings.sort_by_key(|finding| finding.line);
-    finish(plan, version, findings)
+    findings
 }
 
 /// Whether something was told of `place` or of what it is a part of, the document excepted.
@@ -123,11 +130,10 @@ fn finish(
     }
 }
 
-fn document(root: &Node, findings: &mut Findings) -> (Plan, Option<String>) {
+/// As much of the plan as can be read, and its version.
+fn document(root: &Node, findings: &mut Findings) -> Option<(Plan, Option<String>)> {
     let mut plan = Plan::default();
-    let Some(mut fields) = Fields::of(root, &Place::default(), findings) else {
-        return (plan, None);
-    };
+    let mut fields = Fields::of(root, &Place::default(), findings)?;
     plan.name = fields.needed_text("name").unwrap_or_default();
     plan.description = fields.text("description").unwrap_or_default();
     let version = fields.text("version");
@@ -142,7 +148,7 @@ fn document(root: &Node, findings: &mut Findings) -> (Plan, Option<String>) {
         Some((name.to_owned(), Json(node.to_json())))
     });
     fields.finish();
-    (plan, version)
+    Some((plan, version))
 }
 
 /// Reads each entry of the mapping `name`.
