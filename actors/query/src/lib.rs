@@ -9,3 +9,4 @@ pub mod graph;
 pub mod json;
 pub mod plan;
 pub mod tool;
+pub mod tools;

@@ -1,0 +1,6 @@
+//! Tools on what they really reach: processes, files, servers. One binary, so that it links once.
+
+#![cfg(test)]
+
+mod shell;
+mod support;
