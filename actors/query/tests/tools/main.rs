@@ -2,5 +2,6 @@
 
 #![cfg(test)]
 
+mod file;
 mod shell;
 mod support;

@@ -11,7 +11,7 @@ use serde_json::{Map, json};
 use tokio::time::timeout;
 
 use crate::plan::{ErrorKind, ValueType};
-use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Trace};
+use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
 use crate::tools::ConfigError;
 
 mod arguments;
@@ -34,6 +34,23 @@ pub const NAME: &str = "shell";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Bytes that a command may be given as input.
 const INPUT_LIMIT: usize = 1024 * 1024;
+
+/// Adds the tool, if `config` lists a command. `guard` is how a command's guard is started, and
+/// `environment` tells the variables of the node.
+///
+/// # Errors
+/// The configuration has problems.
+pub fn add(
+    toolbox: Toolbox,
+    config: &Config,
+    guard: GuardProgram,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Toolbox, ConfigError> {
+    if config.commands.is_empty() {
+        return Ok(toolbox);
+    }
+    Ok(toolbox.with(Shell::new(config, guard, environment)?))
+}
 
 /// The tool `shell`: `command`, its `arguments` and `input`, to `exit_code`, `stdout`, `stderr`.
 #[derive(Debug)]
