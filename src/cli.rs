@@ -6,6 +6,7 @@ mod query;
 mod remote;
 mod show;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use humantime_serde::re::humantime::parse_duration;
 use crate::config::{Config, ConfigError, Sources};
 use crate::drill::{self, Goals};
 use crate::exit::{Exit, Failure};
+use crate::node::GUARD;
 
 /// A supervised, durable node that watches the local Docker engine and heals what breaks in it.
 #[derive(Debug, Parser)]
@@ -92,6 +94,13 @@ enum Command {
     },
     /// Strike each agent, the store and the process of a node made for it, and measure what that costs
     Drill(DrillArgs),
+    /// What guards a command that a query runs
+    #[command(hide = true, name = GUARD)]
+    ToolGuard {
+        /// The command
+        #[arg(last = true)]
+        argv: Vec<OsString>,
+    },
     /// The node of a drill
     #[command(hide = true)]
     DrillNode(RunArgs),
@@ -252,6 +261,15 @@ struct NodeArgs {
 }
 
 impl Cli {
+    /// The command that this process is to guard, if that is all it is for.
+    #[must_use]
+    pub fn guarded(&mut self) -> Option<Vec<OsString>> {
+        match &mut self.command {
+            Some(Command::ToolGuard { argv }) => Some(std::mem::take(argv)),
+            Some(_) | None => None,
+        }
+    }
+
     /// Executes the command line, with `run` for running a node, and returns how to exit.
     ///
     /// # Errors
@@ -264,6 +282,7 @@ impl Cli {
             None => return run(self.run.config()?),
             Some(Command::Run(args)) => return run(args.config()?),
             Some(Command::Drill(args)) => return args.hold(),
+            Some(Command::ToolGuard { .. }) => return Ok(Exit::Usage),
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),

@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use backup::Backup;
 pub use environment::PREFIX;
+pub(crate) use environment::variable;
 pub use error::{ConfigError, Problem};
 pub use load::Sources;
 pub use perennial_healing::alert::{REDACTED, Secret};

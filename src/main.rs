@@ -21,7 +21,11 @@ const LEFTOVERS: Duration = Duration::from_secs(1);
 const MOST_WORKERS: usize = 4;
 
 fn main() -> ExitCode {
-    match Cli::parse().execute(run) {
+    let mut cli = Cli::parse();
+    if let Some(argv) = cli.guarded() {
+        return perennial_query::tools::shell::guard(argv);
+    }
+    match cli.execute(run) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // Nobody may be left to read it, which does not change how the process ends.

@@ -19,8 +19,8 @@ use crate::exit::{Exit, Failure};
 use crate::http::{App, Queries, Verified, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
-pub(crate) use queries::catalogue;
 use queries::queries;
+pub(crate) use queries::{GUARD, catalogue};
 use tree::{Agents, Rows, tree};
 
 /// A start that is to be stopped gets so long to come to its end.
@@ -84,7 +84,7 @@ impl Node {
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
         let rows = Rows::default();
         let agents = Agents { monitor, analyzer, responder, alert };
-        let (queries, asking) = queries(query);
+        let (queries, asking) = queries(query)?;
         let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();
         let intake = metrics.intake();

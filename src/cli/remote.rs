@@ -77,6 +77,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::Drill(_)
         | Command::DrillNode(_)
         | Command::Query { .. }
+        | Command::ToolGuard { .. }
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }
         | Command::CheckData { .. }

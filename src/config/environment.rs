@@ -9,6 +9,11 @@ use super::error::{ConfigError, Problem, explain, unknown_name};
 /// What the name of every variable of ours begins with.
 pub const PREFIX: &str = "PERENNIAL__";
 
+/// A variable of this process, for what a configuration lets others see.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
 /// Sets what the variables say, in the order of their names.
 pub(super) fn apply(table: &mut Table, variables: &[(String, String)]) -> Result<(), ConfigError> {
     let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();

@@ -5,26 +5,32 @@ use std::sync::Arc;
 use perennial_query::config::Config;
 use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
+use perennial_query::tools::shell::{self, GuardProgram};
+use perennial_query::tools::{ConfigError, file};
 use perennial_query::tree::tree;
 use perennial_runtime::Supervisor;
 use tokio::sync::watch;
 
-use crate::exit::Failure;
+use crate::config::variable;
+use crate::exit::{Exit, Failure};
 use crate::http::Queries;
 
 /// The role of who holds the node's token.
 const ADMIN: &str = "admin";
 
+/// The hidden command by which the program is the guard of a command that a query runs.
+pub(crate) const GUARD: &str = "tool-guard";
+
 /// What the facade needs to know of queries, and the actors that answer them.
-pub(super) fn queries(config: Config) -> (Queries, Supervisor) {
-    let toolbox = toolbox(&config);
+pub(super) fn queries(config: Config) -> Result<(Queries, Supervisor), Failure> {
+    let toolbox = toolbox(&config)?;
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let queries = Queries { catalogue, pipelines: config.pipelines.clone(), bell };
-    (queries, tree(config, Arc::new(roles), toolbox))
+    Ok((queries, tree(config, Arc::new(roles), toolbox)))
 }
 
 /// The tools that a node of this configuration has.
@@ -32,9 +38,12 @@ pub(super) fn queries(config: Config) -> (Queries, Supervisor) {
 /// # Errors
 /// A tool cannot be made as it is configured.
 pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
-    Ok(toolbox(config).catalogue())
+    Ok(toolbox(config)?.catalogue())
 }
 
-fn toolbox(_config: &Config) -> Toolbox {
-    Toolbox::default()
+fn toolbox(config: &Config) -> Result<Toolbox, Failure> {
+    let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
+    let guard = GuardProgram::this(GUARD);
+    let toolbox = file::add(Toolbox::default(), &config.file).map_err(refused)?;
+    shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
 }

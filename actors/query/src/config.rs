@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tools::{file, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
 /// `[query]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The directory of the node's pipelines; empty for none.
@@ -32,6 +33,10 @@ pub struct Config {
     pub retention: Duration,
     /// What groups of tools bear, where it is not the default.
     pub groups: BTreeMap<String, Bounds>,
+    /// Commands that may be run.
+    pub shell: shell::Config,
+    /// Folders whose files may be read and written.
+    pub file: file::Config,
 }
 
 impl Default for Config {
@@ -45,6 +50,8 @@ impl Default for Config {
             cache_ttl: admission::CACHE_TTL,
             retention: orchestrator::RETENTION,
             groups: BTreeMap::new(),
+            shell: shell::Config::default(),
+            file: file::Config::default(),
         }
     }
 }
@@ -68,6 +75,11 @@ impl Config {
                     format!("`{name}` could never call anything: concurrency must be more than 0");
                 invalid.push(("query.groups", why));
             }
+        }
+        let of_tools =
+            [("query.shell", self.shell.problems()), ("query.file", self.file.problems())];
+        for (option, problems) in of_tools {
+            invalid.extend(problems.into_iter().map(|problem| (option, problem)));
         }
         invalid
     }

@@ -20,5 +20,6 @@ pub mod plan;
 pub mod record;
 pub mod roles;
 pub mod tool;
+pub mod tools;
 pub mod tree;
 pub mod worker;

@@ -1,0 +1,174 @@
+//! Appending once. Before the first byte, the file is told which step appends where, in an extended
+//! attribute; after a crash its bytes from there on show whether that was done.
+//!
+//! ```text
+//! user.perennial.appends:  key offset\n  of the latest appends, from the oldest
+//! ```
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{FlockOperation, OFlags, XattrFlags, fgetxattr, flock, fsetxattr, fsync};
+use rustix::io::Errno;
+
+use super::place::Place;
+use super::write::{Writing, unless};
+use crate::plan::ErrorKind;
+use crate::tool::{ToolAnswer, ToolError, Trace};
+
+const ATTRIBUTE: &str = "user.perennial.appends";
+/// Appends that a file remembers. An attempt that is repeated after more than these is not recognised.
+const REMEMBERED: usize = 16;
+/// Longer than the attribute: a key of 32 characters and a number of at most 20 each.
+const ATTRIBUTE_BYTES: usize = 4096;
+
+/// The latest appends: keys and where they began.
+type Appends = Vec<(String, u64)>;
+
+/// What the file shows of an append.
+#[derive(Debug, PartialEq)]
+enum Shown {
+    /// It was done.
+    All,
+    /// It was not; the file ends here.
+    Nothing(u64),
+    /// Its beginning was, from here to the end of the file.
+    Beginning(u64),
+    /// Nothing can be said.
+    Doubt(&'static str),
+}
+
+pub(super) fn append(writing: &Writing, cancelled: &AtomicBool) -> Result<ToolAnswer, ToolError> {
+    let (folder, name) = writing.place.folder(writing.make_folders)?;
+    let failed = |error: io::Error| writing.place.error(&folder, name, "appending to", error);
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    let file = File::from(writing.place.open(&folder, name, flags)?);
+    lock(&file, &writing.place)?;
+    let appends = remembered(&file).map_err(failed)?;
+    let found = shown(&file, appends.as_ref(), writing, writing.attempt == 1).map_err(failed)?;
+    let from = match found {
+        Shown::All => return Ok(writing.answer()),
+        Shown::Nothing(from) | Shown::Beginning(from) => from,
+        Shown::Doubt(why) => return Err(doubt(&writing.place, why)),
+    };
+    unless(cancelled)?;
+    if let Shown::Beginning(from) = found {
+        file.set_len(from).map_err(failed)?;
+    }
+    put(&file, &folder, from, appends, writing).map_err(failed)?;
+    Ok(writing.answer())
+}
+
+/// Puts the content where it belongs, durably, after the file knows that it is to come.
+fn put(
+    mut file: &File,
+    folder: &OwnedFd,
+    from: u64,
+    appends: Option<Appends>,
+    writing: &Writing,
+) -> io::Result<()> {
+    if let Some(mut appends) = appends {
+        // What was to stand here and does not was not appended.
+        appends.retain(|(key, offset)| *key != writing.key && *offset != from);
+        appends.push((writing.key.clone(), from));
+        let over = appends.len().saturating_sub(REMEMBERED);
+        remember(file, &appends[over..])?;
+        file.sync_all()?;
+    }
+    file.write_all(writing.content.as_bytes())?;
+    file.sync_all()?;
+    // It may have been made by this.
+    fsync(folder)?;
+    Ok(())
+}
+
+pub(super) fn trace(writing: &Writing) -> Trace {
+    let Ok((folder, name)) = writing.place.folder(false) else { return Trace::NotDone };
+    let file = match writing.place.open(&folder, name, OFlags::RDONLY) {
+        Ok(file) => File::from(file),
+        Err(error) if error.kind == ErrorKind::NotFound => return Trace::NotDone,
+        Err(error) => return Trace::Unknown(error.message),
+    };
+    match remembered(&file).and_then(|appends| shown(&file, appends.as_ref(), writing, false)) {
+        Ok(Shown::All) => Trace::Done(Ok(writing.answer())),
+        Ok(Shown::Nothing(_) | Shown::Beginning(_)) => Trace::NotDone,
+        Ok(Shown::Doubt(why)) => Trace::Unknown(doubt(&writing.place, why).message),
+        Err(error) => {
+            let error = writing.place.error(&folder, name, "looking at", error);
+            Trace::Unknown(error.message)
+        }
+    }
+}
+
+fn doubt(place: &Place, why: &str) -> ToolError {
+    let message =
+        format!("whether it was appended to {place} is not known: {why}; look at its end");
+    ToolError::new(ErrorKind::Unknown, message)
+}
+
+/// Waits for nobody: another process that writes may take its time.
+fn lock(file: &File, place: &Place) -> Result<(), ToolError> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        let message = format!("appending to {place}: another process has locked it ({error})");
+        ToolError::new(ErrorKind::Overloaded, message)
+    })
+}
+
+/// What the file remembers; nothing if its file system has no attributes.
+fn remembered(file: &File) -> io::Result<Option<Appends>> {
+    let mut bytes = vec![0; ATTRIBUTE_BYTES];
+    let length = match fgetxattr(file, ATTRIBUTE, &mut bytes[..]) {
+        Ok(length) => length,
+        Err(Errno::NODATA) => 0,
+        Err(Errno::OPNOTSUPP) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let text = String::from_utf8_lossy(&bytes[..length]);
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let appends = lines.filter_map(|(key, offset)| Some((key.to_owned(), offset.parse().ok()?)));
+    Ok(Some(appends.collect()))
+}
+
+fn remember(file: &File, appends: &[(String, u64)]) -> io::Result<()> {
+    let text: String = appends.iter().map(|(key, offset)| format!("{key} {offset}\n")).collect();
+    fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty())?;
+    Ok(())
+}
+
+/// What the file shows of `writing`; the `first` attempt cannot have been made before.
+fn shown(
+    file: &File,
+    appends: Option<&Appends>,
+    writing: &Writing,
+    first: bool,
+) -> io::Result<Shown> {
+    let size = file.metadata()?.len();
+    let Some(appends) = appends else {
+        let why = "its file system has no extended attributes, which would show it";
+        return Ok(if first { Shown::Nothing(size) } else { Shown::Doubt(why) });
+    };
+    let Some((_, from)) = appends.iter().find(|(key, _)| *key == writing.key) else {
+        let forgotten = !first && appends.len() >= REMEMBERED;
+        let why = "too much was appended since";
+        return Ok(if forgotten { Shown::Doubt(why) } else { Shown::Nothing(size) });
+    };
+    let Some(behind) = size.checked_sub(*from) else {
+        return Ok(Shown::Doubt("the file has become shorter since"));
+    };
+    let content = writing.content.as_bytes();
+    let there = usize::try_from(behind).unwrap_or(usize::MAX).min(content.len());
+    let mut bytes = vec![0; there];
+    file.read_exact_at(&mut bytes, *from)?;
+    Ok(if bytes != content[..there] {
+        Shown::Doubt("something else stands there")
+    } else if there == content.len() {
+        Shown::All
+    } else if there == 0 {
+        Shown::Nothing(*from)
+    } else {
+        Shown::Beginning(*from)
+    })
+}

@@ -1,0 +1,7 @@
+//! Tools on what they really reach: processes, files, servers. One binary, so that it links once.
+
+#![cfg(test)]
+
+mod file;
+mod shell;
+mod support;
