@@ -8,6 +8,7 @@ pub mod check;
 pub mod compile;
 pub mod condition;
 pub mod evaluate;
+pub mod gherkin;
 pub mod operator;
 pub mod pattern;
 pub mod risk;
