@@ -5,14 +5,18 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::check::{self, Problem, calls, step_id};
+use super::check;
 use super::evaluate::{Verdict, evaluate};
 use super::rule::{Rule, RuleAction, RuleId, RuleSet};
+use super::steps::{self, calls, step_id};
 use super::templates::{self, FACTS};
-use crate::expression::{self, References};
+use crate::check::place::{Findings, Place};
+use crate::check::tools;
+use crate::check::{Finding, MAX_STEPS};
+use crate::expression::{self, ExpressionError};
 use crate::graph::Graph;
 use crate::json::Json;
-use crate::plan::{Input, OnFailure, Plan, StepId, ToolCall, ValueType};
+use crate::plan::{OnFailure, Plan, StepId, ToolCall};
 use crate::tool::{Catalogue, Identity};
 
 /// What comes of a set of rules on some facts.
@@ -25,7 +29,7 @@ pub struct Fired {
     pub verdicts: Vec<(RuleId, Verdict)>,
     /// Actions that are to be done and cannot be, each named. With any, whoever asked is told of failure,
     /// whatever comes of the plan.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Finding>,
 }
 
 impl Fired {
@@ -63,28 +67,33 @@ impl fmt::Display for Fired {
 /// must not fail, there is no plan.
 #[must_use]
 pub fn fire(set: &RuleSet, facts: &Value, identity: &Identity, catalogue: &Catalogue) -> Fired {
-    let mut fired = Fired::default();
+    let mut problems = Findings::default();
     if !facts.is_object() {
         let message = format!("facts are an object of names and values, not {facts}");
-        fired.problems.push(Problem { rule: None, action: None, message });
-        return fired;
+        problems.error(&Place::of_plan(FACTS), "wrong_type", message);
+        return Fired { problems: problems.into_findings(), ..Fired::default() };
     }
     let mut rules: Vec<&Rule> = set.rules.iter().collect();
     rules.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
-    let mut plan = Plan::default();
+    let mut fired = Fired::default();
+    let mut draft = Draft { trial: Trial { facts, catalogue }, plan: Plan::default(), problems };
     let mut halted = false;
     for rule in rules {
         let verdict = permitted(rule, evaluate(rule, facts), identity);
         if verdict == Verdict::Fires {
-            let mut problems = check::of_rule(rule);
-            if problems.is_empty() {
-                halted |= add(&mut plan, rule, &Trial { facts, catalogue }, &mut problems);
-            }
-            fired.problems.extend(problems);
+            halted |= draft.add(rule);
         }
         fired.verdicts.push((rule.id.clone(), verdict));
     }
+    let Draft { plan, mut problems, .. } = draft;
+    if plan.steps.len() > MAX_STEPS {
+        let message =
+            format!("{} actions are too many for one plan of {MAX_STEPS}", plan.steps.len());
+        problems.error(&Place::of_plan("rules"), "too_many_steps", message);
+        halted = true;
+    }
     fired.plan = (!halted && !plan.steps.is_empty()).then(|| finish(plan, &fired, facts));
+    fired.problems = problems.into_findings();
     fired
 }
 
@@ -99,78 +108,91 @@ fn permitted(rule: &Rule, verdict: Verdict, identity: &Identity) -> Verdict {
 
 fn finish(plan: Plan, fired: &Fired, facts: &Value) -> Plan {
     let rules: Vec<&str> = fired.rules().map(RuleId::as_str).collect();
-    Plan {
-        name: format!("rules: {}", rules.join(", ")),
-        inputs: vec![Input {
-            name: FACTS.to_owned(),
-            value_type: ValueType::Object,
-            description: "what the rules were tried on".to_owned(),
-            default: Some(Json(facts.clone())),
-        }],
-        ..plan
-    }
+    let facts = check::facts_input(Some(Json(facts.clone())));
+    Plan { name: format!("rules: {}", rules.join(", ")), inputs: vec![facts], ..plan }
 }
 
-/// Adds the steps of `rule`, as far as they can be done. Whether nothing may be begun: an action cannot be
-/// done that must not fail.
-fn add(plan: &mut Plan, rule: &Rule, trial: &Trial<'_>, problems: &mut Vec<Problem>) -> bool {
-    let left_out = left_out(rule, trial);
-    let report = |(id, why): (&StepId, &String)| Problem::of_action(rule, id, why.clone());
-    problems.extend(left_out.iter().map(report));
-    let id = |action: &str| step_id(rule, action);
-    let steps = match check::steps(rule, &id) {
-        Ok(steps) => steps,
-        Err(problem) => {
-            problems.push(problem);
+/// The plan so far.
+struct Draft<'a> {
+    trial: Trial<'a>,
+    plan: Plan,
+    problems: Findings,
+}
+
+impl Draft<'_> {
+    /// Adds the steps of `rule`, as far as they can be done. Whether nothing may be begun: an action cannot be
+    /// done that must not fail.
+    fn add(&mut self, rule: &Rule) -> bool {
+        let found = check::examine(rule, None);
+        if check::refuses(&found) {
+            self.problems.0.extend(found.0.into_iter().filter(|(_, finding)| finding.is_error()));
             return false;
         }
-    };
-    let clash = steps.iter().find(|step| plan.steps.iter().any(|other| other.id == step.id));
-    if let Some(step) = clash {
-        let message = format!("another rule has the step `{}` already", step.id);
-        problems.push(Problem::of_rule(rule, message));
-        return false;
-    }
-    let gone: Vec<StepId> = left_out.keys().map(|action| id(action.as_str())).collect();
-    for (action, mut step) in rule.actions.iter().zip(steps) {
-        if left_out.contains_key(&action.id) {
-            continue;
+        let id = |action: &str| step_id(rule, action);
+        let steps = match steps::of(rule, &id) {
+            Ok(steps) => steps,
+            Err(message) => {
+                self.problems.error(&check::of_rule(rule), "malformed_reference", message);
+                return false;
+            }
+        };
+        let taken = |step: &StepId| self.plan.steps.iter().any(|other| other.id == *step);
+        if let Some(step) = steps.iter().find(|step| taken(&step.id)) {
+            let message = format!("another rule has the step `{}` already", step.id);
+            self.problems.error(&check::of_rule(rule), "duplicate_id", message);
+            return false;
         }
-        step.needs.retain(|need| !gone.contains(need));
-        plan.steps.push(step);
+        let left_out = left_out(rule, &self.trial);
+        let gone: Vec<StepId> = left_out.keys().map(|action| id(action.as_str())).collect();
+        let mut must = false;
+        for (action, mut step) in rule.actions.iter().zip(steps) {
+            if left_out.contains_key(&action.id) {
+                must |= action.on_failure == OnFailure::Fail;
+                continue;
+            }
+            step.needs.retain(|need| !gone.contains(need));
+            self.plan.steps.push(step);
+        }
+        self.problems.0.extend(left_out.into_values().flat_map(|found| found.0));
+        must
     }
-    let must = |action: &&RuleAction| {
-        action.on_failure == OnFailure::Fail && left_out.contains_key(&action.id)
-    };
-    rule.actions.iter().any(|action| must(&action))
 }
 
 /// The actions of `rule` that cannot be done, with the reasons.
-fn left_out(rule: &Rule, trial: &Trial<'_>) -> BTreeMap<StepId, String> {
+fn left_out(rule: &Rule, trial: &Trial<'_>) -> BTreeMap<StepId, Findings> {
     let mut left_out = BTreeMap::new();
     for action in &rule.actions {
-        let problems: Vec<String> = calls(action).flat_map(|call| trial.problems(call)).collect();
-        if !problems.is_empty() {
-            left_out.insert(action.id.clone(), problems.join("; "));
+        let mut found = Findings::default();
+        let place = check::of_action(rule, &action.id);
+        calls(action).for_each(|call| trial.call(&place, call, &mut found));
+        if check::refuses(&found) {
+            left_out.insert(action.id.clone(), found);
         }
     }
     // Each turn leaves out one more action at least, so there are at most as many as actions.
     loop {
         let open = rule.actions.iter().filter(|action| !left_out.contains_key(&action.id));
-        let next = open.map(|action| (action, stuck(rule, action, &left_out)));
-        let found = next.filter_map(|(action, on)| Some((action.id.clone(), on?)));
+        let found =
+            open.filter_map(|action| Some((action.id.clone(), stuck(rule, action, &left_out)?)));
         let more: Vec<(StepId, StepId)> = found.collect();
         if more.is_empty() {
             return left_out;
         }
         for (action, on) in more {
-            left_out.insert(action, format!("it needs `{on}`, which cannot be done"));
+            let mut found = Findings::default();
+            let message = format!("needs `{on}`, which cannot be done");
+            found.error(&check::of_action(rule, &action), "left_out", message);
+            left_out.insert(action, found);
         }
     }
 }
 
 /// The action on which `action` waits in vain, if there is one.
-fn stuck(rule: &Rule, action: &RuleAction, left_out: &BTreeMap<StepId, String>) -> Option<StepId> {
+fn stuck(
+    rule: &Rule,
+    action: &RuleAction,
+    left_out: &BTreeMap<StepId, Findings>,
+) -> Option<StepId> {
     let referred: Vec<StepId> = calls(action)
         .filter_map(|call| templates::modern(&call.arguments.0).ok())
         .filter_map(|arguments| expression::of_templates(&arguments).ok())
@@ -193,46 +215,48 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Why `call` cannot be made.
-    fn problems(&self, call: &ToolCall) -> Vec<String> {
-        let Some(spec) = self.catalogue.get(&call.tool) else {
-            return vec![check::unknown_tool(&call.tool, self.catalogue)];
-        };
-        let mut problems = Vec::new();
-        let arguments = match self.arguments(&call.arguments.0, &mut problems) {
-            Ok(arguments) => arguments,
-            Err(message) => return vec![message],
-        };
-        if problems.is_empty() {
-            problems.extend(check::argument_problems(spec, &arguments));
+    /// Finds out why `call` cannot be made, if it cannot.
+    fn call(&self, place: &Place, call: &ToolCall, findings: &mut Findings) {
+        let before = findings.0.len();
+        let Some(arguments) = self.arguments(place, &call.arguments.0, findings) else { return };
+        let known = self.catalogue.get(&call.tool).is_some();
+        // An argument that could not be filled in is not missing as well.
+        if !known || findings.0.len() == before {
+            let filled = ToolCall { tool: call.tool.clone(), arguments: Json(arguments) };
+            tools::call(place, &filled, self.catalogue, findings);
         }
-        problems
     }
 
-    /// The arguments with everything filled in that facts alone decide.
-    fn arguments(&self, given: &Value, problems: &mut Vec<String>) -> Result<Value, String> {
-        let modern = templates::modern(given)?;
-        let Some(fields) = modern.as_object() else {
-            return Err(format!("arguments are an object of names and values, not {given}"));
+    /// The arguments with everything filled in that facts alone decide; nothing if they are no arguments.
+    fn arguments(&self, place: &Place, given: &Value, findings: &mut Findings) -> Option<Value> {
+        let place = place.field("arguments");
+        let modern = match templates::modern(given) {
+            Ok(modern) => modern,
+            Err(message) => {
+                findings.error(&place, "malformed_reference", message);
+                return None;
+            }
         };
+        let Some(fields) = modern.as_object() else { return Some(modern) };
         let mut filled = Map::new();
         for (name, value) in fields {
             match self.fill(value) {
                 Ok(value) => {
                     filled.insert(name.clone(), value);
                 }
-                Err(error) => problems.push(format!("argument `{name}`: {error}")),
+                Err(error) => findings.error(&place.field(name), "missing_fact", error),
             }
         }
-        Ok(Value::Object(filled))
+        Some(Value::Object(filled))
     }
 
-    fn fill(&self, value: &Value) -> Result<Value, expression::ExpressionError> {
-        let references: References = expression::of_templates(value)?;
-        if references.steps().next().is_some() {
-            return Ok(value.clone());
+    fn fill(&self, value: &Value) -> Result<Value, ExpressionError> {
+        let references = expression::of_templates(value)?;
+        let of_facts = |name: &str| name == FACTS || expression::is_built_in(name);
+        if references.names().all(of_facts) {
+            return expression::render(value, &json!({ FACTS: self.facts }));
         }
-        expression::render(value, &json!({ FACTS: self.facts }))
+        Ok(value.clone())
     }
 }
 

@@ -9,34 +9,51 @@ use super::condition::{Condition, Operand, Test};
 use super::evaluate::passes;
 use super::operator::Operator;
 
-/// What is wrong with the groups of `condition`, for people.
-pub(super) fn conflicts(condition: &Condition) -> Vec<String> {
+/// Something suspicious about a group.
+#[derive(Debug)]
+pub(super) struct Conflict {
+    /// Stable.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl Conflict {
+    fn redundant(message: String) -> Self {
+        Self { code: "redundant_conditions", message }
+    }
+}
+
+/// What is suspicious about the groups of `condition`.
+pub(super) fn conflicts(condition: &Condition) -> Vec<Conflict> {
     let mut found = Vec::new();
     match condition {
         Condition::All(parts) => {
-            twice(parts, &mut found);
             let tests = joined(parts);
             for (left, right) in pairs(&tests) {
                 if contradict(left, right) {
-                    found.push(format!("{left} and {right} are never both true"));
+                    let message = format!("{left} and {right} are never both true");
+                    found.push(Conflict { code: "contradictory_conditions", message });
                 } else if implies(left, right) {
-                    found.push(format!("{right} adds nothing to {left}"));
+                    found.push(Conflict::redundant(format!("{right} adds nothing to {left}")));
                 } else if implies(right, left) {
-                    found.push(format!("{left} adds nothing to {right}"));
+                    found.push(Conflict::redundant(format!("{left} adds nothing to {right}")));
                 }
             }
             found.extend(within(parts));
         }
         Condition::Any(parts) => {
-            twice(parts, &mut found);
             let tests: Vec<&Test> = parts.iter().filter_map(test).collect();
+            let covers = |left: &Test, right: &Test| {
+                Conflict::redundant(format!("{left} is true only where {right} is, in one `any`"))
+            };
             for (left, right) in pairs(&tests) {
                 if implies(left, right) {
-                    found.push(format!("{left} is true only where {right} is, in one `any`"));
+                    found.push(covers(left, right));
                 } else if implies(right, left) {
-                    found.push(format!("{right} is true only where {left} is, in one `any`"));
+                    found.push(covers(right, left));
                 }
             }
+            found.extend(twice(parts));
             found.extend(parts.iter().flat_map(conflicts));
         }
         Condition::Not(part) => found.extend(conflicts(part)),
@@ -46,12 +63,22 @@ pub(super) fn conflicts(condition: &Condition) -> Vec<String> {
 }
 
 /// Of the groups in an `all`; an `all` in it is looked at together with it.
-fn within(parts: &[Condition]) -> Vec<String> {
+fn within(parts: &[Condition]) -> Vec<Conflict> {
     let inner = |part: &Condition| match part {
         Condition::All(parts) => within(parts),
         Condition::Any(_) | Condition::Not(_) | Condition::Test(_) => conflicts(part),
     };
-    parts.iter().flat_map(inner).collect()
+    let mut found = twice(parts);
+    found.extend(parts.iter().flat_map(inner));
+    found
+}
+
+/// Groups that stand twice; tests that do are found as pairs.
+fn twice(parts: &[Condition]) -> Vec<Conflict> {
+    let again =
+        |(at, part): &(usize, &Condition)| test(part).is_none() && parts[at + 1..].contains(part);
+    let message = || "a group stands twice in one group".to_owned();
+    parts.iter().enumerate().filter(again).map(|_| Conflict::redundant(message())).collect()
 }
 
 /// The tests of an `all` and of each `all` in it.
@@ -74,27 +101,14 @@ fn test(condition: &Condition) -> Option<&Test> {
     }
 }
 
-/// Pairs of different tests of one field.
+/// Pairs of tests of one field.
 fn pairs<'a>(tests: &[&'a Test]) -> Vec<(&'a Test, &'a Test)> {
     let mut pairs = Vec::new();
     for (at, left) in tests.iter().enumerate() {
         let later = tests[at + 1..].iter().filter(|right| right.field == left.field);
-        pairs.extend(later.filter(|right| *right != left).map(|right| (*left, *right)));
+        pairs.extend(later.map(|right| (*left, *right)));
     }
     pairs
-}
-
-fn twice(parts: &[Condition], found: &mut Vec<String>) {
-    for (at, part) in parts.iter().enumerate() {
-        if parts[at + 1..].contains(part) {
-            found.push(match part {
-                Condition::Test(test) => format!("{test} stands twice in one group"),
-                Condition::All(_) | Condition::Any(_) | Condition::Not(_) => {
-                    "a group stands twice in one group".to_owned()
-                }
-            });
-        }
-    }
 }
 
 /// The only values for which a test passes, if they are known.
@@ -190,6 +204,9 @@ const fn opposite(operator: Operator) -> Option<Operator> {
 
 /// Whether `right` passes wherever `left` does.
 fn implies(left: &Test, right: &Test) -> bool {
+    if left == right {
+        return true;
+    }
     if let Some(values) = only(left) {
         return values.iter().all(|value| passes_for(right, value) == Some(true));
     }

@@ -11,12 +11,14 @@ pub mod evaluate;
 pub mod gherkin;
 pub mod operator;
 pub mod pattern;
+pub mod read;
 pub mod risk;
 pub mod rule;
 pub mod validate;
 
 mod compare;
 mod conflicts;
+mod steps;
 mod templates;
 
 #[cfg(test)]

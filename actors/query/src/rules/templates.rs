@@ -18,35 +18,28 @@ pub(super) const STEPS: &str = "steps";
 /// # Errors
 /// A `${` that no field follows.
 pub(super) fn modern(value: &Value) -> Result<Value, String> {
-    each_string(value, &modern_text)
-}
-
-/// `value`, in the newer notation, as a plan needs it; `step` gives the id of a step for that of an action.
-pub(super) fn for_plan(value: &Value, step: &dyn Fn(&str) -> String) -> Result<Value, String> {
-    each_string(value, &|text| Ok(rename(text, step)))
-}
-
-/// `value` with `change` made to every string in it.
-fn each_string(
-    value: &Value,
-    change: &dyn Fn(&str) -> Result<String, String>,
-) -> Result<Value, String> {
     Ok(match value {
-        Value::String(text) => Value::String(change(text)?),
-        Value::Array(items) => {
-            let items: Result<Vec<Value>, _> =
-                items.iter().map(|item| each_string(item, change)).collect();
-            Value::Array(items?)
-        }
+        Value::String(text) => Value::String(modern_text(text)?),
+        Value::Array(items) => Value::Array(items.iter().map(modern).collect::<Result<_, _>>()?),
         Value::Object(fields) => {
-            let mut changed = serde_json::Map::new();
-            for (name, field) in fields {
-                changed.insert(name.clone(), each_string(field, change)?);
-            }
-            Value::Object(changed)
+            let fields = fields.iter().map(|(name, field)| Ok((name.clone(), modern(field)?)));
+            Value::Object(fields.collect::<Result<_, String>>()?)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     })
+}
+
+/// `value`, in the newer notation, as a plan needs it; `step` gives the id of a step for that of an action.
+pub(super) fn for_plan(value: &Value, step: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(rename(text, step)),
+        Value::Array(items) => items.iter().map(|item| for_plan(item, step)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, field)| (name.clone(), for_plan(field, step)));
+            Value::Object(fields.collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
 }
 
 fn modern_text(text: &str) -> Result<String, String> {

@@ -58,15 +58,18 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check;
+use super::read::Read;
 use super::rule::{RuleId, RuleSet};
+use crate::check::Finding;
+use crate::check::place::{Findings, Place};
+use crate::tool::Catalogue;
 
 /// Something in a text that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
-    /// In which line, from 1.
-    pub line: usize,
-    /// What is wrong, and what to do.
-    pub message: String,
+struct Mistake {
+    /// From 1.
+    line: usize,
+    message: String,
 }
 
 impl Mistake {
@@ -75,34 +78,59 @@ impl Mistake {
     }
 }
 
-/// The rules that `text` writes.
+/// Reads the rules in `text`, whose actions may call the tools in `catalogue`; without one, tools are not
+/// looked at.
 ///
 /// # Errors
-/// Everything in it that is not understood, by line.
-pub fn read(text: &str) -> Result<RuleSet, Vec<Mistake>> {
+/// Everything in it that is not understood, wrong or doubtful, each with its line: at least one
+/// [`Finding::is_error`].
+pub fn read(text: &str, catalogue: Option<&Catalogue>) -> Result<Read, Vec<Finding>> {
     let mut mistakes = Vec::new();
-    let scenarios = document::read(text, &mut mistakes);
-    let scenarios = scenarios.iter().flat_map(|one| outline::expand(one, &mut mistakes));
-    let scenarios: Vec<_> = scenarios.collect();
-    let mut set = RuleSet::default();
-    let mut lines: BTreeMap<RuleId, usize> = BTreeMap::new();
-    for scenario in &scenarios {
-        let Some(rule) = scenario::rule(scenario, &mut mistakes) else { continue };
-        if let Some(first) = lines.insert(rule.id.clone(), scenario.line) {
-            let message = format!("line {first} has a rule `{}` already; give one an @id", rule.id);
-            mistakes.push(Mistake::new(scenario.line, message));
-            continue;
-        }
-        set.rules.push(rule);
-    }
-    if mistakes.is_empty() {
-        for problem in check::problems(&set) {
-            let line = problem.rule.as_ref().and_then(|rule| lines.get(rule)).copied();
-            mistakes.push(Mistake::new(line.unwrap_or(1), problem.to_string()));
-        }
-    }
+    let (set, lines) = rules(text, &mut mistakes);
     mistakes.sort();
     // A line of an outline is read once for each row.
     mistakes.dedup();
-    if mistakes.is_empty() { Ok(set) } else { Err(mistakes) }
+    let mut findings = Findings::default();
+    for mistake in mistakes {
+        findings.error(&Place::default(), "not_understood", mistake.message);
+        findings.in_line(Some(mistake.line));
+    }
+    let mut found = check::examine_set(&set, catalogue);
+    for (place, finding) in &mut found.0 {
+        let named = lines.iter().find(|(rule, _)| is_of(place, rule));
+        finding.line = named.map(|(_, line)| *line);
+    }
+    findings.0.extend(found.0);
+    let mut findings = findings.into_findings();
+    findings.sort_by_key(|finding| finding.line);
+    Read::unless(set, findings)
+}
+
+/// Whether `place` is in the rule `rule`.
+fn is_of(place: &Place, rule: &RuleId) -> bool {
+    let behind =
+        place.path.strip_prefix("rules.").and_then(|path| path.strip_prefix(rule.as_str()));
+    behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The rules that are understood, with the lines in which they begin.
+fn rules(text: &str, mistakes: &mut Vec<Mistake>) -> (RuleSet, BTreeMap<RuleId, usize>) {
+    let (mut set, mut lines) = (RuleSet::default(), BTreeMap::new());
+    let written = document::read(text, mistakes);
+    if written.is_empty() && mistakes.is_empty() {
+        mistakes.push(Mistake::new(1, "there is no scenario in it"));
+    }
+    for scenario in &written {
+        for concrete in outline::expand(scenario, mistakes) {
+            let Some(rule) = scenario::rule(&concrete, mistakes) else { continue };
+            if let Some(first) = lines.insert(rule.id.clone(), concrete.line) {
+                let message =
+                    format!("line {first} has a rule `{}` already; give one an @id", rule.id);
+                mistakes.push(Mistake::new(concrete.line, message));
+                continue;
+            }
+            set.rules.push(rule);
+        }
+    }
+    (set, lines)
 }

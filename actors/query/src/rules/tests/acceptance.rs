@@ -234,7 +234,7 @@ fn c7_sentences_keep_every_action_and_name_their_fields_cleanly() {
           Then escalate via MCP toolkit
           And start workflow via Temporal
     "#;
-    let set = gherkin::read(text).unwrap();
+    let set = gherkin::read(text, None).unwrap().set;
     let rule = &set.rules[0];
     let fields: Vec<&str> = rule.condition.tests().iter().map(|test| test.field.as_str()).collect();
     assert_eq!(fields, ["tier", "sentiment_score"]);
@@ -251,7 +251,7 @@ fn c7_sentences_keep_every_action_and_name_their_fields_cleanly() {
         ]
     );
     let using = text.replace("via Temporal", "using Temporal");
-    assert_eq!(gherkin::read(&using).unwrap(), set);
+    assert_eq!(gherkin::read(&using, None).unwrap().set, set);
 }
 
 #[test]
@@ -269,6 +269,6 @@ fn c8_an_unknown_tool_is_named_beside_an_action_that_will_fail() {
     assert!(matches!(&plan.steps[0].work, Work::Call(call) if call.tool == "tell"));
     let named: Vec<String> = fired.problems.iter().map(ToString::to_string).collect();
     assert_eq!(named.len(), 2);
-    assert!(named[0].starts_with("rule `r`, action `record`: there is no tool `nosuch`"));
-    assert!(named[1].starts_with("rule `r`, action `refund`: argument `amount`"));
+    assert!(named[0].starts_with("rules.r.actions.record.tool: there is no tool `nosuch`"));
+    assert!(named[1].starts_with("rules.r.actions.refund.arguments.amount: "));
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{action, all, always, clerk, ids, rule, test, tools};
+use crate::check::Finding;
 use crate::expression;
 use crate::graph::Graph;
 use crate::plan::{OnFailure, Plan, StepId, ToolCall, Work};
@@ -108,9 +109,9 @@ fn what_cannot_be_done_is_named_with_everything_that_needs_it() {
     assert_eq!(
         messages(&fired),
         [
-            "rule `r`, action `again`: it needs `tell`, which cannot be done",
-            "rule `r`, action `ask`: there is no tool `asks`; did you mean `ask`?",
-            "rule `r`, action `tell`: it needs `ask`, which cannot be done",
+            "rules.r.actions.again: needs `tell`, which cannot be done",
+            "rules.r.actions.ask.tool: there is no tool `asks`; did you mean `ask`?",
+            "rules.r.actions.tell: needs `ask`, which cannot be done",
         ]
     );
 }
@@ -139,10 +140,13 @@ fn nothing_is_begun_if_an_action_cannot_be_done_that_must_not_fail() {
 #[test]
 fn arguments_are_checked_with_the_facts_before_anything_is_done() {
     let cases = [
-        (json!({"with": "${gone}"}), "argument `with`: `{{ facts.gone }}` refers to `facts.gone`"),
-        (json!({"amount": "${name}"}), "argument `amount`: must be of type number, not \"ann\""),
-        (json!({"wiht": 1}), "argument `wiht`: `ask` has no parameter `wiht`"),
-        (json!([1]), "arguments are an object"),
+        (
+            json!({"with": "${gone}"}),
+            "arguments.with: `facts.gone` refers to `facts.gone`, which has no value",
+        ),
+        (json!({"amount": "${name}"}), "arguments.amount: must be of type number, not \"ann\""),
+        (json!({"wiht": 1}), "arguments.wiht: `ask` has no parameter `wiht`"),
+        (json!([1]), "arguments must be an object"),
     ];
     for (arguments, expected) in cases {
         let rule = always("r", vec![action("ask", "ask", arguments)]);
@@ -174,7 +178,9 @@ fn calls_to_fall_back_to_are_checked_and_planned_like_the_first() {
 fn rules_that_cannot_be_performed_are_refused_with_the_action_named() {
     let refused = |actions: Vec<RuleAction>, expected: &str| {
         let rule = always("r", actions);
-        let problems = check::of_rule(&rule);
+        let set = RuleSet { rules: vec![rule.clone()] };
+        let problems: Vec<Finding> =
+            check::check(&set, None).into_iter().filter(Finding::is_error).collect();
         assert!(
             problems.iter().any(|problem| problem.to_string().contains(expected)),
             "{expected}: {problems:?}"
@@ -184,35 +190,41 @@ fn rules_that_cannot_be_performed_are_refused_with_the_action_named() {
         assert_eq!((fired.plan, fired.problems), (None, problems));
     };
     let ask = |arguments| action("ask", "ask", arguments);
-    refused(vec![], "no actions");
+    refused(vec![], "at least one action");
     refused(vec![ask(json!({})), ask(json!({}))], "there are two steps `ask`");
-    refused(vec![action("9", "ask", json!({}))], "action `9`: an id is a letter");
-    refused(vec![needing(ask(json!({})), "gone")], "refers to step `gone`, which is not there");
-    refused(vec![ask(json!({"with": "{{ steps.ask.result }}"}))], "wait for each other: ask");
-    refused(vec![ask(json!({"with": "{{ name }}"}))], "`name` is unknown here; write `facts.name`");
+    refused(vec![action("9", "ask", json!({}))], "actions.9.id: `9` is no name");
+    refused(vec![needing(ask(json!({})), "gone")], "there is no step `gone`");
+    refused(vec![ask(json!({"with": "{{ steps.ask.result }}"}))], "the step waits for itself");
+    refused(
+        vec![ask(json!({"with": "{{ name }}"}))],
+        "there is no `name`; did you mean `facts.name`?",
+    );
     refused(vec![ask(json!({"with": "{{ facts.a + }}"}))], "is not an expression");
     refused(vec![ask(json!({"with": "${a"}))], "has no `}`");
     let route = OnFailure::Route("x".into());
-    refused(vec![RuleAction { on_failure: route, ..ask(json!({})) }], "cannot go on at `x`");
+    refused(
+        vec![RuleAction { on_failure: route, ..ask(json!({})) }],
+        "does not go on at another, such as `x`",
+    );
 }
 
 #[test]
 fn ids_that_clash_are_refused() {
     let actions = |id| vec![action(id, "ask", json!({}))];
     let set = RuleSet { rules: vec![always("a", actions("b_c")), always("a_b", actions("c"))] };
-    assert!(check::problems(&set)[0].to_string().contains("would be `a_b_c`"));
+    assert!(check::check(&set, None)[0].to_string().contains("would be `a_b_c`"));
     let fired = fired(set.rules, json!({}));
     assert_eq!(steps(&fired.plan.unwrap()), ["a_b_c"]);
     assert!(fired.problems[0].to_string().contains("has the step `a_b_c` already"));
     let twice = RuleSet { rules: vec![always("a", actions("x")), always("a", actions("y"))] };
-    assert!(check::problems(&twice)[0].to_string().contains("two rules of this id"));
+    assert!(check::check(&twice, None)[0].to_string().contains("two rules `a`"));
 }
 
 #[test]
 fn facts_that_are_no_object_are_refused() {
     let fired = fired(vec![always("r", vec![action("ask", "ask", json!({}))])], json!([1]));
     assert_eq!(fired.plan, None);
-    assert_eq!(messages(&fired), ["facts are an object of names and values, not [1]"]);
+    assert_eq!(messages(&fired), ["facts: facts are an object of names and values, not [1]"]);
 }
 
 #[test]
@@ -223,13 +235,15 @@ fn calls_are_checked_against_tools_without_facts_too() {
         action("note", "note", json!({"amount": "much"})),
     ];
     let set = RuleSet { rules: vec![always("r", actions)] };
-    let found: Vec<String> = check::calls_against(&set, &tools(&["ask", "tell", "note"]))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].contains("action `tell`: there is no tool `tel`"));
-    assert!(found[1].contains("argument `amount`: must be of type number"));
+    let found = check::check(&set, Some(&tools(&["ask", "tell", "note"])));
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "rules.r.actions.tell.tool: there is no tool `tel`; did you mean `tell`?",
+            "rules.r.actions.note.arguments.amount: must be of type number, not \"much\"",
+        ]
+    );
 }
 
 proptest! {

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::{action, all, not, rule, some, test};
 use crate::plan::Retry;
+use crate::rules::check::check;
 use crate::rules::condition::Condition;
 use crate::rules::evaluate::{Truth, explain};
 use crate::rules::rule::{Rule, RuleAction, RuleSet};
-use crate::rules::validate::warnings;
 
 fn found(rule: Rule) -> Vec<String> {
-    warnings(&RuleSet { rules: vec![rule] }).iter().map(ToString::to_string).collect()
+    check(&RuleSet { rules: vec![rule] }, None).iter().map(ToString::to_string).collect()
 }
 
 fn of(condition: Condition) -> Vec<String> {
@@ -33,11 +33,13 @@ fn a_sound_rule_raises_nothing() {
 #[test]
 fn what_grew_too_large_is_said() {
     let long = Rule { name: "x".repeat(101), ..sound() };
-    assert_eq!(found(long), ["rule `r`: its name has 101 characters, more than 100"]);
+    assert_eq!(found(long), ["warning: rules.r.name: has 101 characters, more than 100"]);
     let actions = (0..11).map(|at| action(&format!("a{at}"), "t", json!({}))).collect();
-    assert!(found(Rule { actions, ..sound() })[0].contains("11 actions"));
+    assert!(
+        found(Rule { actions, ..sound() })[0].contains("rules.r.actions: are 11, more than 10")
+    );
     let many = (0..21).map(|at| test(&format!("f{at}"), "equals", json!(1))).collect::<Vec<_>>();
-    assert!(of(all(many))[0].contains("21 conditions"));
+    assert!(of(all(many))[0].contains("rules.r.conditions: are 21, more than 20"));
     let slow =
         RuleAction { timeout: Some(Duration::from_secs(301)), ..action("a", "t", json!({})) };
     let stubborn = RuleAction {
@@ -45,8 +47,8 @@ fn what_grew_too_large_is_said() {
         ..action("b", "t", json!({}))
     };
     let found = found(Rule { actions: vec![slow, stubborn], ..sound() });
-    assert!(found[0].contains("action `a`: an attempt may take 301 s"), "{found:?}");
-    assert!(found[1].contains("action `b`: it has 11 attempts"), "{found:?}");
+    assert!(found[0].contains("actions.a.timeout: an attempt may take 301s"), "{found:?}");
+    assert!(found[1].contains("actions.b.retry.attempts: are 11"), "{found:?}");
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn conditions_that_say_nothing_new_are_found() {
         assert!(of(some([right, left]))[0].contains("is true only where"));
     }
     let twice = || test("x", "equals", json!(1));
-    assert!(of(all([twice(), twice()]))[0].contains("stands twice"));
+    assert!(of(all([twice(), twice()]))[0].contains("adds nothing"));
     let group = || all([twice(), test("y", "equals", json!(1))]);
     assert!(of(some([group(), group()]))[0].contains("a group stands twice"));
 }
