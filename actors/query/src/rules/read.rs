@@ -29,6 +29,8 @@
 //!         on_failure: continue  # fail, continue, skip (unless it says otherwise) or {fallback: [...]}
 //! ```
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::check;
@@ -103,10 +105,20 @@ fn document(
     };
     let (mut set, mut lines) = (RuleSet::default(), Lines::default());
     lines.add(&Place::default(), root.line, root);
+    let mut seen = BTreeSet::new();
     for (at, node) in nodes.into_iter().enumerate() {
-        let place = named(&Place::of_plan("rules"), at, node);
+        let list = Place::of_plan("rules");
+        let place = named(&list, at, node);
+        // Of two rules of one id the second has another place: what is wrong with it is not with the first.
+        let again = !seen.insert(place.path.clone());
+        let place = if again { list.item(at) } else { place };
         place_lines(&place, node, &mut lines);
-        set.rules.extend(rule(node, &place, &mut findings));
+        let rule = rule(node, &place, &mut findings);
+        if again {
+            findings.error(&place.field("id"), "duplicate_id", "another rule has this id already");
+        } else {
+            set.rules.extend(rule);
+        }
     }
     findings.0.extend(check::examine_set(&set, catalogue).0);
     for (place, finding) in &mut findings.0 {
@@ -120,13 +132,13 @@ fn document(
 fn list<'n>(root: &'n Node, findings: &mut Findings) -> Vec<&'n Node> {
     let Some(mut fields) = Fields::of(root, &Place::default(), findings) else { return Vec::new() };
     fields.need("rules");
-    let nodes = fields.list("rules").unwrap_or_default();
-    if fields.take("rules").is_some() && nodes.is_empty() {
+    let nodes = fields.list("rules");
+    if nodes.is_some_and(<[Node]>::is_empty) {
         let place = fields.at("rules");
         fields.findings.error(&place, "no_rules", "there is no rule in it");
     }
     fields.finish();
-    nodes.iter().collect()
+    nodes.unwrap_or_default().iter().collect()
 }
 
 /// A part of a list: by its id if it has one, by its number otherwise.

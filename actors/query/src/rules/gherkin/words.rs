@@ -10,6 +10,12 @@ use crate::rules::condition::FieldPath;
 /// The words of which a field's name may be made; what is longer is prose.
 const NAME_WORDS: usize = 6;
 
+/// Words that no field is named by: they join sentences, of which one would be lost.
+const JOINTS: [&str; 16] = [
+    "and", "but", "has", "have", "if", "is", "not", "or", "that", "unless", "when", "where",
+    "which", "who", "with", "without",
+];
+
 /// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -191,6 +197,12 @@ impl Names {
         match words.as_slice() {
             [] => Err("a field is missing".to_owned()),
             [word] if word.contains('.') => named(word),
+            words if words.iter().any(|word| JOINTS.contains(&word.to_lowercase().as_str())) => {
+                Err(format!(
+                    "`{}` is no name of a field; write a step for each thing",
+                    words.join(" ")
+                ))
+            }
             words if words.len() > NAME_WORDS => {
                 Err(format!("`{}` is too long for the name of a field", words.join(" ")))
             }

@@ -3,6 +3,7 @@
 mod acceptance;
 mod conditions;
 mod plans;
+mod reading;
 mod warnings;
 
 use serde_json::{Value, json};

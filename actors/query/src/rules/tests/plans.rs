@@ -7,6 +7,7 @@ use super::{action, all, always, clerk, ids, rule, test, tools};
 use crate::check::Finding;
 use crate::expression;
 use crate::graph::Graph;
+use crate::pipeline::compile_plan;
 use crate::plan::{OnFailure, Plan, StepId, ToolCall, Work};
 use crate::rules::check;
 use crate::rules::compile::{Fired, fire, stages};
@@ -259,7 +260,8 @@ proptest! {
         let condition = all([test("name", "exists", json!(true))]);
         let fired = fired(vec![rule("r", condition, actions)], json!({"name": name}));
         if let Some(plan) = &fired.plan {
-            prop_assert!(Graph::of(plan).is_ok());
+            let compiled = compile_plan(plan.clone(), &tools(&["ask", "tell", "note"]));
+            prop_assert!(compiled.is_ok(), "{:?}", compiled.err());
         }
         let planned = fired.plan.map_or(0, |plan| plan.steps.len());
         prop_assert!(planned == 2 || !fired.problems.is_empty());
