@@ -11,10 +11,10 @@ use crate::tool::Catalogue;
 pub(crate) mod place;
 
 mod bounds;
-mod ids;
+pub(crate) mod ids;
 mod references;
 mod sites;
-mod tools;
+pub(crate) mod tools;
 
 pub(crate) use bounds::MAX_ATTEMPTS;
 use place::{Findings, Place};
@@ -85,11 +85,11 @@ impl fmt::Display for Finding {
 /// error among the findings has a [`Graph`].
 #[must_use]
 pub fn check(plan: &Plan, catalogue: &Catalogue) -> Vec<Finding> {
-    examine(plan, catalogue).into_findings()
+    examine(plan, Some(catalogue)).into_findings()
 }
 
-/// The same, with the places that lines are found by.
-pub(crate) fn examine(plan: &Plan, catalogue: &Catalogue) -> Findings {
+/// The same, with the places that lines are found by. Without a catalogue, tools are not looked at.
+pub(crate) fn examine(plan: &Plan, catalogue: Option<&Catalogue>) -> Findings {
     let mut findings = Findings::default();
     if plan.steps.len() > MAX_STEPS {
         let message = format!("a plan has at most {MAX_STEPS} steps, not {}", plan.steps.len());
@@ -98,7 +98,9 @@ pub(crate) fn examine(plan: &Plan, catalogue: &Catalogue) -> Findings {
     }
     ids::check(plan, &mut findings);
     references::check(plan, &mut findings);
-    tools::check(plan, catalogue, &mut findings);
+    if let Some(catalogue) = catalogue {
+        tools::check(plan, catalogue, &mut findings);
+    }
     bounds::check(plan, &mut findings);
     if plan.steps.iter().any(|step| !ids::is_name(step.id.as_str())) {
         // Its names are not the names of steps, so neither are its cycles cycles.

@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod record;
 pub mod roles;
+pub mod rules;
 pub mod tool;
 pub mod tools;
 pub mod tree;

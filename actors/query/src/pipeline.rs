@@ -13,11 +13,11 @@ use crate::json::Json;
 use crate::plan::{Input, Plan, ValueType};
 use crate::tool::Catalogue;
 
-mod fields;
+pub(crate) mod fields;
 mod scalar;
-mod steps;
-mod tree;
-mod yaml;
+pub(crate) mod steps;
+pub(crate) mod tree;
+pub(crate) mod yaml;
 
 use fields::Fields;
 use tree::{Data, LARGEST, Lines, Node};
@@ -82,7 +82,7 @@ fn compile(
     let mut findings = read;
     let unread = !findings.0.is_empty();
     let told = findings.0.iter().map(|(place, _)| (place.at, place.path.clone())).collect();
-    for (place, finding) in check::examine(&plan, catalogue).0 {
+    for (place, finding) in check::examine(&plan, Some(catalogue)).0 {
         // What is missing because it could not be read is not missing, and warnings may be wrong for it.
         if !(unread && (!finding.is_error() || is_told(&place, &told))) {
             findings.0.push((place, finding));

@@ -47,8 +47,7 @@ pub(super) fn unknown_step<'n>(
 fn id(place: &Place, step: &Step, findings: &mut Findings) {
     let id = step.id.as_str();
     if !is_name(id) {
-        findings.error(place, "invalid_id", name_rule(id));
-        findings.suggest(valid_name(id));
+        invalid(place, "invalid_id", id, findings);
     } else if POLICIES.contains(&id) {
         let message =
             format!("`{id}` says what is done about a failure, so no step can be named so");
@@ -62,8 +61,7 @@ fn inputs(plan: &Plan, findings: &mut Findings) {
     for input in &plan.inputs {
         let place = Place::of_plan("inputs").field(&input.name);
         if !is_name(&input.name) {
-            findings.error(&place, "invalid_input", name_rule(&input.name));
-            findings.suggest(valid_name(&input.name));
+            invalid(&place, "invalid_input", &input.name, findings);
         }
         if !names.insert(&input.name) {
             let message = format!("there are two inputs `{}`", input.name);
@@ -113,8 +111,14 @@ fn routes(step: &Step) -> impl Iterator<Item = (&'static str, &StepId)> {
 }
 
 /// Whether `name` can name a step or an input.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     StepId::is_valid(name) && name.len() <= MAX_NAME
+}
+
+/// Refuses what cannot be a name.
+pub(crate) fn invalid(place: &Place, code: &'static str, name: &str, findings: &mut Findings) {
+    findings.error(place, code, name_rule(name));
+    findings.suggest(valid_name(name));
 }
 
 fn name_rule(name: &str) -> String {

@@ -25,7 +25,8 @@ pub(super) fn check(plan: &Plan, catalogue: &Catalogue, findings: &mut Findings)
     }
 }
 
-fn call<'c>(
+/// Refuses a call that its tool does not take. The tool, if it is there.
+pub(crate) fn call<'c>(
     place: &Place,
     call: &ToolCall,
     catalogue: &'c Catalogue,

@@ -11,14 +11,16 @@ use crate::check::place::{Findings, Place};
 use crate::plan::StepId;
 
 /// What the same is called in other systems, and here.
-const FOREIGN: [(&str, &str); 17] = [
+const FOREIGN: [(&str, &str); 23] = [
     ("action", "tool"),
     ("args", "arguments"),
     ("condition", "if"),
+    ("continue_on_error", "on_failure"),
     ("dependencies", "needs"),
     ("depends_on", "needs"),
     ("for_each", "each"),
     ("foreach", "each"),
+    ("framework", "tool"),
     ("max_concurrency", "max_parallel"),
     ("max_retries", "retry"),
     ("on_error", "on_failure"),
@@ -26,22 +28,26 @@ const FOREIGN: [(&str, &str); 17] = [
     ("parameters", "inputs"),
     ("params", "arguments"),
     ("retries", "retry"),
+    ("retry_count", "retry"),
+    ("roles", "required_roles"),
+    ("rule", "id"),
     ("title", "name"),
     ("when", "if"),
+    ("when", "conditions"),
     ("with", "arguments"),
 ];
 
 /// A mapping that is being read.
-pub(super) struct Fields<'n, 'f> {
+pub(crate) struct Fields<'n, 'f> {
     fields: &'n [(super::tree::Key, Node)],
     known: BTreeSet<&'static str>,
-    pub(super) place: Place,
-    pub(super) findings: &'f mut Findings,
+    pub(crate) place: Place,
+    pub(crate) findings: &'f mut Findings,
 }
 
 impl<'n, 'f> Fields<'n, 'f> {
     /// Begins to read `node`, if it is a mapping.
-    pub(super) fn of(node: &'n Node, place: &Place, findings: &'f mut Findings) -> Option<Self> {
+    pub(crate) fn of(node: &'n Node, place: &Place, findings: &'f mut Findings) -> Option<Self> {
         let Data::Map(fields) = &node.data else {
             wrong_type(node, place, "a mapping", findings);
             return None;
@@ -50,13 +56,13 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 
     /// The field `name`, if it is there.
-    pub(super) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
         self.known.insert(name);
         self.fields.iter().find(|(key, _)| key.text == name).map(|(_, field)| field)
     }
 
     /// The same, which must be there.
-    pub(super) fn need(&mut self, name: &'static str) -> Option<&'n Node> {
+    pub(crate) fn need(&mut self, name: &'static str) -> Option<&'n Node> {
         let found = self.take(name);
         if found.is_none() {
             let place = self.place.field(name);
@@ -66,22 +72,31 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 
     /// Where the field `name` is.
-    pub(super) fn at(&self, name: &str) -> Place {
+    pub(crate) fn at(&self, name: &str) -> Place {
         self.place.field(name)
     }
 
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         let node = self.take(name)?;
         text(node, &self.at(name), self.findings)
     }
 
-    pub(super) fn needed_text(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn needed_text(&mut self, name: &'static str) -> Option<String> {
         let node = self.need(name)?;
         text(node, &self.at(name), self.findings)
     }
 
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let node = self.take(name)?;
+        let flag = match &node.data {
+            Data::Bool(flag) => Some(*flag),
+            Data::Null | Data::Number(_) | Data::Text(_) | Data::List(_) | Data::Map(_) => None,
+        };
+        self.typed(name, node, flag, "true or false")
+    }
+
     /// An expression; `true` and `false` are ones that need no quotes.
-    pub(super) fn expression(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn expression(&mut self, name: &'static str) -> Option<String> {
         let node = self.take(name)?;
         if let Data::Bool(value) = node.data {
             return Some(value.to_string());
@@ -89,7 +104,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         text(node, &self.at(name), self.findings)
     }
 
-    pub(super) fn count(&mut self, name: &'static str) -> Option<u32> {
+    pub(crate) fn count(&mut self, name: &'static str) -> Option<u32> {
         let node = self.take(name)?;
         let count = match &node.data {
             Data::Number(number) => number.as_u64().and_then(|count| u32::try_from(count).ok()),
@@ -98,7 +113,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.typed(name, node, count, "a whole number that is not negative")
     }
 
-    pub(super) fn number(&mut self, name: &'static str) -> Option<f64> {
+    pub(crate) fn number(&mut self, name: &'static str) -> Option<f64> {
         let node = self.take(name)?;
         let number = match &node.data {
             Data::Number(number) => number.as_f64(),
@@ -107,7 +122,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.typed(name, node, number, "a number")
     }
 
-    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         let node = self.take(name)?;
         let place = self.at(name);
         match &node.data {
@@ -132,25 +147,25 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 
     /// One id of a step.
-    pub(super) fn id(&mut self, name: &'static str) -> Option<StepId> {
+    pub(crate) fn id(&mut self, name: &'static str) -> Option<StepId> {
         self.text(name).map(StepId)
     }
 
     /// A mapping as JSON.
-    pub(super) fn object(&mut self, name: &'static str) -> Option<Value> {
+    pub(crate) fn object(&mut self, name: &'static str) -> Option<Value> {
         let node = self.take(name)?;
         let object = matches!(node.data, Data::Map(_)).then(|| node.to_json());
         self.typed(name, node, object, "a mapping")
     }
 
     /// The elements of a list.
-    pub(super) fn list(&mut self, name: &'static str) -> Option<&'n [Node]> {
+    pub(crate) fn list(&mut self, name: &'static str) -> Option<&'n [Node]> {
         let node = self.take(name)?;
         self.typed(name, node, as_list(node), "a list")
     }
 
     /// Refuses a field that means nothing without another.
-    pub(super) fn misplaced(&mut self, name: &'static str, without: &str) {
+    pub(crate) fn misplaced(&mut self, name: &'static str, without: &str) {
         if self.take(name).is_some() {
             let place = self.at(name);
             let message = format!("`{name}` means nothing without {without}");
@@ -159,7 +174,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 
     /// Refuses all that was not read.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (key, _) in self.fields.iter().filter(|(key, _)| !self.known.contains(&*key.text)) {
             let known: Vec<&str> = self.known.iter().copied().collect();
             let message = format!("there is no field `{}`", key.text);
@@ -181,7 +196,7 @@ impl<'n, 'f> Fields<'n, 'f> {
 }
 
 /// The text that `node` is.
-pub(super) fn text(node: &Node, place: &Place, findings: &mut Findings) -> Option<String> {
+pub(crate) fn text(node: &Node, place: &Place, findings: &mut Findings) -> Option<String> {
     match &node.data {
         Data::Text(text) => return Some(text.clone()),
         Data::Number(_) | Data::Bool(_) => {
@@ -193,13 +208,13 @@ pub(super) fn text(node: &Node, place: &Place, findings: &mut Findings) -> Optio
     None
 }
 
-pub(super) fn as_list(node: &Node) -> Option<&[Node]> {
+pub(crate) fn as_list(node: &Node) -> Option<&[Node]> {
     match &node.data {
         Data::List(items) => Some(items),
         Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Map(_) => None,
     }
 }
 
-pub(super) fn wrong_type(node: &Node, place: &Place, wanted: &str, findings: &mut Findings) {
+pub(crate) fn wrong_type(node: &Node, place: &Place, wanted: &str, findings: &mut Findings) {
     findings.error(place, "wrong_type", format!("must be {wanted}, not {}", node.kind()));
 }

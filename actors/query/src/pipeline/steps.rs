@@ -98,7 +98,7 @@ fn approval(fields: &mut Fields<'_, '_>) -> Work {
     }
 }
 
-fn call(fields: &mut Fields<'_, '_>) -> ToolCall {
+pub(crate) fn call(fields: &mut Fields<'_, '_>) -> ToolCall {
     ToolCall {
         tool: fields.needed_text("tool").unwrap_or_default(),
         arguments: Json(fields.object("arguments").unwrap_or_else(|| json!({}))),
@@ -153,7 +153,7 @@ fn items_of(node: &Node, fields: &mut Fields<'_, '_>) -> Value {
     }
 }
 
-fn needs(fields: &mut Fields<'_, '_>) -> Vec<StepId> {
+pub(crate) fn needs(fields: &mut Fields<'_, '_>) -> Vec<StepId> {
     let Some(node) = fields.take("needs") else { return Vec::new() };
     let place = fields.at("needs");
     match &node.data {
@@ -172,7 +172,7 @@ fn needs(fields: &mut Fields<'_, '_>) -> Vec<StepId> {
     }
 }
 
-fn retry(fields: &mut Fields<'_, '_>) -> Retry {
+pub(crate) fn retry(fields: &mut Fields<'_, '_>) -> Retry {
     let standard = Retry::default();
     let Some(node) = fields.take("retry") else { return standard };
     let place = fields.at("retry");
@@ -205,7 +205,7 @@ fn kinds(fields: &mut Fields<'_, '_>) -> Vec<ErrorKind> {
     kinds
 }
 
-fn on_failure(fields: &mut Fields<'_, '_>) -> OnFailure {
+pub(crate) fn on_failure(fields: &mut Fields<'_, '_>) -> OnFailure {
     let Some(node) = fields.take("on_failure") else { return OnFailure::Fail };
     let place = fields.at("on_failure");
     if let Data::Text(word) = &node.data {
@@ -257,7 +257,7 @@ fn calls(fields: &mut Fields<'_, '_>) -> Vec<ToolCall> {
 }
 
 /// Refuses a word that is none of those that may stand here.
-pub(super) fn unknown_value(word: &str, known: &[&str], place: &Place, findings: &mut Findings) {
+pub(crate) fn unknown_value(word: &str, known: &[&str], place: &Place, findings: &mut Findings) {
     let message = format!("must be one of {}, not `{word}`", known.join(", "));
     findings.error(place, "invalid_value", message);
     findings.suggest_closest(word, known.iter().copied());

@@ -8,23 +8,23 @@ use serde_json::{Map, Number, Value};
 use crate::check::place::Place;
 
 /// Lists and mappings within each other.
-pub(super) const NESTING: usize = 32;
+pub(crate) const NESTING: usize = 32;
 /// Bytes of a document with all aliases written out, each value counted with its text and [`VALUE`]: a few
 /// lines of aliases of aliases come to more than any memory.
-pub(super) const LARGEST: usize = 4 << 20;
+pub(crate) const LARGEST: usize = 4 << 20;
 /// Bytes that a value is counted with beside its text.
-pub(super) const VALUE: usize = 64;
+pub(crate) const VALUE: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// From 1; of text only.
-    pub(super) line: Option<usize>,
-    pub(super) data: Data,
+    pub(crate) line: Option<usize>,
+    pub(crate) data: Data,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Data {
+pub(crate) enum Data {
     Null,
     Bool(bool),
     Number(Number),
@@ -35,14 +35,14 @@ pub(super) enum Data {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Key {
-    pub(super) line: Option<usize>,
-    pub(super) text: String,
+pub(crate) struct Key {
+    pub(crate) line: Option<usize>,
+    pub(crate) text: String,
 }
 
 impl Node {
     /// The tree of a JSON value, or why it is too large; `room` is what of [`LARGEST`] is left.
-    pub(super) fn of_json(value: &Value, depth: usize, room: &mut usize) -> Result<Self, String> {
+    pub(crate) fn of_json(value: &Value, depth: usize, room: &mut usize) -> Result<Self, String> {
         let text = value.as_str().map_or(0, str::len);
         take(room, VALUE + text)?;
         if depth > NESTING {
@@ -69,7 +69,7 @@ impl Node {
         Ok(Self { line: None, data })
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.data {
             Data::Null => Value::Null,
             Data::Bool(value) => Value::Bool(*value),
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.data {
             Data::Null => "nothing",
             Data::Bool(_) => "true or false",
@@ -95,14 +95,14 @@ impl Node {
         }
     }
 
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         let Data::Map(fields) = &self.data else { return None };
         fields.iter().find(|(key, _)| key.text == name).map(|(_, field)| field)
     }
 }
 
 /// Takes `size` bytes of `room`, or says that it is used up.
-pub(super) fn take(room: &mut usize, size: usize) -> Result<(), String> {
+pub(crate) fn take(room: &mut usize, size: usize) -> Result<(), String> {
     *room = room.checked_sub(size).ok_or_else(|| {
         format!("comes to more than {LARGEST} bytes, {VALUE} for each value beside its text")
     })?;
@@ -111,11 +111,11 @@ pub(super) fn take(room: &mut usize, size: usize) -> Result<(), String> {
 
 /// In which lines the parts of a document stand.
 #[derive(Debug, Default)]
-pub(super) struct Lines(BTreeMap<(Option<usize>, String), usize>);
+pub(crate) struct Lines(BTreeMap<(Option<usize>, String), usize>);
 
 impl Lines {
     /// Those of all that is in `root`.
-    pub(super) fn of(root: &Node) -> Self {
+    pub(crate) fn of(root: &Node) -> Self {
         let mut lines = Self::default();
         lines.add(&Place::default(), root.line, root);
         if let Some(Node { data: Data::List(steps), .. }) = root.field("steps") {
@@ -128,12 +128,13 @@ impl Lines {
     }
 
     /// The line of `place`, or of the nearest thing around it that has one.
-    pub(super) fn line(&self, place: &Place) -> Option<usize> {
+    pub(crate) fn line(&self, place: &Place) -> Option<usize> {
         let mut around = successors(Some(place.clone()), Place::parent);
         around.find_map(|place| self.0.get(&(place.at, place.path)).copied())
     }
 
-    fn add(&mut self, place: &Place, line: Option<usize>, node: &Node) {
+    /// Adds `node` as `place`, with all that is in it.
+    pub(crate) fn add(&mut self, place: &Place, line: Option<usize>, node: &Node) {
         let Some(line) = line else { return };
         self.0.insert((place.at, place.path.clone()), line);
         match &node.data {

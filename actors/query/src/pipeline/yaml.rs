@@ -14,7 +14,7 @@ use crate::check::place::{Findings, Place};
 pub(super) const LONGEST: usize = 1 << 20;
 /// The tree of `text`, if it can be read at all. Everything that is refused is among the `findings`, and what
 /// it would have been is left out.
-pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
+pub(crate) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
     let mut tree =
         Tree { findings, open: Vec::new(), root: None, anchors: BTreeMap::new(), room: LARGEST };
     if text.len() > LONGEST {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regex_lite::Regex;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::StepId;
@@ -106,7 +106,7 @@ impl Placeholder {
 }
 
 /// `pattern` for all of a text. The end is the end, not a line's.
-fn whole(pattern: &str) -> Result<Regex, regex_lite::Error> {
+fn whole(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 

@@ -1,0 +1,78 @@
+//! Regular expressions in rules.
+
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The memory that one compiled pattern may take, in bytes. Plenty for what people write; it stops
+/// repetitions of repetitions.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// A regular expression, in the syntax of the crate `regex`: matched in linear time, without look-around and
+/// back-references. It is looked for anywhere in the text, unless it is anchored with `^` and `$`.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    case_sensitive: bool,
+    compiled: Regex,
+}
+
+impl Pattern {
+    /// Compiles `text`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn new(text: &str, case_sensitive: bool) -> Result<Self, String> {
+        let mut builder = RegexBuilder::new(text);
+        builder.case_insensitive(!case_sensitive).size_limit(SIZE_LIMIT);
+        let compiled = builder.build().map_err(|error| {
+            let reason = error.to_string();
+            // The last line says what is wrong; those before draw where, over several lines.
+            let reason = reason.lines().last().unwrap_or_default();
+            format!(
+                "`{text}` is not a regular expression: {}",
+                reason.trim_start_matches("error: ")
+            )
+        })?;
+        Ok(Self { text: text.to_owned(), case_sensitive, compiled })
+    }
+
+    /// Whether `text` matches.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.compiled.is_match(text)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "/{}/{}", self.text, if self.case_sensitive { "" } else { "i" })
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.case_sensitive == other.case_sensitive
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.text, self.case_sensitive).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (text, case_sensitive) = <(String, bool)>::deserialize(deserializer)?;
+        Self::new(&text, case_sensitive).map_err(D::Error::custom)
+    }
+}
