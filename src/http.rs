@@ -13,7 +13,7 @@ mod guard;
 mod health;
 mod incidents;
 mod model;
-mod pipelines;
+mod plans;
 mod queries;
 mod serve;
 mod tree;
@@ -93,8 +93,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive))
         .route("/v1/tools", get(queries::tools))
-        .route("/v1/pipelines", get(pipelines::list))
-        .route("/v1/pipelines/{name}", get(pipelines::show))
+        .route("/v1/pipelines", get(plans::list))
+        .route("/v1/pipelines/{name}", get(plans::show))
+        .route("/v1/rules", get(plans::list_rules))
         .route("/v1/dead-steps", get(queries::dead_steps))
         .route("/v1/queries", get(queries::list).post(queries::submit))
         .route("/v1/queries/{id}", get(queries::show))

@@ -6,12 +6,12 @@ pub mod client;
 pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod decoding;
+pub mod documents;
 pub mod drill;
 pub mod exit;
 mod http;
 pub mod metrics;
 pub mod node;
-pub mod pipelines;
 pub mod signal;
 mod table;
 pub mod telemetry;

@@ -37,6 +37,8 @@ pub(crate) struct Queries {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The directory of the node's pipelines; empty for none.
     pub(crate) pipelines: PathBuf,
+    /// The directory of the node's rules; empty for none.
+    pub(crate) rules: PathBuf,
     /// Rises when something has happened in a query.
     pub(crate) bell: watch::Receiver<u64>,
 }

@@ -29,7 +29,8 @@ pub(super) fn queries(config: Config) -> Result<(Queries, Supervisor), Failure> 
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
-    let queries = Queries { catalogue, pipelines: config.pipelines.clone(), bell };
+    let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
+    let queries = Queries { catalogue, pipelines, rules, bell };
     Ok((queries, tree(config, Arc::new(roles), toolbox)))
 }
 

@@ -16,6 +16,8 @@ use crate::{admission, orchestrator};
 pub struct Config {
     /// The directory of the node's pipelines; empty for none.
     pub pipelines: PathBuf,
+    /// The directory of the node's rules; empty for none.
+    pub rules: PathBuf,
     /// Queries that run at a time.
     pub max_concurrent: usize,
     /// Queries that wait for a place; more are turned away.
@@ -43,6 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pipelines: PathBuf::new(),
+            rules: PathBuf::new(),
             max_concurrent: admission::MAX_CONCURRENT,
             queue: admission::QUEUE,
             max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,

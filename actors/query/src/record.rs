@@ -45,6 +45,8 @@ pub struct Submission {
     pub cache_key: Option<String>,
     /// What is not wrong but should be known, such as tools that the role may not use.
     pub warnings: Vec<String>,
+    /// What was to be done and cannot be. With any, the query has failed, whatever comes of the rest.
+    pub problems: Vec<String>,
 }
 
 /// What a query came from.

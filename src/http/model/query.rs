@@ -22,13 +22,17 @@ const LONGEST_WAIT: u64 = 300;
 /// The path of queries, where waiting is possible.
 const QUERIES: &str = "/v1/queries";
 
-/// What is asked: one of `plan`, `pipeline` and `yaml`.
+/// What is asked: one of `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     plan: Option<Value>,
     pipeline: Option<String>,
     yaml: Option<String>,
+    rules: Option<String>,
+    rules_text: Option<String>,
+    /// What rules are tried on.
+    pub(crate) facts: Option<Value>,
     /// Values for the inputs of the plan.
     pub(crate) inputs: Option<Value>,
     /// Whether a result of the same, for the same role and teams, will do if it is fresh.
@@ -45,17 +49,28 @@ pub(crate) enum Source {
     Text(String),
     /// The name of one of the node's pipelines.
     Pipeline(String),
+    /// The name of one of the node's sets of rules.
+    Rules(String),
+    /// Rules themselves.
+    RulesText(String),
 }
 
 impl Asked {
     pub(crate) fn source(&self) -> Result<Source, ApiError> {
-        let Self { plan, pipeline, yaml, .. } = self;
-        match (plan, pipeline, yaml) {
-            (Some(plan), None, None) => Ok(Source::Plan(plan.clone())),
-            (None, Some(name), None) => Ok(Source::Pipeline(name.clone())),
-            (None, None, Some(text)) => Ok(Source::Text(text.clone())),
-            (_, _, _) => {
-                let why = "say what to do with exactly one of `plan`, `pipeline` and `yaml`";
+        let Self { plan, pipeline, yaml, rules, rules_text, .. } = self;
+        let sources = [
+            plan.clone().map(Source::Plan),
+            pipeline.clone().map(Source::Pipeline),
+            yaml.clone().map(Source::Text),
+            rules.clone().map(Source::Rules),
+            rules_text.clone().map(Source::RulesText),
+        ];
+        let mut given = sources.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(source), None) => Ok(source),
+            (_, _) => {
+                let why = "say what to do with exactly one of `plan`, `pipeline`, `yaml`, `rules` \
+                           and `rules_text`";
                 Err(ApiError::Malformed(why.to_owned()))
             }
         }

@@ -10,18 +10,21 @@ use perennial_query::check::Finding;
 use perennial_query::inputs;
 use perennial_query::json::Json as StoredJson;
 use perennial_query::pipeline::{self, Compiled};
+use perennial_query::plan::Plan;
 use perennial_query::record::{Origin, QUERIES, QueryStatus, SUBMISSIONS, Submission};
+use perennial_query::rules;
 use perennial_query::tool::Identity;
 use perennial_runtime::SendOptions;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{document, unknown, watch};
+use crate::documents::{self, Document, DocumentError, Kind, Language};
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Body, Params, key};
 use crate::http::model::{Admission as Taken, Answered, Asked, Source, Wait};
-use crate::pipelines;
+use crate::http::plans::read_rules;
 
 /// The wait for the Admission's commit, and for the query's own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,32 +93,74 @@ fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
 
 /// Everything is checked before anything is stored.
 fn prepare(app: &App, asked: Asked) -> Result<Submission, ApiError> {
-    let catalogue = &app.queries.catalogue;
-    let (origin, compiled) = match asked.source()? {
+    let (queries, source) = (&app.queries, asked.source()?);
+    let not_found = |error: DocumentError| ApiError::NotFound(error.to_string());
+    let catalogue = &queries.catalogue;
+    let compiled = match source {
         Source::Plan(plan) => (Origin::Plan, pipeline::read_json(&plan, catalogue)),
         Source::Text(text) => (Origin::Plan, pipeline::read(&text, catalogue)),
         Source::Pipeline(name) => {
-            let text = pipelines::text(&app.queries.pipelines, &name)
-                .map_err(|error| ApiError::NotFound(error.to_string()))?;
-            (Origin::Pipeline(name), pipeline::read(&text, catalogue))
+            let document = documents::read(Kind::Pipelines, &queries.pipelines, &name);
+            let compiled = pipeline::read(&document.map_err(not_found)?.text, catalogue);
+            (Origin::Pipeline(name), compiled)
+        }
+        Source::Rules(name) => {
+            let document = documents::read(Kind::Rules, &queries.rules, &name);
+            return fire(app, Origin::Rules(name), &document.map_err(not_found)?, asked);
+        }
+        Source::RulesText(text) => {
+            let sentences = text.lines().any(|line| line.trim_start().starts_with("Feature:"));
+            let language = if sentences { Language::Gherkin } else { Language::Yaml };
+            return fire(app, Origin::Rules(String::new()), &Document { language, text }, asked);
         }
     };
+    let (origin, compiled) = compiled;
     let Compiled { plan, warnings, .. } = compiled.map_err(|findings| invalid(&findings))?;
-    let given = asked.inputs.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    let inputs = inputs::bind(&plan, &given).map_err(|findings| invalid(&findings))?;
-    let identity = Identity { name: "operator".into(), role: "admin".into(), teams: Vec::new() };
-    let mut submission = Submission {
-        plan,
-        inputs: StoredJson(inputs),
-        origin,
-        identity,
-        cache_key: None,
-        warnings: warnings.iter().map(ToString::to_string).collect(),
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    submission(Submission { plan, origin, warnings, ..Submission::default() }, asked)
+}
+
+/// Tries rules on facts. Where none fires there is nothing to do, which is no failure.
+fn fire(
+    app: &App,
+    origin: Origin,
+    document: &Document,
+    asked: Asked,
+) -> Result<Submission, ApiError> {
+    let catalogue = &app.queries.catalogue;
+    let read = read_rules(document, catalogue).map_err(|findings| invalid(&findings))?;
+    let facts = asked.facts.clone().unwrap_or(Value::Null);
+    let fired = rules::compile::fire(&read.set, &facts, &caller(), catalogue);
+    let told = |finding: &Finding| finding.to_string();
+    if fired.plan.is_none() && !fired.problems.is_empty() {
+        return Err(ApiError::Invalid(fired.problems.iter().map(told).collect()));
+    }
+    let verdicts = fired.verdicts.iter().map(|(rule, verdict)| format!("rule `{rule}` {verdict}"));
+    let warnings = read.warnings.iter().map(told).chain(verdicts).collect();
+    let problems = fired.problems.iter().map(told).collect();
+    let nothing = || Plan {
+        name: "rules".to_owned(),
+        answer: Some("conditions not met".to_owned()),
+        ..Plan::default()
     };
+    let plan = fired.plan.unwrap_or_else(nothing);
+    submission(Submission { plan, origin, warnings, problems, ..Submission::default() }, asked)
+}
+
+/// What a plan needs to be taken in: inputs, on whose behalf, and what it may share its result with.
+fn submission(draft: Submission, asked: Asked) -> Result<Submission, ApiError> {
+    let given = asked.inputs.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let inputs = inputs::bind(&draft.plan, &given).map_err(|findings| invalid(&findings))?;
+    let mut submission = Submission { inputs: StoredJson(inputs), identity: caller(), ..draft };
     if asked.cache {
         submission.cache_key = Some(cache_key(&submission)?);
     }
     Ok(submission)
+}
+
+/// Who holds the node's token.
+fn caller() -> Identity {
+    Identity { name: "operator".into(), role: "admin".into(), teams: Vec::new() }
 }
 
 /// What makes two queries the same: what is done, for which role and teams.

@@ -196,10 +196,14 @@ impl Orchestrator {
             .filter(|at| failed(&self.steps[*at]))
             .map(|at| query.step(at).id.as_str())
             .collect();
-        if failed.is_empty() {
-            return self.finish(query, Outcome::Succeeded, String::new(), turn);
+        let mut reasons = query.submission.problems.clone();
+        if !failed.is_empty() {
+            reasons.push(format!("failed steps: {}", failed.join(", ")));
         }
-        let reason = format!("failed steps: {}", failed.join(", "));
+        let reason = reasons.join("; ");
+        if reason.is_empty() {
+            return self.finish(query, Outcome::Succeeded, reason, turn);
+        }
         self.finish(query, Outcome::Failed, reason, turn)
     }
 
