@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::place::{Findings, Place};
 use crate::graph::Graph;
-use crate::plan::{OnFailure, Plan, Repeat, Retry, Work};
+use crate::plan::{OnFailure, Plan, Repeat, Retry, Step, Work};
 
 /// Attempts at one step.
 pub(crate) const MAX_ATTEMPTS: u32 = 100;
@@ -28,6 +28,23 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) {
         }
         retry(&place.field("retry"), &step.retry, findings);
         repeat(&place, &step.repeat, findings);
+        repeatable(&place, step, findings);
+    }
+}
+
+/// A gate ends the query and an approval asks a person; neither is done several times.
+fn repeatable(place: &Place, step: &Step, findings: &mut Findings) {
+    let field = match &step.repeat {
+        Repeat::Once => return,
+        Repeat::Each { .. } => "each",
+        Repeat::While { .. } => "while",
+    };
+    match &step.work {
+        Work::Call(_) | Work::Value(_) => {}
+        Work::Gate { .. } | Work::Approval { .. } => {
+            let message = "a gate or an approval cannot be repeated";
+            findings.error(&place.field(field), "not_repeatable", message);
+        }
     }
 }
 

@@ -204,7 +204,7 @@ fn tools_and_their_parameters_are_checked() {
 
 #[test]
 fn fallbacks_are_checked_as_calls_are() {
-    let mut step = value("a", json!(1));
+    let mut step = call("a", "generate", json!({"prompt": "x"}));
     let arguments = Json(json!({"prompt": "{{ steps.a.error }} {{ nothing }}"}));
     step.on_failure = OnFailure::Fallback(vec![
         ToolCall { tool: "generat".to_owned(), arguments: Json(json!({})) },
@@ -224,6 +224,26 @@ fn fallbacks_are_checked_as_calls_are() {
     step.on_failure = OnFailure::Fallback(Vec::new());
     let text = "step `a`: on_failure.fallback: names no call to try instead";
     assert_only(step, "empty_fallback", text);
+    let mut step = value("a", json!(1));
+    let arguments = Json(json!({"prompt": "x"}));
+    step.on_failure =
+        OnFailure::Fallback(vec![ToolCall { tool: "generate".to_owned(), arguments }]);
+    let text = "step `a`: on_failure.fallback: a call can only stand in for another, \
+                and this step makes none";
+    assert_only(step, "fallback_without_call", text);
+}
+
+#[test]
+fn gates_and_approvals_are_not_repeated() {
+    let gate = Work::Gate { that: "true".to_owned(), reason: String::new() };
+    let mut step = Step::new("a", gate);
+    step.repeat = each(json!([1]), 1, 1);
+    let text = "step `a`: each: a gate or an approval cannot be repeated";
+    assert_only(step.clone(), "not_repeatable", text);
+    step.work = Work::Approval { prompt: "Go?".to_owned(), wait: Duration::from_secs(1) };
+    step.repeat = Repeat::While { condition: "true".to_owned(), max_iterations: 1 };
+    let text = "step `a`: while: a gate or an approval cannot be repeated";
+    assert_only(step, "not_repeatable", text);
 }
 
 #[test]

@@ -15,12 +15,23 @@ pub(super) fn check(plan: &Plan, catalogue: &Catalogue, findings: &mut Findings)
         }
         if let OnFailure::Fallback(calls) = &step.on_failure {
             let place = place.field("on_failure.fallback");
-            if calls.is_empty() {
-                findings.error(&place, "empty_fallback", "names no call to try instead");
-            }
+            fallback(&place, step, calls, findings);
             for (number, made) in calls.iter().enumerate() {
                 call(&place.item(number), made, catalogue, findings);
             }
+        }
+    }
+}
+
+fn fallback(place: &Place, step: &Step, calls: &[ToolCall], findings: &mut Findings) {
+    if calls.is_empty() {
+        findings.error(place, "empty_fallback", "names no call to try instead");
+    }
+    match &step.work {
+        Work::Call(_) => {}
+        Work::Value(_) | Work::Gate { .. } | Work::Approval { .. } => {
+            let message = "a call can only stand in for another, and this step makes none";
+            findings.error(place, "fallback_without_call", message);
         }
     }
 }

@@ -306,6 +306,7 @@ impl Orchestrator {
         let mut row = self.step_row(at, instance_of(step, instance), turn)?;
         row.fallback_from.get_or_insert_with(|| own.tool.clone());
         row.warnings.push(format!("another tool stood in, because of {error}"));
+        row.error = Some(error);
         self.keep(&row, turn);
         Ok(())
     }
@@ -323,6 +324,7 @@ impl Orchestrator {
         let repetition = instance_of(step, instance);
         let mut row = self.step_row(at, repetition, turn)?;
         row.result = Some(answer.value);
+        row.error = None;
         row.citations = answer.citations;
         row.warnings.extend(answer.warnings);
         if repetition.is_none() {

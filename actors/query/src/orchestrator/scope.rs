@@ -4,6 +4,7 @@ use perennial_runtime::{Failure, Turn};
 use serde_json::{Map, Value, json};
 
 use super::{Orchestrator, Query};
+use crate::plan::OnFailure;
 use crate::record::{STEPS, StepRow, StepStatus, step_number};
 
 /// Where a step stands among its repetitions, as its expressions see it.
@@ -26,7 +27,11 @@ impl Orchestrator {
         around: &Around,
         turn: &Turn<'_, Self>,
     ) -> Result<Value, Failure> {
-        let seen: Vec<usize> = query.graph.refers[at].iter().copied().collect();
+        let mut seen: Vec<usize> = query.graph.refers[at].iter().copied().collect();
+        if matches!(query.step(at).on_failure, OnFailure::Fallback(_)) {
+            // What stands in may look at why it has to.
+            seen.push(at);
+        }
         let mut scope = common(query, turn);
         scope.insert("steps".to_owned(), results(query, &seen, turn)?);
         match around {

@@ -55,8 +55,13 @@ fn work(fields: &mut Fields<'_, '_>) -> Work {
             fields.findings.error(&place.field(second), "conflicting_fields", message);
         }
     }
-    if !given.contains(&"tool") {
-        fields.misplaced("arguments", "`tool`");
+    if given.is_empty() {
+        // Whatever it was to do, it is told what is missing, not what is too much.
+        fields.take("arguments");
+    } else if !given.contains(&"tool") {
+        for name in ["arguments", "retry", "timeout"] {
+            fields.misplaced(name, "`tool`");
+        }
     }
     match given.first() {
         Some(&"tool") => Work::Call(call(fields)),

@@ -76,8 +76,7 @@ steps:
     on_failure: continue
   - id: last_one
     needs: [check, between]
-    each: [1, 2]
-    approval: {prompt: "{{ item }}?", wait: 2h}
+    approval: {prompt: "{{ inputs.path }}?", wait: 2h}
 outputs:
   text: "{{ steps.read.result }}"
   steps: 6
@@ -172,7 +171,8 @@ fn steps_are_read_with_all_that_is_said_of_them() {
     assert_eq!(poll.repeat, Repeat::While { condition, max_iterations: 5 });
     assert_eq!((&poll.needs[..], &poll.on_failure), (&["check".into()][..], &OnFailure::Continue));
     assert_eq!(last.needs, [StepId::from("check"), "between".into()]);
-    let approval = Work::Approval { prompt: "{{ item }}?".into(), wait: Duration::from_secs(7200) };
+    let approval =
+        Work::Approval { prompt: "{{ inputs.path }}?".into(), wait: Duration::from_secs(7200) };
     assert_eq!(last.work, approval);
 }
 
@@ -231,8 +231,10 @@ name: a
 steps:
   - id: a
     retry: &patient {attempts: 9}
-    value: &words [x, y]
-  - {id: b, retry: *patient, each: *words, value: 1}
+    each: &words [x, y]
+    tool: generate
+    arguments: {prompt: x}
+  - {id: b, retry: *patient, each: *words, tool: generate, arguments: {prompt: y}}
 ";
     let plan = read(text, &catalogue()).unwrap().plan;
     assert_eq!(plan.steps[1].retry.attempts, 9);

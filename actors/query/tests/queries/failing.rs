@@ -80,12 +80,14 @@ async fn dependants_of_a_failure_are_skipped_and_independent_steps_are_not() {
 async fn another_tool_stands_in_and_the_result_says_for_which() {
     let node = Node::start().await;
     let mut step = says("a", json!({"text": "first", "fails": 9}));
-    let other = ToolCall { tool: "say".to_owned(), arguments: Json(json!({"text": "other"})) };
+    let why = json!({"text": "after {{ steps.a.error.kind }}"});
+    let other = ToolCall { tool: "say".to_owned(), arguments: Json(why) };
     step.on_failure = OnFailure::Fallback(vec![other]);
     let ended = node.run(plan(vec![step])).await;
     assert_eq!(ended.outcome(), "succeeded");
     assert_eq!(ended.step("a").fallback_from.as_deref(), Some("say"));
-    assert_eq!(node.outside.said(), ["first", "other"]);
+    assert_eq!(node.outside.said(), ["first", "after failed"]);
+    assert_eq!(ended.step("a").error, None);
 }
 
 #[tokio::test]

@@ -95,7 +95,8 @@ steps:
   - id: last
     needs: [raed, 7]
     retry: {attempts: 0}
-    value: \"{{ steps.read.txt }}\"
+    tool: generate
+    arguments: {prompt: \"{{ steps.read.txt }}\"}
     on_failure: retry
   - 17
 outputs: [1]
@@ -113,10 +114,10 @@ line 11: step `read`: timeout: `soon` is no duration such as 500ms, 15s, 2m: exp
 line 13: step `last`: needs[1]: must be text, not a number; did you mean `\"7\"`?
 line 13: step `last`: needs[0]: there is no step `raed`; did you mean `read`?
 line 14: step `last`: retry.attempts: must be 1 to 100, not 0
-line 15: step `last`: value: `steps.read` has no `txt`; it has result, success, status, error, skipped, attempts, citations; did you mean `steps.read.result.txt`?
-line 16: step `last`: on_failure: must be one of fail, continue, skip, not `retry`; did you mean `{route: retry}`?
-line 17: steps[2]: must be a mapping, not a number
-line 18: outputs: must be a mapping, not a list
+line 16: step `last`: arguments.prompt: `steps.read` has no `txt`; it has result, success, status, error, skipped, attempts, citations; did you mean `steps.read.result.txt`?
+line 17: step `last`: on_failure: must be one of fail, continue, skip, not `retry`; did you mean `{route: retry}`?
+line 18: steps[2]: must be a mapping, not a number
+line 19: outputs: must be a mapping, not a list
 "
     );
 }
@@ -129,7 +130,7 @@ fn fields_that_are_not_known_are_refused_with_the_one_that_is_meant() {
         ("condition: true", "if"),
         ("for_each: [1]", "each"),
         ("max_retries: 2", "retry"),
-        ("time_out: 2s", "timeout"),
+        ("on_sucess: b", "on_success"),
         ("on_failur: skip", "on_failure"),
     ] {
         let name = field.split(':').next().unwrap();
@@ -138,7 +139,11 @@ fn fields_that_are_not_known_are_refused_with_the_one_that_is_meant() {
     }
     assert_step_refused("value: 1, zebra: 2", "unknown_field", "zebra: there is no field `zebra`");
     let told = "retry.attempt: there is no field `attempt`; did you mean `attempts`?";
-    assert_step_refused("value: 1, retry: {attempt: 2}", "unknown_field", told);
+    assert_step_refused(
+        "tool: generate, arguments: {prompt: x}, retry: {attempt: 2}",
+        "unknown_field",
+        told,
+    );
     let text = "name: a\nparameters: {}\nsteps: [{id: a, value: 1}]";
     let told = "line 2: parameters: there is no field `parameters`; did you mean `inputs`?";
     assert_refused(text, "unknown_field", told);
@@ -154,7 +159,7 @@ fn a_key_that_stands_twice_is_refused_with_both_lines() {
 #[test]
 fn a_step_does_exactly_one_thing() {
     let told = "tool: the step does nothing; it needs one of tool, value, gate, approval";
-    assert_step_refused("needs: b", "missing_field", told);
+    assert_step_refused("needs: b, arguments: {}, timeout: 1s", "missing_field", told);
     let told = "value: a step does one thing, not tool and value";
     let step = "tool: read_file, arguments: {path: x}, value: 1";
     assert_step_refused(step, "conflicting_fields", told);
@@ -166,6 +171,8 @@ fn a_step_does_exactly_one_thing() {
 fn fields_that_would_have_no_effect_are_refused() {
     for (field, needed) in [
         ("arguments: {}", "`tool`"),
+        ("retry: {attempts: 2}", "`tool`"),
+        ("timeout: 2s", "`tool`"),
         ("max_items: 3", "`each`"),
         ("max_parallel: 3", "`each`"),
         ("max_iterations: 3", "`while`"),
@@ -183,22 +190,31 @@ fn values_of_the_wrong_type_are_refused() {
         ("value: 1, needs: 5", "needs: must be the id of a step or a list of ids, not a number"),
         ("value: 1, if: [1]", "if: must be text, not a list"),
         ("value: 1, each: {a: 1}", "each: must be a list or an expression, not a mapping"),
-        ("value: 1, retry: 3", "retry: must be a mapping, not a number"),
         (
-            "value: 1, retry: {attempts: -1}",
+            "tool: generate, arguments: {prompt: x}, retry: 3",
+            "retry: must be a mapping, not a number",
+        ),
+        (
+            "tool: generate, arguments: {prompt: x}, retry: {attempts: -1}",
             "retry.attempts: must be a whole number that is not negative, not a number",
         ),
-        ("value: 1, retry: {jitter: high}", "retry.jitter: must be a number, not text"),
-        ("value: 1, retry: {kinds: timeout}", "retry.kinds: must be a list, not text"),
         (
-            "value: 1, timeout: [1]",
+            "tool: generate, arguments: {prompt: x}, retry: {jitter: high}",
+            "retry.jitter: must be a number, not text",
+        ),
+        (
+            "tool: generate, arguments: {prompt: x}, retry: {kinds: timeout}",
+            "retry.kinds: must be a list, not text",
+        ),
+        (
+            "tool: generate, arguments: {prompt: x}, timeout: [1]",
             "timeout: must be a duration such as 500ms, 15s, 2m, not a list",
         ),
         ("value: 1, on_success:", "on_success: must be text, not nothing"),
         ("gate: x > 1", "gate: must be a mapping, not text"),
         ("tool: generate, arguments: [1]", "arguments: must be a mapping, not a list"),
         (
-            "value: 1, on_failure: {fallback: {}}",
+            "tool: generate, arguments: {prompt: x}, on_failure: {fallback: {}}",
             "on_failure.fallback: must be a list, not a mapping",
         ),
     ] {
@@ -226,7 +242,11 @@ fn words_that_mean_nothing_are_refused_with_those_that_do() {
     assert_step_refused("value: 1, on_failure: b", "invalid_value", told);
     let told = "retry.kinds[1]: must be one of timeout, unavailable, overloaded, failed, invalid, \
                 denied, not_found, cancelled, unknown, not `notfound`; did you mean `not_found`?";
-    assert_step_refused("value: 1, retry: {kinds: [failed, notfound]}", "invalid_value", told);
+    assert_step_refused(
+        "tool: generate, arguments: {prompt: x}, retry: {kinds: [failed, notfound]}",
+        "invalid_value",
+        told,
+    );
     let told = "on_failure: needs one of `route` and `fallback`, or is fail, continue or skip";
     assert_step_refused("value: 1, on_failure: {}", "conflicting_fields", told);
 }
@@ -237,7 +257,11 @@ fn what_a_part_needs_is_asked_for() {
     assert_step_refused("gate: {reason: x}", "missing_field", "gate.that: `that` is missing");
     assert_step_refused("approval: {}", "missing_field", "approval.prompt: `prompt` is missing");
     let told = "on_failure.fallback[0].tool: `tool` is missing";
-    assert_step_refused("value: 1, on_failure: {fallback: [{}]}", "missing_field", told);
+    assert_step_refused(
+        "tool: generate, arguments: {prompt: x}, on_failure: {fallback: [{}]}",
+        "missing_field",
+        told,
+    );
     let text = "name: a\nsteps:\n  - value: 1";
     assert_refused(text, "missing_field", "line 3: steps[0].id: `id` is missing");
     assert_refused("name: a", "missing_field", "line 1: steps: `steps` is missing");
