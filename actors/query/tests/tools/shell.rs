@@ -113,14 +113,14 @@ async fn a_command_gets_its_arguments_and_input_and_its_output_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_command_sees_nothing_of_the_environment_but_what_is_listed() {
+async fn a_command_sees_of_the_environment_what_is_listed_and_what_names_its_call() {
     let bench = Bench::new(allowed(&["env"]));
     let answer = bench.answer(json!({})).await;
     let variables = answer["stdout"].as_str().unwrap().lines();
     let mut names: Vec<&str> =
         variables.filter_map(|line| line.split_once('=')).map(|v| v.0).collect();
     names.sort_unstable();
-    assert_eq!(names, ["LANG", "MARK", "PATH"]);
+    assert_eq!(names, ["LANG", "MARK", "PATH", "PERENNIAL_CALL", "PERENNIAL_KEY"]);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::tools::ConfigError;
 mod arguments;
 mod config;
 mod guard;
+mod marked;
 mod output;
 mod run;
 
@@ -96,7 +97,12 @@ impl Shell {
             )));
         }
         let argv = arguments::fill(command, given).map_err(ToolError::invalid)?;
-        let order = Order { argv, directory: directory(command)?, environment };
+        let mut environment = environment.clone();
+        environment.insert(marked::KEY.to_owned(), call.key.clone());
+        // No other node's: it is what is killed by, should the guard die.
+        let attempt = format!("{}/{}/{}", std::process::id(), call.key, call.attempt);
+        environment.insert(marked::CALL.to_owned(), attempt.clone());
+        let order = Order { argv, directory: directory(command)?, environment, attempt };
         let mut guarded = Guarded::start(&self.guard, &order).map_err(|error| {
             let guard = self.guard.program.display();
             let why = format!("`{}` was not run: {guard}, its guard: {error}", command.name);

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::guard::report::Report;
+use super::marked;
 use super::output::Output;
 
 /// A guard that was told to end everything has done so after this long; it takes milliseconds.
@@ -40,10 +41,12 @@ impl GuardProgram {
 
 /// What is to be run.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
+pub(super) struct Order {
     pub(super) argv: Vec<String>,
     pub(super) directory: PathBuf,
-    pub(super) environment: &'a BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, String>,
+    /// Names the attempt, as the environment does.
+    pub(super) attempt: String,
 }
 
 /// How a command ended.
@@ -57,6 +60,8 @@ pub(super) struct Ended {
 /// A command under guard. When it is dropped, the guard kills everything of it.
 #[derive(Debug)]
 pub(super) struct Guarded {
+    /// Names what it guards.
+    attempt: String,
     guard: Child,
     control: UnixStream,
     pipes: Option<(ChildStdout, ChildStderr)>,
@@ -64,20 +69,20 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Starts the guard, which waits for the input before it starts the command.
-    pub(super) fn start(program: &GuardProgram, order: &Order<'_>) -> io::Result<Self> {
+    pub(super) fn start(program: &GuardProgram, order: &Order) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let control = UnixStream::from_std(ours)?;
         let mut command = Command::new(&program.program);
         command.args(&program.arguments).arg("--").args(&order.argv);
-        command.env_clear().envs(order.environment).current_dir(&order.directory);
+        command.env_clear().envs(&order.environment).current_dir(&order.directory);
         // A terminal's interrupt is for the node, which decides what becomes of its commands.
         command.process_group(0);
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut guard = command.spawn()?;
         let pipes = guard.stdout.take().zip(guard.stderr.take());
-        Ok(Self { guard, control, pipes })
+        Ok(Self { attempt: order.attempt.clone(), guard, control, pipes })
     }
 
     /// Gives the command its input and waits for its end.
@@ -88,7 +93,7 @@ impl Guarded {
         // Together, for a command waits for its output to be read.
         let (fed, report, stdout, stderr) = tokio::join!(
             feed(orders, input),
-            last_report(reports),
+            last_report(reports, &self.attempt),
             Output::read(stdout),
             Output::read(stderr)
         );
@@ -104,7 +109,7 @@ impl Guarded {
 
     /// Ends everything of the command, and returns whether that is certain.
     pub(super) async fn stop(self) -> bool {
-        let Self { mut guard, control, pipes: _ } = self;
+        let Self { mut guard, control, attempt: _, pipes: _ } = self;
         drop(control);
         matches!(timeout(GUARD_PATIENCE, guard.wait()).await, Ok(Ok(_)))
     }
@@ -116,9 +121,9 @@ async fn feed(mut to: WriteHalf<'_>, input: &str) -> io::Result<()> {
     to.write_all(input.as_bytes()).await
 }
 
-/// What the guard says of the command's end; nothing if the guard was killed, and then the command's
-/// group is killed as well, which is what the guard would have done.
-async fn last_report(from: ReadHalf<'_>) -> io::Result<Option<Report>> {
+/// What the guard says of the command's end; nothing if the guard was killed, and then the command is
+/// killed as well, which is what the guard would have done.
+async fn last_report(from: ReadHalf<'_>, attempt: &str) -> io::Result<Option<Report>> {
     let mut group = None;
     let mut lines = BufReader::new(from).lines();
     while let Some(line) = lines.next_line().await? {
@@ -132,5 +137,7 @@ async fn last_report(from: ReadHalf<'_>) -> io::Result<Option<Report>> {
         // Fails where nothing of it is left.
         kill_process_group(group, Signal::KILL).ok();
     }
+    // The guard may have been killed before it could say which group it is.
+    marked::kill_all(attempt);
     Ok(None)
 }
