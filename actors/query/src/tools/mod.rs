@@ -1,6 +1,7 @@
 //! The tools of a node: the edge between queries and whatever they reach. Each is off until its
 //! configuration names what it may reach.
 
+pub mod data;
 pub mod file;
 pub mod shell;
 
