@@ -1,7 +1,9 @@
 //! The tools of a node: the edge between queries and whatever they reach. Each is off until its
 //! configuration names what it may reach.
 
+pub mod data;
 pub mod file;
+pub mod http;
 pub mod shell;
 
 /// Why a tool cannot be made of its configuration.

@@ -92,6 +92,10 @@ pub(super) fn trace(writing: &Writing) -> Trace {
         Err(error) if error.kind == ErrorKind::NotFound => return Trace::NotDone,
         Err(error) => return Trace::Unknown(error.message),
     };
+    // An attempt that was dropped may not have come to its end yet.
+    if let Err(error) = lock(&file, &writing.place) {
+        return Trace::Unknown(error.message);
+    }
     match remembered(&file).and_then(|appends| shown(&file, appends.as_ref(), writing, false)) {
         Ok(Shown::All) => Trace::Done(Ok(writing.answer())),
         Ok(Shown::Nothing(_) | Shown::Beginning(_)) => Trace::NotDone,
@@ -112,7 +116,7 @@ fn doubt(place: &Place, why: &str) -> ToolError {
 /// Waits for nobody: another process that writes may take its time.
 fn lock(file: &File, place: &Place) -> Result<(), ToolError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        let message = format!("appending to {place}: another process has locked it ({error})");
+        let message = format!("appending to {place}: somebody else is writing it ({error})");
         ToolError::new(ErrorKind::Overloaded, message)
     })
 }

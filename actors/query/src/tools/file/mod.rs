@@ -23,6 +23,8 @@ use write::{How, Writing, short};
 
 /// The tools share what they use: the disk.
 const GROUP: &str = "file";
+/// Bytes of a file that are read where nobody says how many: what an answer has room for in any case.
+const UNASKED: usize = 128 * 1024;
 
 /// Adds the tools that `config` switches on: `file_read` and `file_list` if there is a root, and
 /// `file_write` if one may be written.
@@ -98,7 +100,7 @@ impl Tool for FileRead {
             let place = self.0.place(call)?;
             let most = self.0.config.max_bytes;
             let asked = call.arguments.0["max_bytes"].as_u64();
-            let asked = asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(most);
+            let asked = asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(UNASKED);
             blocking(move |_| read::read(&place, asked.min(most))).await
         })
     }
@@ -204,7 +206,7 @@ fn root(names: &[&str]) -> Parameter {
 }
 
 fn read_spec(roots: &[&str]) -> ToolSpec {
-    let most = "At most so many bytes from its beginning.";
+    let most = "At most so many bytes from its beginning; 131072 if it is not given.";
     ToolSpec::new("file_read", "Reads a text file.")
         .parameter(path())
         .parameter(root(roots))
