@@ -6,9 +6,9 @@ use perennial_query::config::Config;
 use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::shell::{self, GuardProgram};
-use perennial_query::tools::{ConfigError, file};
+use perennial_query::tools::{ConfigError, data, file, http};
 use perennial_query::tree::tree;
-use perennial_runtime::Supervisor;
+use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
 
 use crate::config::variable;
@@ -45,6 +45,7 @@ pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
 fn toolbox(config: &Config) -> Result<Toolbox, Failure> {
     let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
     let guard = GuardProgram::this(GUARD);
-    let toolbox = file::add(Toolbox::default(), &config.file).map_err(refused)?;
+    let toolbox = file::add(data::add(Toolbox::default()), &config.file).map_err(refused)?;
+    let toolbox = http::add(toolbox, &config.http, Arc::new(SystemClock)).map_err(refused)?;
     shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
 }

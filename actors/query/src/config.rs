@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{file, shell};
+use crate::tools::{file, http, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub shell: shell::Config,
     /// Folders whose files may be read and written.
     pub file: file::Config,
+    /// Hosts that may be asked over HTTP.
+    pub http: http::Config,
 }
 
 impl Default for Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             groups: BTreeMap::new(),
             shell: shell::Config::default(),
             file: file::Config::default(),
+            http: http::Config::default(),
         }
     }
 }
