@@ -34,6 +34,7 @@ use crate::config::Http;
 use crate::metrics::Metrics;
 pub(crate) use actions::Verified;
 use error::ApiError;
+pub(crate) use model::label_of;
 pub(crate) use queries::Queries;
 pub(crate) use serve::serve;
 

@@ -9,6 +9,7 @@ pub mod decoding;
 pub mod documents;
 pub mod drill;
 pub mod exit;
+mod fleet;
 mod http;
 pub mod metrics;
 pub mod node;

@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
+use crate::fleet::Running;
 use crate::http::{App, Queries, Verified, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
@@ -84,7 +85,8 @@ impl Node {
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
         let rows = Rows::default();
         let agents = Agents { monitor, analyzer, responder, alert };
-        let (queries, asking) = queries(query)?;
+        let running = Running::default();
+        let (queries, asking) = queries(query, Arc::clone(&running))?;
         let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
@@ -105,6 +107,7 @@ impl Node {
         });
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
+        running.get_or_init(|| runtime.clone());
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);
         let trouble = Trouble::default();

@@ -87,7 +87,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// The name under which an enum appears in documents, for use as a label.
-pub(super) fn label_of(value: &impl Serialize) -> String {
+pub(crate) fn label_of(value: &impl Serialize) -> String {
     let text = serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned));
     text.unwrap_or_default()
 }

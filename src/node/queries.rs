@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::config::variable;
 use crate::exit::{Exit, Failure};
+use crate::fleet::{Fleet, Running};
 use crate::http::Queries;
 
 /// The role of who holds the node's token.
@@ -22,8 +23,8 @@ const ADMIN: &str = "admin";
 pub(crate) const GUARD: &str = "tool-guard";
 
 /// What the facade needs to know of queries, and the actors that answer them.
-pub(super) fn queries(config: Config) -> Result<(Queries, Supervisor), Failure> {
-    let toolbox = toolbox(&config)?;
+pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
+    let toolbox = toolbox(&config, running)?;
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
@@ -39,13 +40,14 @@ pub(super) fn queries(config: Config) -> Result<(Queries, Supervisor), Failure> 
 /// # Errors
 /// A tool cannot be made as it is configured.
 pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
-    Ok(toolbox(config)?.catalogue())
+    Ok(toolbox(config, Running::default())?.catalogue())
 }
 
-fn toolbox(config: &Config) -> Result<Toolbox, Failure> {
+fn toolbox(config: &Config, running: Running) -> Result<Toolbox, Failure> {
     let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
     let guard = GuardProgram::this(GUARD);
-    let toolbox = file::add(data::add(Toolbox::default()), &config.file).map_err(refused)?;
+    let toolbox = data::add(Toolbox::default()).with(Fleet::new(running));
+    let toolbox = file::add(toolbox, &config.file).map_err(refused)?;
     let toolbox = http::add(toolbox, &config.http, Arc::new(SystemClock)).map_err(refused)?;
     shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
 }
