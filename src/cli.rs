@@ -75,7 +75,7 @@ enum Command {
         /// Read the file instead, and say whether it is a whole, undamaged backup
         #[arg(long, conflicts_with = "data_dir")]
         verify: bool,
-        /// The data directory, read directly unless a node uses it
+        /// The data directory, read directly, or through the node that uses it
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
         #[command(flatten)]

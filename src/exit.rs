@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_store_in_use_says_so_and_a_damaged_one_asks_not_to_be_started_again() {
-        let locked = StoreError::Locked { path: "d".into(), holder: "pid 7".into() };
+        let (path, holder) = ("d".into(), "pid 7".into());
+        let locked = StoreError::Locked { path, holder, incarnation: None };
         assert_eq!(Failure::from(locked).exit, Exit::Unavailable);
         let damaged = StoreError::Corrupted { key: "k".into(), reason: "checksum".into() };
         let failure = Failure::from(RuntimeError::Store(damaged));

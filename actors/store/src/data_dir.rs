@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::{StoreError, files};
+use crate::{StoreError, files, random};
 
 /// What the file `FORMAT` says for data that this version writes.
 pub(crate) const FORMAT: &str = "perennial 2";
@@ -26,15 +26,21 @@ const RUNNING_FILE: &str = "RUNNING";
 /// An open data directory, locked for this process until dropped.
 ///
 /// - `FORMAT` names the version of everything in the directory and is checked before anything is touched.
-/// - `LOCK` is locked by the process that owns the directory, and holds its process id.
+/// - `LOCK` is locked by the process that owns the directory, and holds its process id and incarnation.
 /// - `RUNNING` exists from opening until [`DataDir::mark_clean`]; finding it means that the last owner was
 ///   killed, crashed or lost power. It holds how many owners in a row ended like that.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     unclean_ends: u32,
-    /// Keeps the lock.
-    _lock: File,
+    lock: Lock,
+}
+
+/// Keeps a data directory from others until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    incarnation: String,
 }
 
 impl DataDir {
@@ -56,11 +62,11 @@ impl DataDir {
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
         mark_running(path, &running, unclean_ends)?;
-        Ok(DataDir { path: path.to_owned(), unclean_ends, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), unclean_ends, lock })
     }
 
     /// Locks an existing directory for reading; says nothing about running or ending.
-    pub(crate) fn lock_existing(path: &Path) -> Result<File, StoreError> {
+    pub(crate) fn lock_existing(path: &Path) -> Result<Lock, StoreError> {
         match check_format(path)? {
             Format::Current | Format::WithoutJournal => lock(path),
             Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
@@ -75,7 +81,7 @@ impl DataDir {
     pub(crate) fn lock_empty(
         path: &Path,
         remains: &str,
-    ) -> Result<Result<File, String>, StoreError> {
+    ) -> Result<Result<Lock, String>, StoreError> {
         if let Some(found) = entry_besides(path, &[remains])? {
             return Ok(Err(found));
         }
@@ -112,6 +118,14 @@ impl DataDir {
     /// [`StoreError::Io`]; the next owner then takes this end for an unclean one.
     pub fn mark_clean(self) -> Result<(), StoreError> {
         files::remove(&self.path.join(RUNNING_FILE))
+    }
+
+    /// Returns what tells this opening of the directory from every other, of any directory anywhere.
+    ///
+    /// Whoever finds the directory locked finds it in [`StoreError::Locked`], and so can tell whether a process
+    /// it speaks to is the owner; a path would not tell, which means another directory on another machine.
+    pub fn incarnation(&self) -> &str {
+        &self.lock.incarnation
     }
 
     /// Returns the directory itself.
@@ -199,10 +213,10 @@ fn entry_besides(path: &Path, known: &[&str]) -> Result<Option<String>, StoreErr
     }
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let file = path.join(LOCK_FILE);
     let attempted = || format!("lock {}", file.display());
-    let mut lock = OpenOptions::new()
+    let mut lock_file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
@@ -210,31 +224,38 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&file)
         .map_err(|error| StoreError::io(attempted())(error))?;
-    match lock.try_lock() {
+    match lock_file.try_lock() {
         Ok(()) => {
-            let written = write_pid(&mut lock);
+            let incarnation = format!("{:016x}", random::draw());
+            let written = write_owner(&mut lock_file, &incarnation);
             written.map_err(|error| StoreError::io(attempted())(error))?;
-            Ok(lock)
+            Ok(Lock { _file: lock_file, incarnation })
         }
         Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Locked { path: path.to_owned(), holder: holder(&mut lock) })
+            let (holder, incarnation) = owner(&mut lock_file);
+            Err(StoreError::Locked { path: path.to_owned(), holder, incarnation })
         }
         Err(TryLockError::Error(error)) => Err(StoreError::io(attempted())(error)),
     }
 }
 
-fn write_pid(lock: &mut File) -> io::Result<()> {
+fn write_owner(lock: &mut File, incarnation: &str) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+    lock.write_all(format!("{}\n{incarnation}\n", std::process::id()).as_bytes())
 }
 
-fn holder(lock: &mut File) -> String {
+/// Reads who holds the lock, as far as it is known: a text for people, and its incarnation.
+fn owner(lock: &mut File) -> (String, Option<String>) {
     let mut text = String::new();
-    match lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok()) {
+    // What cannot be read is not known.
+    drop(lock.read_to_string(&mut text));
+    let mut lines = text.lines();
+    let holder = match lines.next().and_then(|pid| pid.parse::<u32>().ok()) {
         Some(pid) => format!("pid {pid}"),
         None => "another process".to_owned(),
-    }
+    };
+    (holder, lines.next().map(str::to_owned))
 }
 
 /// Writes the marker; on a full disk by giving up the ballast, without which no node could start there.

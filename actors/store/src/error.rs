@@ -57,6 +57,8 @@ pub enum StoreError {
         path: PathBuf,
         /// Who holds the lock, as far as it is known: `pid 123`.
         holder: String,
+        /// The holder's [`crate::DataDir::incarnation`], if it is known.
+        incarnation: Option<String>,
     },
     /// The data directory was written by another version, or is not a data directory.
     #[error(

@@ -41,6 +41,20 @@ fn a_second_lock_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn a_refused_lock_tells_the_incarnation_of_its_holder_which_no_other_opening_has() {
+    let temp = tempfile::tempdir().unwrap();
+    let first = DataDir::open(temp.path()).unwrap();
+    let error = DataDir::lock_existing(temp.path()).unwrap_err();
+    let StoreError::Locked { incarnation, .. } = error else { panic!("{error}") };
+    assert_eq!(incarnation.as_deref(), Some(first.incarnation()));
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(DataDir::open(other.path()).unwrap().incarnation(), first.incarnation());
+    drop(first);
+    let second = DataDir::open(temp.path()).unwrap();
+    assert_ne!(Some(second.incarnation()), incarnation.as_deref());
+}
+
+#[test]
 fn a_refused_second_opening_does_not_count_as_an_end() {
     let temp = tempfile::tempdir().unwrap();
     let first = DataDir::open(temp.path()).unwrap();
