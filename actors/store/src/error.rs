@@ -19,6 +19,19 @@ pub enum StoreError {
         /// What does not fit.
         reason: String,
     },
+    /// The engine finds its files damaged.
+    #[error(
+        "could not {attempted}: {part} is damaged ({reason}); stop the node, see with `perennial \
+         check-data` what can be read, and restore it from a backup"
+    )]
+    Damaged {
+        /// What was attempted.
+        attempted: String,
+        /// Which files, in the data directory: `store/db`.
+        part: &'static str,
+        /// What the engine said.
+        reason: String,
+    },
     /// Another owner has taken the store over.
     #[error("epoch {held} no longer owns the store, epoch {current} does; stop this node")]
     Fenced {

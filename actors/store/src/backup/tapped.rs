@@ -95,6 +95,7 @@ impl TappedBackend {
             ) => {}
             Err(
                 StoreError::Corrupted { .. }
+                | StoreError::Damaged { .. }
                 | StoreError::Poisoned
                 | StoreError::Locked { .. }
                 | StoreError::NewerFormat { .. }

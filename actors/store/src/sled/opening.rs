@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::damage::{caught, engine_error};
 use super::engine::{EngineFile, Live};
-use super::{SledOptions, engine_error, parts};
+use super::{SledOptions, parts};
 use crate::{MAX_KEY_BYTES, StoreError, files};
 
 /// The unit in which the engine writes and frees its log.
@@ -50,11 +51,14 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError>
         files::create_dir(dir)?;
         files::replace(&unfinished, b"")?;
     }
-    let (db, file) = open_durably(dir, options)?;
+    let (db, file, split) = caught("open the store", || {
+        let (db, file) = open_durably(dir, options)?;
+        let split = parts::find_split(&db)?;
+        Ok((db, file, split))
+    })?;
     if new {
         files::remove(&unfinished)?;
     }
-    let split = parts::find_split(&db)?;
     Ok(Live { db, split, file })
 }
 
