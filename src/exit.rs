@@ -112,6 +112,7 @@ fn store_exit(error: &StoreError) -> Exit {
         StoreError::Corrupted { .. }
         | StoreError::Damaged { .. }
         | StoreError::NewerFormat { .. }
+        | StoreError::NoStore { .. }
         | StoreError::BlobFiles { .. } => Exit::Data,
         StoreError::Locked { .. } | StoreError::Fenced { .. } => Exit::Unavailable,
         StoreError::Poisoned

@@ -22,6 +22,8 @@ pub(crate) fn is_known(format: &str) -> bool {
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 const RUNNING_FILE: &str = "RUNNING";
+const STORE: &str = "store";
+const UNFINISHED: &str = "store.unfinished";
 
 /// An open data directory, locked for this process until dropped.
 ///
@@ -48,16 +50,25 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NewerFormat`] if it holds anything but data of this version's format or the one before, and
-    /// [`StoreError::Locked`] if another process, or this one, has it open. Neither changes anything.
+    /// [`StoreError::NewerFormat`] if it holds anything but data of this version's format or the one before,
+    /// [`StoreError::NoStore`] if the store of that data is gone, and [`StoreError::Locked`] if another process,
+    /// or this one, has it open. None of them changes anything.
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
         check_format(path)?;
         files::create_dir(path)?;
         let lock = lock(path)?;
         // Again under the lock: another process may have been first.
         match check_format(path)? {
-            Format::Absent | Format::WithoutJournal => write_format(path)?,
-            Format::Current => {}
+            Format::Absent => {
+                // First, so that data without a store is known for a first start that was cut short.
+                files::mark(&unfinished(&store_dir(path)))?;
+                write_format(path)?;
+            }
+            Format::WithoutJournal => {
+                refuse_without_store(path)?;
+                write_format(path)?;
+            }
+            Format::Current => refuse_without_store(path)?,
         }
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
@@ -68,11 +79,25 @@ impl DataDir {
     /// Locks an existing directory for reading; says nothing about running or ending.
     pub(crate) fn lock_existing(path: &Path) -> Result<Lock, StoreError> {
         match check_format(path)? {
-            Format::Current | Format::WithoutJournal => lock(path),
+            Format::Current | Format::WithoutJournal => {
+                let lock = lock(path)?;
+                refuse_without_store(path)?;
+                Ok(lock)
+            }
             Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
                 io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
             )),
         }
+    }
+
+    /// Locks an existing directory for opening its store, which has a journal then: like an owner, notes that
+    /// in its format before, but says nothing about running or ending.
+    pub(crate) fn lock_stopped(path: &Path) -> Result<Lock, StoreError> {
+        let lock = Self::lock_existing(path)?;
+        if check_format(path)? == Format::WithoutJournal {
+            write_format(path)?;
+        }
+        Ok(lock)
     }
 
     /// Locks a directory without any data, and creates it if there is none. `remains` is what is passed over.
@@ -150,7 +175,25 @@ impl DataDir {
 }
 
 pub(crate) fn store_dir(data: &Path) -> PathBuf {
-    data.join("store")
+    data.join(STORE)
+}
+
+/// Returns the file that is there from before there is data until its store has been made.
+pub(crate) fn unfinished(store: &Path) -> PathBuf {
+    store.with_extension("unfinished")
+}
+
+/// Refuses data whose store is gone. Changes nothing.
+fn refuse_without_store(path: &Path) -> Result<(), StoreError> {
+    let store = store_dir(path);
+    let empty = match fs::read_dir(&store).map(|mut entries| entries.next().is_none()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        empty => empty.map_err(StoreError::io(format!("list {}", store.display())))?,
+    };
+    if empty && !unfinished(&store).exists() {
+        return Err(StoreError::NoStore { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 pub(crate) fn ballast_path(data: &Path) -> PathBuf {
@@ -186,10 +229,12 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
             let line = text.lines().next().unwrap_or_default();
             Err(unknown(line.chars().filter(|char| !char.is_control()).take(40).collect()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match entry_besides(path, &[])? {
-            Some(name) => Err(unknown(format!("none, but there is {name}"))),
-            None => Ok(Format::Absent),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match entry_besides(path, &[UNFINISHED])? {
+                Some(name) => Err(unknown(format!("none, but there is {name}"))),
+                None => Ok(Format::Absent),
+            }
+        }
         Err(error) => Err(StoreError::io(format!("read the format of {}", path.display()))(error)),
     }
 }

@@ -87,6 +87,16 @@ pub enum StoreError {
         /// The format this version writes.
         known: String,
     },
+    /// The store of a data directory is gone.
+    #[error(
+        "{path} holds data, says its `FORMAT`, but its directory `store` is gone or empty; nothing was \
+         changed: restore a backup into another directory, or remove this one to begin anew",
+        path = path.display()
+    )]
+    NoStore {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The engine has written values aside, where they are not synced.
     #[error("{path} is not empty, so some values may not be durable; restore from a backup", path = path.display())]
     BlobFiles {

@@ -46,6 +46,13 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     sync_parent(path)
 }
 
+/// Makes an empty file durably; one that is there stays.
+pub(crate) fn mark(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map_err(StoreError::io(format!("write {}", path.display())))?;
+    sync_parent(path)
+}
+
 /// Removes a file durably; a file that is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {

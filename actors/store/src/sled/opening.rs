@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::damage::{caught, engine_error};
 use super::engine::{EngineFile, Live};
 use super::{SledOptions, parts};
-use crate::{MAX_KEY_BYTES, StoreError, files};
+use crate::{MAX_KEY_BYTES, StoreError, data_dir, files};
 
 /// The unit in which the engine writes and frees its log.
 ///
@@ -42,14 +42,14 @@ const _: () = assert!(KEYS_PER_PAGE * (MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES /
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError> {
     clear_away(dir)?;
     refuse_blobs(&dir.join("blobs"))?;
-    let unfinished = dir.with_extension("unfinished");
+    let unfinished = data_dir::unfinished(dir);
     if unfinished.exists() {
         remove_all(dir)?;
     }
     let new = is_absent(dir)?;
     if new {
         files::create_dir(dir)?;
-        files::replace(&unfinished, b"")?;
+        files::mark(&unfinished)?;
     }
     let (db, file, split) = caught("open the store", || {
         let (db, file) = open_durably(dir, options)?;
