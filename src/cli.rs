@@ -49,7 +49,7 @@ pub struct RunArgs {
 enum Command {
     /// Run the node (also without any command)
     Run(RunArgs),
-    /// Check a configuration file and exit; 78 if it is refused
+    /// Check a configuration file, together with the environment, and exit; 78 if it is refused
     CheckConfig {
         /// The file
         file: PathBuf,

@@ -10,10 +10,10 @@ use crate::config::{Config, Sources};
 use crate::exit::{Exit, Failure};
 use crate::table::Table;
 
-/// Judges the file by itself: without the environment, which another machine does not have.
+/// Judges the file as a node here would: together with the environment.
 pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
-    let config = Config::load(&Sources { file: Some(file), ..Sources::default() })?;
+    let config = Config::load(&Sources::of_process(Some(file)))?;
     let warnings = config.warnings();
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.
