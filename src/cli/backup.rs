@@ -11,7 +11,7 @@ use perennial_store::{
 use serde_json::json;
 
 use super::remote::{client, wait_for};
-use super::{NodeArgs, print};
+use super::{NodeArgs, counted, no_data, print};
 use crate::backup::about;
 use crate::exit::{Exit, Failure};
 
@@ -38,6 +38,10 @@ pub(super) fn backup(file: &Path, data_dir: Option<&Path>, node: &NodeArgs) -> R
                     )
                 })
             })?;
+        }
+        Some(Err(BackupError::Store(error))) => {
+            let no_data = data_dir.and_then(|dir| no_data(dir, &error));
+            return Err(no_data.unwrap_or_else(|| error.into()));
         }
         Some(taken) => drop(taken?),
     }
@@ -107,9 +111,10 @@ fn tell(what: &str, summary: &Summary, json: bool) -> Result<(), Failure> {
         });
         return print(&format!("{summary:#}"));
     }
+    let (rows, changes) = (counted(*rows, "row"), counted(*changes, "change"));
     print(&format!(
-        "{what} as of {finished}: {rows} rows and {changes} changes, {bytes} bytes in a backup of \
-         {file_bytes}, taken by version {product}"
+        "{what} as of {finished}: {rows} and {changes}, {bytes} bytes in a backup of {file_bytes}, \
+         taken by version {product}"
     ))
 }
 

@@ -152,7 +152,10 @@ pub(super) fn dead_letters(answer: &Value) -> String {
     let mut table = Table::new(&["ID", "AT", "TO", "REASON", "ATTEMPTS", "LAST ERROR"]);
     for row in items(&answer["items"]) {
         let columns = ["id", "at", "to", "reason", "attempts", "last_error"];
-        table.row(columns.map(|column| text(&row[column])));
+        let [id, at, to, reason, attempts, error] = columns.map(|column| text(&row[column]));
+        // Often the error is the reason.
+        let error = if reason.contains(&error) { String::new() } else { error };
+        table.row([id, at, to, reason, attempts, error]);
     }
     table.to_string()
 }
@@ -246,6 +249,15 @@ mod tests {
         let unclear = diagnosis(&json!({ "verdict": "insufficient_evidence", "advice": "A log." }));
         assert_eq!(unclear, "missing: A log.\n");
         assert_eq!(diagnosis(&Value::Null), "");
+    }
+
+    #[test]
+    fn the_table_of_dead_letters_says_an_error_that_is_the_reason_once() {
+        let letter =
+            |reason: &str| json!({ "id": "1-1", "reason": reason, "last_error": "answered 400" });
+        let shown = |reason| dead_letters(&json!({ "items": [letter(reason)] }));
+        assert_eq!(shown("refused: answered 400").matches("answered 400").count(), 1);
+        assert!(shown("out of attempts").contains("answered 400"));
     }
 
     #[test]

@@ -116,6 +116,19 @@ fn checking_a_directory_without_data_says_so() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_called_that_by_what_reads_data() {
+    let directory = directory();
+    for arguments in [&["check-data", "nowhere"][..], &["backup", "x", "--data-dir", "nowhere"]] {
+        let output = perennial(directory.path(), arguments);
+        assert_eq!(code(&output), 74);
+        let expected = "perennial: nowhere holds no data of a node: there is no such directory; name its \
+                        store.data_dir\n";
+        assert_eq!(stderr(&output), expected);
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn data_of_a_newer_format_is_refused_and_not_touched() {
     let directory = directory();
     let data = directory.path().join("data");

@@ -84,9 +84,16 @@ impl DataDir {
                 refuse_without_store(path)?;
                 Ok(lock)
             }
-            Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
-                io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
-            )),
+            Format::Absent => {
+                Err(StoreError::io(format!("find data in {}", path.display()))(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    if path.exists() {
+                        "there is no file FORMAT"
+                    } else {
+                        "there is no such directory"
+                    },
+                )))
+            }
         }
     }
 

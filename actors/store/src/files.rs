@@ -1,8 +1,8 @@
 //! Files and directories, durably.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -23,6 +23,13 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         Some(_) | None => sync_dir(Path::new(".")),
     }
+}
+
+/// Takes a file, or a directory, away from all but its owner.
+pub(crate) fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mode = if path.is_dir() { 0o700 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(StoreError::io(format!("change who can read {}", path.display())))
 }
 
 /// Makes the names in a directory durable.

@@ -1,6 +1,7 @@
 //! Data that is damaged or gone is told of as such, by the node and by the data check.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::node::{Node, perennial};
@@ -40,6 +41,36 @@ async fn a_start_on_data_in_order_warns_of_nothing_in_the_store() {
     assert!(log.contains("\"stopped\""), "{log}");
     let of_the_engine = |line: &&str| line.contains("sled") && line.contains("WARN");
     assert_eq!(log.lines().find(of_the_engine), None);
+}
+
+/// Everything below `directory` that others than its owner may read or enter.
+fn open_to_others(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let mode = fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
+        let private = if path.is_dir() { 0o700 } else { 0o600 };
+        if mode != private {
+            found.push((path.clone(), mode));
+        }
+        if path.is_dir() {
+            found.extend(open_to_others(&path));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn everything_in_a_data_directory_is_for_its_owner_only_also_what_was_not() {
+    let mut node = stopped().await;
+    let data = node.data_dir();
+    assert_eq!(open_to_others(&data), []);
+    for path in [data.join("inflight"), data.join("store/db"), snapshot(&data)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("a change of the mode");
+    }
+    node.restart_listening().await;
+    assert!(node.sigterm().0.success());
+    assert_eq!(open_to_others(&data), []);
 }
 
 #[tokio::test]

@@ -101,6 +101,9 @@ fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineF
         note_end(dir, &config)?;
     }
     let db = config.open().map_err(engine_error("open the store"))?;
+    // It makes them readable by everybody.
+    let made = ["db", "conf", "blobs"].map(|name| dir.join(name));
+    made.into_iter().chain(snapshots(dir)?).try_for_each(|path| files::make_private(&path))?;
     files::sync_dir(dir)?;
     let file = EngineFile(open_synced(dir, "db")?);
     open_synced(dir, "conf")?;
