@@ -9,12 +9,13 @@ mod show;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime::parse_duration;
+use perennial_store::StoreError;
 
 use crate::config::{Config, ConfigError, Sources};
 use crate::drill::{self, Goals};
@@ -49,7 +50,7 @@ pub struct RunArgs {
 enum Command {
     /// Run the node (also without any command)
     Run(RunArgs),
-    /// Check a configuration file and exit; 78 if it is refused
+    /// Check a configuration file, together with the environment, and exit; 78 if it is refused
     CheckConfig {
         /// The file
         file: PathBuf,
@@ -75,7 +76,7 @@ enum Command {
         /// Read the file instead, and say whether it is a whole, undamaged backup
         #[arg(long, conflicts_with = "data_dir")]
         verify: bool,
-        /// The data directory, read directly unless a node uses it
+        /// The data directory, read directly, or through the node that uses it
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
         #[command(flatten)]
@@ -329,6 +330,20 @@ fn header_text(text: &str) -> Result<String, String> {
     if visible { Ok(text.to_owned()) } else { Err("expected visible ASCII characters".to_owned()) }
 }
 
+/// So many of what `noun` names, which gets an `s` if there is not exactly one.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Says what `dir` is instead, if an error comes of its not being a data directory.
+fn no_data(dir: &Path, error: &StoreError) -> Option<Failure> {
+    let StoreError::Io { source, .. } = error else { return None };
+    let why =
+        format!("{} holds no data of a node: {source}; name its store.data_dir", dir.display());
+    (source.kind() == io::ErrorKind::NotFound).then(|| Failure::new(Exit::Io, why))
+}
+
 /// Writes to the standard output. A reader that has gone away wants no more, which is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n')) {
@@ -348,6 +363,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_of_a_kind_is_not_counted_as_many() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "record")), ["0 records", "1 record", "2 records"]);
     }
 
     #[test]

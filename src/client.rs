@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -30,6 +30,9 @@ const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Names an order, so that giving it again under the same name changes nothing.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Says of which opening of a data directory the content of an answer is.
+pub(crate) const INCARNATION: &str = "perennial-incarnation";
 
 /// Why there is no answer, or not the wanted one.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,12 @@ pub enum ClientError {
         status: StatusCode,
         /// What the node said about it.
         detail: String,
+    },
+    /// It is not the node that uses a certain data directory.
+    #[error("the node that answers at {address} is not the one that uses that data directory")]
+    OtherNode {
+        /// Where it answers.
+        address: String,
     },
     /// What it sent could not be kept.
     #[error("what the node sent could not be written: {0}")]
@@ -211,11 +220,17 @@ impl Client {
         Ok(request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?)
     }
 
-    /// Writes a long answer, which must be a success, to `to` as it comes.
+    /// Writes a long answer, which must be a success, to `to` as it comes; nothing of one that comes from
+    /// another incarnation than `of`.
     ///
     /// # Errors
-    /// There is no answer, or not all of it, or it cannot be written.
-    pub async fn download(&self, path: &str, to: &mut dyn Write) -> Result<(), ClientError> {
+    /// There is no answer, or not all of it, or not from whom it should be, or it cannot be written.
+    pub async fn download(
+        &self,
+        path: &str,
+        of: Option<&str>,
+        to: &mut dyn Write,
+    ) -> Result<(), ClientError> {
         let unreachable = |error: anyhow::Error| ClientError::Unreachable {
             address: self.authority.clone(),
             reason: error.to_string(),
@@ -232,6 +247,10 @@ impl Client {
             let answer = answer.map_err(unreachable)?;
             if !answer.status().is_success() {
                 return Err(refusal(answer).await);
+            }
+            let from = answer.headers().get(INCARNATION).map(HeaderValue::as_bytes);
+            if of.is_some_and(|of| from != Some(of.as_bytes())) {
+                return Err(ClientError::OtherNode { address: self.authority.clone() });
             }
             let mut body = answer.into_body();
             while let Some(piece) = piece_of(&mut body).await.map_err(unreachable)? {

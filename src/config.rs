@@ -154,6 +154,7 @@ impl Config {
         invalid.extend(self.runtime.invalid());
         invalid.extend(self.query.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
+        invalid.extend(self.alert.refusals());
         invalid
     }
 
@@ -194,7 +195,9 @@ fn in_section(section: &str, warning: String) -> String {
 impl Http {
     fn invalid(&self) -> Vec<Invalid> {
         let mut invalid = Vec::new();
-        if !self.listen.ip().is_loopback() && !self.token.is_set() {
+        // A file that is still named could not be read, which is told of by itself.
+        let token = self.token.is_set() || !self.token_file.as_os_str().is_empty();
+        if !self.listen.ip().is_loopback() && !token {
             let why = format!(
                 "{} can be reached from other machines, so a token is needed: set \
                  PERENNIAL__HTTP__TOKEN or http.token_file, or listen on 127.0.0.1",

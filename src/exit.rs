@@ -110,7 +110,9 @@ impl From<&RuntimeError> for Failure {
 fn store_exit(error: &StoreError) -> Exit {
     match error {
         StoreError::Corrupted { .. }
+        | StoreError::Damaged { .. }
         | StoreError::NewerFormat { .. }
+        | StoreError::NoStore { .. }
         | StoreError::BlobFiles { .. } => Exit::Data,
         StoreError::Locked { .. } | StoreError::Fenced { .. } => Exit::Unavailable,
         StoreError::Poisoned
@@ -141,11 +143,17 @@ mod tests {
 
     #[test]
     fn a_store_in_use_says_so_and_a_damaged_one_asks_not_to_be_started_again() {
-        let locked = StoreError::Locked { path: "d".into(), holder: "pid 7".into() };
+        let locked =
+            StoreError::Locked { path: "d".into(), holder: "pid 7".into(), incarnation: None };
         assert_eq!(Failure::from(locked).exit, Exit::Unavailable);
         let damaged = StoreError::Corrupted { key: "k".into(), reason: "checksum".into() };
         let failure = Failure::from(RuntimeError::Store(damaged));
         assert_eq!(failure.exit, Exit::Data);
         assert!(failure.message.contains("record k is corrupt"), "{failure}");
+        let (attempted, reason) = ("open the store".into(), "zeros".into());
+        let damaged = StoreError::Damaged { attempted, part: "store/db", reason };
+        let failure = Failure::from(RuntimeError::Store(damaged));
+        assert_eq!(failure.exit, Exit::Data);
+        assert!(failure.message.contains("store/db is damaged"), "{failure}");
     }
 }

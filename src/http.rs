@@ -43,6 +43,8 @@ pub(crate) use serve::serve;
 pub(crate) struct App {
     pub(crate) runtime: Runtime,
     pub(crate) store: Arc<TappedBackend>,
+    /// Tells whose data that is.
+    pub(crate) incarnation: Arc<str>,
     /// With the scheduled backups.
     pub(crate) trouble: Trouble,
     pub(crate) engine: Engine,

@@ -120,16 +120,16 @@ impl Node {
         }
         let (metrics, limits) = (Arc::new(metrics), http.clone());
         let http = Arc::new(http);
-        let verified = Verified::default();
         let queries = Arc::new(Queries { bell, ..queries });
         let runtime_of_app = runtime.clone();
         let app = App {
             runtime: runtime_of_app,
             store,
+            incarnation: data_dir.incarnation().into(),
             trouble,
             engine,
             metrics,
-            verified,
+            verified: Verified::default(),
             http,
             queries,
         };

@@ -7,12 +7,17 @@ use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat};
 
+/// The store warns at each start that it removes a blob of its engine: its own mark, by which it stops the engine
+/// half-way (`note_end` in the store). What else this part of the engine warns of is about files that no
+/// store is opened with.
+const EXPECTED: &str = "sled::pagecache::blob_io=error";
+
 /// Starts the log on the standard error. Call it once.
 ///
 /// # Errors
 /// The filter does not parse, or a log was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level)?;
+    let filter = filter(&log.level)?;
     let terminal = io::stderr().is_terminal();
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match log.format {
@@ -25,10 +30,38 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    // Behind it, so that whoever names this part of the engine has the say.
+    Ok(EnvFilter::try_new(format!("{EXPECTED},{level}"))?)
+}
+
 /// A panic is caught and dealt with where it happens; here it only becomes a line of the log, like
 /// everything else. Its text is not logged twice, but this line has the place.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let text = panic.payload_as_str().unwrap_or("no message");
     tracing::error!(place, text, "a panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn of_the_engines_warnings_only_the_expected_one_is_left_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let log = temp.path().join("log");
+        let lines = fmt().with_env_filter(filter("info").unwrap());
+        let lines = lines.with_writer(File::create(&log).unwrap()).finish();
+        tracing::subscriber::with_default(lines, || {
+            tracing::warn!(target: "sled::pagecache::blob_io", "removing 1 blobs");
+            tracing::warn!(target: "sled::pagecache::snapshot", "corrupt snapshot file found");
+            tracing::warn!(target: "sled::config", "crc for settings file failed");
+        });
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(!log.contains("removing"), "{log}");
+        assert_eq!(log.lines().count(), 2, "{log}");
+    }
 }

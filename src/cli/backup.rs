@@ -11,20 +11,37 @@ use perennial_store::{
 use serde_json::json;
 
 use super::remote::{client, wait_for};
-use super::{NodeArgs, print};
+use super::{NodeArgs, counted, no_data, print};
 use crate::backup::about;
 use crate::exit::{Exit, Failure};
 
 /// Bytes after which progress is shown anew.
 const STEP: u64 = 4 * 1024 * 1024;
 
-/// From the directory if it is named and nobody uses it, else from the node.
+/// From the directory if it is named and nobody uses it, else from the node: of a directory that is named, only
+/// from the node that uses it.
 pub(super) fn backup(file: &Path, data_dir: Option<&Path>, node: &NodeArgs) -> Result<(), Failure> {
     let mut to = Progress::new(BackupFile::create(file)?, "written");
-    let direct = data_dir.map(|dir| backup_data(dir, &mut to, about()));
-    match direct {
-        Some(Err(BackupError::Store(StoreError::Locked { .. }))) | None => {
-            from_node(&mut to, node)?;
+    match data_dir.map(|dir| backup_data(dir, &mut to, about())) {
+        None => from_node(&mut to, None, node).map_err(|failure| {
+            unavailable(failure, |why| {
+                format!("{why}; of a node that does not run, name the --data-dir")
+            })
+        })?,
+        Some(Err(BackupError::Store(StoreError::Locked { path, holder, incarnation }))) => {
+            from_owner(&mut to, incarnation, node).map_err(|failure| {
+                unavailable(failure, |why| {
+                    format!(
+                        "{} is in use by {holder}, and {why}; name the node that uses it with --node or \
+                         --config, or stop it; without --data-dir the node that answers is backed up",
+                        path.display()
+                    )
+                })
+            })?;
+        }
+        Some(Err(BackupError::Store(error))) => {
+            let no_data = data_dir.and_then(|dir| no_data(dir, &error));
+            return Err(no_data.unwrap_or_else(|| error.into()));
         }
         Some(taken) => drop(taken?),
     }
@@ -32,18 +49,27 @@ pub(super) fn backup(file: &Path, data_dir: Option<&Path>, node: &NodeArgs) -> R
     tell(&format!("{} holds the data", file.display()), &summary, node.json)
 }
 
-fn from_node(to: &mut dyn Write, node: &NodeArgs) -> Result<(), Failure> {
+/// Says more if what is needed is not there.
+fn unavailable(mut failure: Failure, explain: impl FnOnce(&str) -> String) -> Failure {
+    if failure.exit == Exit::Unavailable {
+        failure.message = explain(&failure.message);
+    }
+    failure
+}
+
+/// From the node if it can be told that it is the one of this incarnation.
+fn from_owner(
+    to: &mut dyn Write,
+    incarnation: Option<String>,
+    node: &NodeArgs,
+) -> Result<(), Failure> {
+    let unknown = || Failure::new(Exit::Unavailable, "it is not known which one that is");
+    from_node(to, Some(&incarnation.ok_or_else(unknown)?), node)
+}
+
+fn from_node(to: &mut dyn Write, of: Option<&str>, node: &NodeArgs) -> Result<(), Failure> {
     let client = client(node)?;
-    wait_for(async {
-        let received = client.download("/v1/backup", to).await;
-        received.map_err(|error| {
-            let mut failure = Failure::from(error);
-            if failure.exit == Exit::Unavailable {
-                failure.message.push_str("; of a node that does not run, name the --data-dir");
-            }
-            failure
-        })
-    })
+    wait_for(async { Ok(client.download("/v1/backup", of, to).await?) })
 }
 
 pub(super) fn verify(file: &Path, json: bool) -> Result<(), Failure> {
@@ -85,9 +111,10 @@ fn tell(what: &str, summary: &Summary, json: bool) -> Result<(), Failure> {
         });
         return print(&format!("{summary:#}"));
     }
+    let (rows, changes) = (counted(*rows, "row"), counted(*changes, "change"));
     print(&format!(
-        "{what} as of {finished}: {rows} rows and {changes} changes, {bytes} bytes in a backup of \
-         {file_bytes}, taken by version {product}"
+        "{what} as of {finished}: {rows} and {changes}, {bytes} bytes in a backup of {file_bytes}, \
+         taken by version {product}"
     ))
 }
 

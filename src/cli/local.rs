@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::print;
+use super::{counted, no_data, print};
 use crate::config::{Config, Sources};
 use crate::exit::{Exit, Failure};
 use crate::table::Table;
 
-/// Judges the file by itself: without the environment, which another machine does not have.
+/// Judges the file as a node here would: together with the environment.
 pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
-    let config = Config::load(&Sources { file: Some(file), ..Sources::default() })?;
+    let config = Config::load(&Sources::of_process(Some(file)))?;
     let warnings = config.warnings();
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.
@@ -33,7 +33,8 @@ pub(super) fn dump_config(file: Option<PathBuf>) -> Result<(), Failure> {
 }
 
 pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
-    let report = perennial_store::check_data(dir)?;
+    let report = perennial_store::check_data(dir);
+    let report = report.map_err(|error| no_data(dir, &error).unwrap_or_else(|| error.into()))?;
     let damaged = &report.corrupted;
     if json {
         let corrupted: Vec<_> =
@@ -45,12 +46,8 @@ pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
         });
         print(&format!("{report:#}"))?;
     } else {
-        print(&format!(
-            "{} records, {} bytes, {} corrupt",
-            report.records,
-            report.bytes,
-            damaged.len()
-        ))?;
+        let (records, bytes) = (counted(report.records, "record"), counted(report.bytes, "byte"));
+        print(&format!("{records}, {bytes}, {} corrupt", damaged.len()))?;
         if !damaged.is_empty() {
             let mut table = Table::new(&["KEY", "REASON"]);
             damaged.iter().for_each(|(key, reason)| table.row([key.clone(), reason.clone()]));
@@ -60,7 +57,7 @@ pub(super) fn check_data(dir: &Path, json: bool) -> Result<(), Failure> {
     if damaged.is_empty() {
         return Ok(());
     }
-    let why =
-        format!("{} records are corrupt; restore {} from a backup", damaged.len(), dir.display());
+    let records = counted(damaged.len() as u64, "corrupt record");
+    let why = format!("{} holds {records}; restore it from a backup", dir.display());
     Err(Failure::new(Exit::Data, why))
 }

@@ -15,7 +15,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::Address(_) => Exit::Usage,
-            ClientError::Unreachable { .. } | ClientError::Foreign { .. } => Exit::Unavailable,
+            ClientError::Unreachable { .. }
+            | ClientError::Foreign { .. }
+            | ClientError::OtherNode { .. } => Exit::Unavailable,
             ClientError::Refused { .. } => Exit::Failed,
             ClientError::Kept(_) => Exit::Io,
         };
@@ -26,6 +28,7 @@ impl From<ClientError> for Failure {
             ClientError::Address(_)
             | ClientError::Unreachable { .. }
             | ClientError::Foreign { .. }
+            | ClientError::OtherNode { .. }
             | ClientError::Kept(_)
             | ClientError::Refused { .. } => "",
         };

@@ -78,14 +78,26 @@ pub(super) fn incident(incident: &Value) -> String {
     }
     let container = &incident["container"];
     format!(
-        "{}  {}  {}  {} ({})\n{}\n\n{table}",
+        "{}  {}  {}  {} ({})\n{}\n{table}",
         text(&incident["id"]),
         text(&incident["status"]),
         text(&incident["severity"]),
         text(&container["name"]),
         short(&container["id"]),
-        text(&incident["diagnosis"]["cause"]),
+        diagnosis(&incident["diagnosis"]),
     )
+}
+
+/// What is wrong, why nothing or something is done about it, and what is left to a person; a line each.
+fn diagnosis(diagnosis: &Value) -> String {
+    let advice = match diagnosis["verdict"].as_str() {
+        Some("insufficient_evidence") => "missing",
+        Some(_) | None => "to do",
+    };
+    let lines = [("cause", "cause"), ("reason", "why"), ("advice", advice)];
+    let said = lines.map(|(field, name)| (name, text(&diagnosis[field])));
+    let said = said.iter().filter(|(_, text)| !text.is_empty());
+    said.map(|(name, text)| format!("{name}: {text}\n")).collect()
 }
 
 /// What a journal entry says beside its kind, on one line.
@@ -140,7 +152,10 @@ pub(super) fn dead_letters(answer: &Value) -> String {
     let mut table = Table::new(&["ID", "AT", "TO", "REASON", "ATTEMPTS", "LAST ERROR"]);
     for row in items(&answer["items"]) {
         let columns = ["id", "at", "to", "reason", "attempts", "last_error"];
-        table.row(columns.map(|column| text(&row[column])));
+        let [id, at, to, reason, attempts, error] = columns.map(|column| text(&row[column]));
+        // Often the error is the reason.
+        let error = if reason.contains(&error) { String::new() } else { error };
+        table.row([id, at, to, reason, attempts, error]);
     }
     table.to_string()
 }
@@ -220,6 +235,29 @@ mod tests {
         assert_eq!(step(&entry), "cooldown HELD: restarted 5 min ago");
         let entry = json!({ "kind": "gates", "gates": [{ "gate": "mode", "passed": true }] });
         assert_eq!(step(&entry), "all 1 passed");
+    }
+
+    #[test]
+    fn an_incident_in_which_no_action_is_safe_says_why_and_what_a_person_can_do() {
+        let shown = incident(&json!({ "id": "inc-1", "status": "escalated", "diagnosis": {
+            "verdict": "no_safe_action", "cause": "It was killed.", "reason": "It was over its limit.",
+            "advice": "Raise the limit.",
+        }}));
+        let said =
+            "cause: It was killed.\nwhy: It was over its limit.\nto do: Raise the limit.\n\n";
+        assert!(shown.contains(said), "{shown}");
+        let unclear = diagnosis(&json!({ "verdict": "insufficient_evidence", "advice": "A log." }));
+        assert_eq!(unclear, "missing: A log.\n");
+        assert_eq!(diagnosis(&Value::Null), "");
+    }
+
+    #[test]
+    fn the_table_of_dead_letters_says_an_error_that_is_the_reason_once() {
+        let letter =
+            |reason: &str| json!({ "id": "1-1", "reason": reason, "last_error": "answered 400" });
+        let shown = |reason| dead_letters(&json!({ "items": [letter(reason)] }));
+        assert_eq!(shown("refused: answered 400").matches("answered 400").count(), 1);
+        assert!(shown("out of attempts").contains("answered 400"));
     }
 
     #[test]

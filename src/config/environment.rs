@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
-use super::error::{ConfigError, Problem, explain, unknown_name};
+use super::error::{Problem, explain, unknown_name};
 
 /// What the name of every variable of ours begins with.
 pub const PREFIX: &str = "PERENNIAL__";
@@ -14,13 +14,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok()
 }
 
-/// Sets what the variables say, in the order of their names.
-pub(super) fn apply(table: &mut Table, variables: &[(String, String)]) -> Result<(), ConfigError> {
+/// Sets what the variables say, in the order of their names, and lists those that set nothing.
+pub(super) fn apply(table: &mut Table, variables: &[(String, String)]) -> Vec<Problem> {
     let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
-    let problems: Vec<Problem> =
-        ours.into_iter().filter_map(|(name, value)| apply_one(table, name, value).err()).collect();
-    if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    ours.into_iter().filter_map(|(name, value)| apply_one(table, name, value).err()).collect()
 }
 
 /// Takes the text as it is where a text is wanted, and as a TOML value where it is not: the

@@ -1,12 +1,18 @@
 //! From file, environment and command line to one valid configuration.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, Deserializer};
 use toml::{Spanned, Table, Value};
 
 use super::error::{ConfigError, Problem, explain, line_of};
+use super::secret_files::Read;
 use super::{Config, environment, secret_files};
+
+/// The most problems of a file that are listed; one with more is probably another kind of file.
+const MOST_PROBLEMS: usize = 100;
 
 /// Where values come from; later ones win.
 #[derive(Clone, Debug, Default)]
@@ -45,14 +51,15 @@ impl Config {
     /// Everything that is wrong, with file and line where they are known.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let source = sources.file.as_deref().map(read).transpose()?.unwrap_or_default();
-        let mut table = parse(&source)?;
-        environment::apply(&mut table, &sources.environment)?;
+        let (mut table, mut problems) = parse(&source)?;
+        problems.extend(environment::apply(&mut table, &sources.environment));
         for (key, value) in &sources.options {
-            environment::set(&mut table, &path_of(key), Value::String(value.clone()))
-                .map_err(Problem::new)?;
+            let set = environment::set(&mut table, &path_of(key), Value::String(value.clone()));
+            problems.extend(set.map_err(Problem::new).err());
         }
-        secret_files::read_into(&mut table)?;
-        Self::of_table(table, &source)
+        let secrets = secret_files::read_into(&mut table)?;
+        problems.extend(secrets.problems);
+        Self::of_table(table, &source, &secrets.read, problems)
     }
 
     /// What a file with this text says. Files that it names are not read.
@@ -62,20 +69,29 @@ impl Config {
     #[cfg(any(test, feature = "testing"))]
     pub fn from_text(text: &str) -> Result<Self, ConfigError> {
         let source = Source { path: PathBuf::from("text"), text: text.to_owned() };
-        Self::of_table(parse(&source)?, &source)
+        let (table, problems) = parse(&source)?;
+        Self::of_table(table, &source, &Read::new(), problems)
     }
 
-    /// What all sources together say; `source` tells where.
-    fn of_table(table: Table, source: &Source) -> Result<Self, ConfigError> {
-        let config: Self = table
-            .try_into()
-            .map_err(|error: toml::de::Error| Problem::new(explain(error.message())))?;
-        let invalid = config.invalid();
-        if invalid.is_empty() {
-            return Ok(config);
+    /// What all sources together say, if it and they are without `problems`; `source` tells where, of what was
+    /// not `read` from a secret's file.
+    fn of_table(
+        table: Table,
+        source: &Source,
+        read: &Read,
+        mut problems: Vec<Problem>,
+    ) -> Result<Self, ConfigError> {
+        match table.try_into::<Self>() {
+            Ok(config) => {
+                let problem = |(key, why): (&str, String)| source.problem(key, read, &why);
+                problems.extend(config.invalid().into_iter().map(problem));
+                if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+            }
+            Err(error) => {
+                problems.push(Problem::new(explain(error.message())));
+                Err(ConfigError(problems))
+            }
         }
-        let problem = |(key, message): (&str, String)| source.problem(key, &message);
-        Err(ConfigError(invalid.into_iter().map(problem).collect()))
     }
 }
 
@@ -90,20 +106,49 @@ fn read(path: &Path) -> Result<Source, ConfigError> {
     Ok(Source { path: path.to_owned(), text })
 }
 
-/// Parses the file twice: as a whole configuration, which finds errors with their lines, and as a
-/// table to merge into.
-fn parse(source: &Source) -> Result<Table, ConfigError> {
-    let located = |error: toml::de::Error| {
-        let line = error.span().map(|span| line_of(&source.text, span.start));
-        let key = error.span().and_then(|span| key_before(&source.text, span.start));
-        let message = match key {
-            Some(key) => format!("{key}: {}", explain(error.message())),
-            None => explain(error.message()),
-        };
-        Problem::in_file(&source.path, line, message)
-    };
-    toml::from_str::<Config>(&source.text).map_err(located)?;
-    Ok(toml::from_str(&source.text).map_err(located)?)
+/// Parses the file into a table to merge into, which holds what makes sense, and lists what does not.
+///
+/// The parser stops at the first entry that is no part of a configuration. So each is taken out, and the rest
+/// looked at again.
+///
+/// # Errors
+/// It is no TOML.
+fn parse(source: &Source) -> Result<(Table, Vec<Problem>), ConfigError> {
+    let (mut parsed, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty() {
+        return Err(ConfigError(errors.iter().map(|error| source.located(error)).collect()));
+    }
+    let mut problems = Vec::new();
+    while let Err(error) = Config::deserialize(Deserializer::from(parsed.clone())) {
+        let offset = error.span().map(|span| span.start);
+        problems.push((offset, source.located(&error)));
+        let taken = offset.is_some_and(|offset| take_out(parsed.get_mut(), offset));
+        if !taken || problems.len() == MOST_PROBLEMS {
+            let more = "there may be more that is wrong, which shows once this is right".to_owned();
+            problems.push((Some(usize::MAX), Problem::in_file(&source.path, None, more)));
+            parsed.get_mut().clear();
+        }
+    }
+    problems.sort_by_key(|(offset, _)| *offset);
+    let table = Table::deserialize(Deserializer::from(parsed));
+    let table = table.map_err(|error| source.located(&error))?;
+    Ok((table, problems.into_iter().map(|(_, problem)| problem).collect()))
+}
+
+/// Takes out the innermost entry that stands at byte `offset`, and tells whether there is one.
+fn take_out(table: &mut DeTable<'_>, offset: usize) -> bool {
+    for (_, value) in table.iter_mut() {
+        if let DeValue::Table(inner) = value.get_mut()
+            && take_out(inner, offset)
+        {
+            return true;
+        }
+    }
+    let mut entries = table.iter();
+    let at = |span: Range<usize>| span.contains(&offset);
+    let found = entries.find(|(key, value)| at(key.span()) || at(value.span()));
+    let found = found.map(|(key, _)| key.clone());
+    found.is_some_and(|key| table.remove(&key).is_some())
 }
 
 /// The key whose value begins at byte `offset`, if one does.
@@ -113,10 +158,28 @@ fn key_before(text: &str, offset: usize) -> Option<&str> {
 }
 
 impl Source {
-    /// A problem with `key`, at its line if the file sets it.
-    fn problem(&self, key: &str, message: &str) -> Problem {
-        let message = format!("{key}: {message}");
-        match self.line(key) {
+    /// What the parser found wrong, with its line and key.
+    fn located(&self, error: &toml::de::Error) -> Problem {
+        let line = error.span().map(|span| line_of(&self.text, span.start));
+        let key = error.span().and_then(|span| key_before(&self.text, span.start));
+        let message = match key {
+            Some(key) => format!("{key}: {}", explain(error.message())),
+            None => explain(error.message()),
+        };
+        Problem::in_file(&self.path, line, message)
+    }
+
+    /// A problem with `key`, or with what was read from its file, at its line if this file sets it.
+    fn problem(&self, key: &str, read: &Read, why: &str) -> Problem {
+        let (key, message) = match read.get(key) {
+            Some(file) => {
+                let key = format!("{key}_file");
+                let message = format!("{key}: the content of {file} {why}");
+                (key, message)
+            }
+            None => (key.to_owned(), format!("{key}: {why}")),
+        };
+        match self.line(&key) {
             Some(line) => Problem::in_file(&self.path, Some(line), message),
             None => Problem::new(message),
         }

@@ -2,6 +2,7 @@
 //!
 //! Every key that has a sibling of the same name with `_file` at its end is such a secret.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use toml::{Table, Value};
@@ -9,36 +10,48 @@ use toml::{Table, Value};
 use super::Config;
 use super::error::{ConfigError, Problem};
 
+/// From which file each secret was read that was; secrets by their dotted keys.
+pub(super) type Read = BTreeMap<String, String>;
+
+/// What became of the files.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    pub(super) read: Read,
+    /// Why others were not read; their `_file` keys stay.
+    pub(super) problems: Vec<Problem>,
+}
+
 /// Replaces every secret's `_file` key by what that file holds, without white space at its ends.
-pub(super) fn read_into(table: &mut Table) -> Result<(), ConfigError> {
+pub(super) fn read_into(table: &mut Table) -> Result<Secrets, ConfigError> {
     // The defaults hold every key there is.
     let known = Table::try_from(Config::default())
         .map_err(|error| Problem::new(format!("the defaults are not TOML: {error}")))?;
-    let mut problems = Vec::new();
-    read_section(table, &known, "", &mut problems);
-    if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    let mut secrets = Secrets::default();
+    read_section(table, &known, "", &mut secrets);
+    Ok(secrets)
 }
 
-fn read_section(table: &mut Table, known: &Table, section: &str, problems: &mut Vec<Problem>) {
+fn read_section(table: &mut Table, known: &Table, section: &str, secrets: &mut Secrets) {
     for key in known.keys().filter(|key| known.contains_key(&format!("{key}_file"))) {
         match secret(table, section, key) {
-            Ok(Some(secret)) => {
+            Ok(Some((file, secret))) => {
+                secrets.read.insert(format!("{section}{key}"), file);
                 table.insert(key.clone(), Value::String(secret));
                 table.remove(&format!("{key}_file"));
             }
             Ok(None) => {}
-            Err(problem) => problems.push(problem),
+            Err(problem) => secrets.problems.push(problem),
         }
     }
     for (name, value) in table.iter_mut() {
         if let (Value::Table(inner), Some(Value::Table(known))) = (value, known.get(name)) {
-            read_section(inner, known, &format!("{section}{name}."), problems);
+            read_section(inner, known, &format!("{section}{name}."), secrets);
         }
     }
 }
 
-/// The secret `key` of `section`, if a file holds it.
-fn secret(table: &Table, section: &str, key: &str) -> Result<Option<String>, Problem> {
+/// The secret `key` of `section` and the file that holds it, if one does.
+fn secret(table: &Table, section: &str, key: &str) -> Result<Option<(String, String)>, Problem> {
     let text = |key: &str| table.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let Some(file) = text(&format!("{key}_file")) else { return Ok(None) };
     let name = format!("{section}{key}");
@@ -49,6 +62,6 @@ fn secret(table: &Table, section: &str, key: &str) -> Result<Option<String>, Pro
         .map_err(|error| Problem::new(format!("{name}_file: {file} cannot be read: {error}")))?;
     match content.trim() {
         "" => Err(Problem::new(format!("{name}_file: {file} is empty"))),
-        secret => Ok(Some(secret.to_owned())),
+        secret => Ok(Some((file.to_owned(), secret.to_owned()))),
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::App;
 use super::error::ApiError;
 use crate::backup::about;
+use crate::client::INCARNATION;
 
 /// Pieces that wait for the client.
 const PIECES: usize = 4;
@@ -29,10 +30,10 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// How long a client may take for a piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is sent shows by itself whether it is whole.
+/// What is sent shows by itself whether it is whole, and its head of which data directory it is.
 pub(super) async fn stream(
     State(app): State<App>,
-) -> Result<([(HeaderName, &'static str); 1], Body), ApiError> {
+) -> Result<([(HeaderName, String); 2], Body), ApiError> {
     let backup = app.store.begin_backup().map_err(|error| ApiError::Conflict(error.to_string()))?;
     let (sender, pieces) = mpsc::channel(PIECES);
     let to = Client { sender, threads: Handle::current() };
@@ -49,7 +50,11 @@ pub(super) async fn stream(
             }
         }
     });
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::new(Pieces(pieces))))
+    let head = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (HeaderName::from_static(INCARNATION), app.incarnation.to_string()),
+    ];
+    Ok((head, Body::new(Pieces(pieces))))
 }
 
 /// Where the backup is written to: whoever asked for it.

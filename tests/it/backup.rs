@@ -178,6 +178,29 @@ async fn the_directory_is_read_when_no_node_runs_and_the_node_is_asked_when_one_
     assert_eq!(files(here), ["running", "stopped"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_node_than_the_one_that_uses_the_directory_is_backed_up_in_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let (user, other) = (alone().start_listening().await, alone().start_listening().await);
+    let data = user.data_dir().display().to_string();
+    let user_is = format!("in use by pid {}", user.pid());
+    for (reached, why) in [
+        (other.url(""), "is not the one that uses that data directory"),
+        ("http://127.0.0.1:1".to_owned(), "no node answers"),
+    ] {
+        let (code, said) = run(here, &["backup", "x", "--data-dir", &data, "--node", &reached]);
+        assert_eq!(code, 69, "{said}");
+        for part in [user_is.as_str(), why, "--node", "stop it", "without --data-dir"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        assert_eq!(files(here), Vec::<String>::new());
+    }
+    let right = user.url("");
+    let (code, said) = run(here, &["backup", "x", "--data-dir", &data, "--node", &right]);
+    assert_eq!(code, 0, "{said}");
+}
+
 fn scheduled(directory: &Path, every: &str, keep: &str) -> NodeBuilder {
     let directory = directory.display();
     alone().toml(&format!(

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::support::node::perennial;
+use crate::support::node::{perennial, perennial_with};
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory can be made")
@@ -30,6 +30,23 @@ fn a_good_configuration_file_is_called_valid() {
     let output = perennial(directory.path(), &["check-config", "node.toml"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(stdout(&output), "node.toml is valid\n");
+}
+
+#[test]
+fn a_configuration_file_is_checked_together_with_the_environment() {
+    let directory = directory();
+    fs::write(directory.path().join("node.toml"), "[http]\nlisten = \"0.0.0.0:1\"\n").unwrap();
+    let check = |environment: &[(&str, &str)]| {
+        perennial_with(directory.path(), &["check-config", "node.toml"], environment)
+    };
+    assert_eq!(code(&check(&[])), 78);
+    let output = check(&[("PERENNIAL__HTTP__TOKEN", "0123456789abcdef")]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let output = check(&[("PERENNIAL__HTTP__TOKN", "0123456789abcdef")]);
+    assert_eq!(code(&output), 78);
+    let said = stderr(&output);
+    assert!(said.contains("did you mean PERENNIAL__HTTP__TOKEN?"), "{said}");
+    assert!(said.contains("node.toml:2: http.listen"), "both at once: {said}");
 }
 
 #[test]
@@ -96,6 +113,19 @@ fn checking_a_directory_without_data_says_so() {
     let output = perennial(directory.path(), &["check-data", "."]);
     assert_eq!(code(&output), 74);
     assert!(stderr(&output).contains("FORMAT"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_called_that_by_what_reads_data() {
+    let directory = directory();
+    for arguments in [&["check-data", "nowhere"][..], &["backup", "x", "--data-dir", "nowhere"]] {
+        let output = perennial(directory.path(), arguments);
+        assert_eq!(code(&output), 74);
+        let expected = "perennial: nowhere holds no data of a node: there is no such directory; name its \
+                        store.data_dir\n";
+        assert_eq!(stderr(&output), expected);
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]

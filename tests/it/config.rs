@@ -114,6 +114,55 @@ fn every_wrong_value_is_reported_at_once() {
 }
 
 #[test]
+fn every_unknown_key_and_wrong_value_of_all_sources_is_reported_at_once_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = written(&directory, "token", "t\u{f6}ken\n");
+    let text = format!(
+        "[store]\nreserve_bytes = 1\ncache_bytes = \"many\"\n\n[http]\nlistn = \"x\"\nlisten = \"x\"\n\
+         token_file = \"{token}\"\n[nothing]\na = 1\n[monitor]\nexclude = [1]\n\
+         [alert.webhook]\nurl = \"not a url\"\nkey_file = \"/nowhere/key\"\n"
+    );
+    let error = load(&text, &[("PERENNIAL__LOG__LEVLE", "info")]).unwrap_err();
+    let expected = [
+        "node.toml:3: cache_bytes: ",
+        "node.toml:6: unknown key `listn`; did you mean `listen`?",
+        "node.toml:7: listen: not an address",
+        "node.toml:9: unknown key `nothing`; known are",
+        "node.toml:12: ",
+        "PERENNIAL__LOG__LEVLE sets nothing; did you mean PERENNIAL__LOG__LEVEL?",
+        "alert.webhook.key_file: /nowhere/key cannot be read",
+        &format!("node.toml:8: http.token_file: the content of {token} may hold visible ASCII"),
+        "node.toml:2: store.reserve_bytes: ",
+        "node.toml:14: alert.webhook.url: is not an http(s) address",
+    ];
+    let error = error.replace(&format!("{}/", directory.path().display()), "");
+    for (line, expected) in error.lines().zip(&expected) {
+        let expected = expected.replace(&format!("{}/", directory.path().display()), "");
+        assert!(line.starts_with(&expected), "{expected} in {error}");
+    }
+    assert_eq!(error.lines().count(), expected.len(), "{error}");
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_without_listing_all_of_it() {
+    let text: String = (0..500).map(|number| format!("key{number} = 1\n")).collect();
+    let error = load(&text, &[]).unwrap_err();
+    assert_eq!(error.lines().count(), 101, "{error}");
+    assert!(
+        error.ends_with(
+            "node.toml: there may be more that is wrong, which shows once this is right"
+        )
+    );
+}
+
+#[test]
+fn a_token_file_that_cannot_be_read_is_the_only_problem_of_a_node_that_needs_one() {
+    let text = "[http]\nlisten = \"0.0.0.0:1\"\ntoken_file = \"/nowhere/token\"\n";
+    let error = load(text, &[]).unwrap_err();
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let sources = Sources { file: Some("/nowhere/node.toml".into()), ..Sources::default() };
     let error = Config::load(&sources).unwrap_err().to_string();

@@ -61,6 +61,45 @@ fn every_link_between_the_documents_leads_somewhere() {
     }
 }
 
+#[test]
+fn every_file_of_the_code_map_is_there() {
+    let page = read("docs/architecture.md");
+    let map = page.split("\n## Code map\n").nth(1).expect("there is a code map");
+    let rows = map.split("\n## ").next().unwrap_or_default().lines();
+    let mut files = 0;
+    for row in rows.filter_map(|line| line.strip_prefix("| `")) {
+        // The first name of a row has the folder of all that are named by themselves.
+        let first = row.split('`').next().unwrap_or_default();
+        if first.contains('{') {
+            continue;
+        }
+        let folder = Path::new(first.rsplit_once('/').map_or("", |(folder, _)| folder));
+        for name in row.split('`').step_by(2).filter(|name| name.ends_with(".rs")) {
+            let near =
+                if name.starts_with("actors/") { root().into() } else { root().join(folder) };
+            let deeper = near.join("sled").join(name);
+            assert!(near.join(name).exists() || deeper.exists(), "{name} in {row}");
+            files += 1;
+        }
+    }
+    assert!(files > 50, "{files}");
+}
+
+#[test]
+fn every_label_that_is_read_is_in_the_table_of_labels_and_no_other() {
+    let guide = read("docs/operations.md");
+    let section = guide.split("\n## Labels\n").nth(1).expect("the guide lists the labels");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<&str> = rows.collect();
+    let source = read("actors/healing/src/monitor/watch.rs");
+    let calls = ["reader.flag(\"", "reader.percent(\"", "reader.number(\"", "self.read(\""];
+    let read = calls.iter().flat_map(|call| source.split(call).skip(1));
+    let read: BTreeSet<&str> = read.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(read.len() > 6, "{read:?}");
+    assert_eq!(documented, read);
+}
+
 /// Every name of a metric in `text`.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');

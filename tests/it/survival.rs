@@ -1,6 +1,7 @@
 //! What the node lives through: its own death, an engine that is gone or hangs, a full or damaged
 //! disk.
 
+mod damaged;
 mod data;
 mod engine;
 mod full;

@@ -348,7 +348,7 @@ impl<A: Durable> Activation<A> {
             return Ok(Pace::Again);
         }
         if self.core.careful.load(Ordering::Relaxed) && self.slot.was_running() {
-            let _one_at_a_time = self.core.quarantine.lock().await;
+            let _one_at_a_time = self.core.one_suspect.lock().await;
             self.count_attempts(loaded.generation, &mut batch).await?;
             return self.run_slice(loaded, (batch, now));
         }

@@ -65,8 +65,8 @@ pub(crate) struct Core {
     /// While set, nothing is delivered before it is durable and slices are single turns.
     pub(crate) careful: AtomicBool,
     /// Held around each turn of a suspect, so that they run one at a time.
-    pub(crate) quarantine: tokio::sync::Mutex<()>,
-    /// Where effects are that are suspected of the same.
+    pub(crate) one_suspect: tokio::sync::Mutex<()>,
+    /// Where effects are that are suspected of having killed the process, like those turns.
     pub(crate) quarantined_effects: Quarantine,
     /// How often in a row the node ended without a shutdown, before this start.
     pub(crate) unclean_ends: u32,
@@ -135,7 +135,7 @@ impl Core {
             observer: parts.observer,
             stats: parts.stats,
             careful: AtomicBool::new(false),
-            quarantine: tokio::sync::Mutex::new(()),
+            one_suspect: tokio::sync::Mutex::new(()),
             quarantined_effects: Quarantine::default(),
             unclean_ends: parts.unclean_ends,
             intake: AtomicU8::new(Intake::Open as u8),

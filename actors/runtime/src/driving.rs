@@ -18,9 +18,9 @@ use crate::effect::{
 };
 use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::message::{DeadContent, StoredEffect, seal_envelope};
-use crate::performer::{Driven, NOTHING_WRITTEN, Task};
 use crate::policy::backoff;
 use crate::pool::{Job, Pool};
+use crate::pool_actor::{Driven, NOTHING_WRITTEN, Task};
 use crate::quarantine::{Alone, Place};
 use crate::slice::text;
 use crate::suspects::Ahead;

@@ -8,9 +8,9 @@
 //! who is suspected for what earlier runs were doing when they died.
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -123,8 +123,11 @@ impl Inflight {
 
     /// Reads what earlier processes left in the file at `path`, and starts without marks.
     pub(crate) fn open(path: &Path, run: Epoch, unclean: bool) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path)?;
+        // An earlier version let everybody read it.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         Self::on(Arc::new(file), run, unclean)
     }
 

@@ -27,6 +27,7 @@ mod draft;
 mod driving;
 mod durable;
 mod effect;
+mod emission;
 mod ended;
 mod error;
 #[cfg(any(test, feature = "testing"))]
@@ -35,7 +36,6 @@ mod gate;
 mod housekeeping;
 mod inbox;
 mod inflight;
-mod ingress;
 mod kind;
 mod limiter;
 mod limits;
@@ -44,11 +44,11 @@ mod merge;
 mod message;
 mod migration;
 mod outbox;
-mod performer;
 #[cfg(feature = "testing")]
 mod play;
 mod policy;
 mod pool;
+mod pool_actor;
 mod quarantine;
 mod quiet;
 mod random;

@@ -22,6 +22,8 @@ use crate::pool::Job;
 pub(crate) const WINDOW: usize = 1_000;
 /// Bytes of effects of one type in memory; the same holds.
 const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Rows of effects, and their bytes, read from the store before other work of the same thread gets its turn.
+pub(crate) const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 /// Effects of one lane in memory, of which one is performed.
 const LANE: usize = 64;
 

@@ -11,8 +11,8 @@ use crate::core::Core;
 use crate::draft::Draft;
 use crate::effect::{Effect, Performer};
 use crate::message::{StoredEffect, open_envelope};
-use crate::outbox::Outbox;
-use crate::performer::{Driver, PoolMessage, driver};
+use crate::outbox::{Outbox, PAGE};
+use crate::pool_actor::{Driver, PoolMessage, driver};
 use crate::signal::Signal;
 use crate::suspects::{Ahead, Suspects};
 use crate::window;
@@ -41,8 +41,6 @@ impl Job {
 
 /// What is waited for effects that were ended in the middle of their work.
 const DISMISSAL: Duration = Duration::from_secs(5);
-/// Rows and bytes of the outbox read at a time.
-const PAGE: (usize, usize) = (256, 4 * 1024 * 1024);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -258,9 +256,9 @@ impl Held {
 }
 
 /// Counts an effect as running, also until its task is aborted.
-pub(crate) struct Busy(Arc<Pool>);
+pub(crate) struct UnderWay(Arc<Pool>);
 
-impl Busy {
+impl UnderWay {
     /// None when the pool's actor of this `term` is dismissed: it starts nothing any more.
     pub(crate) fn of(pool: &Arc<Pool>, term: u64) -> Option<Self> {
         let held = pool.lock();
@@ -271,7 +269,7 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.running.update(|running| *running -= 1);
     }

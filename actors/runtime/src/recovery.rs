@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::draft::Draft;
 use crate::message::{DeadContent, StoredEffect, StoredMessage, open_envelope};
+use crate::outbox;
 use crate::slot::{Phase, Slot};
 use crate::window::{self, successor};
 
@@ -25,9 +26,6 @@ const RETIRE_EVERY: usize = 4 * AT_ONCE;
 const LOOKS: usize = 32;
 /// How often it is looked whether they are done.
 pub(crate) const GLANCE: Duration = Duration::from_millis(1);
-
-/// Rows of effects looked at before other work of the same thread gets its turn, and their bytes.
-const EFFECTS: (usize, usize) = (256, 4 * 1024 * 1024);
 
 /// Takes up what has to be known before anything runs: whether anything was left, and who is suspected of
 /// having killed the process.
@@ -75,7 +73,7 @@ async fn effects(core: &Arc<Core>) -> Result<usize, StoreError> {
     let all = Key::effects();
     let (mut from, mut found) = (all.start, 0);
     loop {
-        let page = window::read(core.backend.as_ref(), from..all.end.clone(), EFFECTS)?;
+        let page = window::read(core.backend.as_ref(), from..all.end.clone(), outbox::PAGE)?;
         let mut ended = page.ended;
         for (key, bytes) in &page.rows {
             let Some(id) = key.parse_effect() else { continue };

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::clock::instant;
 use crate::core::Core;
+use crate::emission::{SensorLink, SensorRun};
 use crate::ended::Ended;
-use crate::ingress::{SensorLink, SensorRun};
 use crate::migration::{self, Stored};
 use crate::sensor::{Sensor, SensorContext};
 

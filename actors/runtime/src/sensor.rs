@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::address::Address;
 use crate::durable::{Durable, Failure};
+use crate::emission::{Emission, SensorLink};
 use crate::error::SendError;
-use crate::ingress::{Emission, SensorLink};
 use crate::turn::{Observation, TraceId};
 
 /// A source of messages outside the node. Runs as a supervised actor; when it returns or fails it is

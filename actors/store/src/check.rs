@@ -28,7 +28,8 @@ pub fn check_data(path: &Path) -> Result<Report, StoreError> {
     let _lock = DataDir::lock_existing(path)?;
     let dir = data_dir::store_dir(path);
     let mut report = Report::default();
-    if !dir.exists() {
+    if data_dir::unfinished(&dir).exists() {
+        // The first start was cut short before anything was stored.
         return Ok(report);
     }
     let damage = crate::sled::inspect(&dir, |key, value| {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::{StoreError, files};
+use crate::{StoreError, files, random};
 
 /// What the file `FORMAT` says for data that this version writes.
 pub(crate) const FORMAT: &str = "perennial 2";
@@ -22,19 +22,27 @@ pub(crate) fn is_known(format: &str) -> bool {
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 const RUNNING_FILE: &str = "RUNNING";
+const STORE: &str = "store";
+const UNFINISHED: &str = "store.unfinished";
 
 /// An open data directory, locked for this process until dropped.
 ///
 /// - `FORMAT` names the version of everything in the directory and is checked before anything is touched.
-/// - `LOCK` is locked by the process that owns the directory, and holds its process id.
+/// - `LOCK` is locked by the process that owns the directory, and holds its process id and incarnation.
 /// - `RUNNING` exists from opening until [`DataDir::mark_clean`]; finding it means that the last owner was
 ///   killed, crashed or lost power. It holds how many owners in a row ended like that.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     unclean_ends: u32,
-    /// Keeps the lock.
-    _lock: File,
+    lock: Lock,
+}
+
+/// Keeps a data directory from others until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    incarnation: String,
 }
 
 impl DataDir {
@@ -42,31 +50,61 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NewerFormat`] if it holds anything but data of this version's format or the one before, and
-    /// [`StoreError::Locked`] if another process, or this one, has it open. Neither changes anything.
+    /// [`StoreError::NewerFormat`] if it holds anything but data of this version's format or the one before,
+    /// [`StoreError::NoStore`] if the store of that data is gone, and [`StoreError::Locked`] if another process,
+    /// or this one, has it open. None of them changes anything.
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
         check_format(path)?;
         files::create_dir(path)?;
         let lock = lock(path)?;
         // Again under the lock: another process may have been first.
         match check_format(path)? {
-            Format::Absent | Format::WithoutJournal => write_format(path)?,
-            Format::Current => {}
+            Format::Absent => {
+                // First, so that data without a store is known for a first start that was cut short.
+                files::mark(&unfinished(&store_dir(path)))?;
+                write_format(path)?;
+            }
+            Format::WithoutJournal => {
+                refuse_without_store(path)?;
+                write_format(path)?;
+            }
+            Format::Current => refuse_without_store(path)?,
         }
         let running = path.join(RUNNING_FILE);
         let unclean_ends = unclean_ends(&running)?;
         mark_running(path, &running, unclean_ends)?;
-        Ok(DataDir { path: path.to_owned(), unclean_ends, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), unclean_ends, lock })
     }
 
     /// Locks an existing directory for reading; says nothing about running or ending.
-    pub(crate) fn lock_existing(path: &Path) -> Result<File, StoreError> {
+    pub(crate) fn lock_existing(path: &Path) -> Result<Lock, StoreError> {
         match check_format(path)? {
-            Format::Current | Format::WithoutJournal => lock(path),
-            Format::Absent => Err(StoreError::io(format!("find data in {}", path.display()))(
-                io::Error::new(io::ErrorKind::NotFound, "it holds no FORMAT file"),
-            )),
+            Format::Current | Format::WithoutJournal => {
+                let lock = lock(path)?;
+                refuse_without_store(path)?;
+                Ok(lock)
+            }
+            Format::Absent => {
+                Err(StoreError::io(format!("find data in {}", path.display()))(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    if path.exists() {
+                        "there is no file FORMAT"
+                    } else {
+                        "there is no such directory"
+                    },
+                )))
+            }
         }
+    }
+
+    /// Locks an existing directory for opening its store, which has a journal then: like an owner, notes that
+    /// in its format before, but says nothing about running or ending.
+    pub(crate) fn lock_stopped(path: &Path) -> Result<Lock, StoreError> {
+        let lock = Self::lock_existing(path)?;
+        if check_format(path)? == Format::WithoutJournal {
+            write_format(path)?;
+        }
+        Ok(lock)
     }
 
     /// Locks a directory without any data, and creates it if there is none. `remains` is what is passed over.
@@ -75,7 +113,7 @@ impl DataDir {
     pub(crate) fn lock_empty(
         path: &Path,
         remains: &str,
-    ) -> Result<Result<File, String>, StoreError> {
+    ) -> Result<Result<Lock, String>, StoreError> {
         if let Some(found) = entry_besides(path, &[remains])? {
             return Ok(Err(found));
         }
@@ -114,6 +152,14 @@ impl DataDir {
         files::remove(&self.path.join(RUNNING_FILE))
     }
 
+    /// Returns what tells this opening of the directory from every other, of any directory anywhere.
+    ///
+    /// Whoever finds the directory locked finds it in [`StoreError::Locked`], and so can tell whether a process
+    /// it speaks to is the owner; a path would not tell, which means another directory on another machine.
+    pub fn incarnation(&self) -> &str {
+        &self.lock.incarnation
+    }
+
     /// Returns the directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -136,7 +182,25 @@ impl DataDir {
 }
 
 pub(crate) fn store_dir(data: &Path) -> PathBuf {
-    data.join("store")
+    data.join(STORE)
+}
+
+/// Returns the file that is there from before there is data until its store has been made.
+pub(crate) fn unfinished(store: &Path) -> PathBuf {
+    store.with_extension("unfinished")
+}
+
+/// Refuses data whose store is gone. Changes nothing.
+fn refuse_without_store(path: &Path) -> Result<(), StoreError> {
+    let store = store_dir(path);
+    let empty = match fs::read_dir(&store).map(|mut entries| entries.next().is_none()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        empty => empty.map_err(StoreError::io(format!("list {}", store.display())))?,
+    };
+    if empty && !unfinished(&store).exists() {
+        return Err(StoreError::NoStore { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 pub(crate) fn ballast_path(data: &Path) -> PathBuf {
@@ -172,10 +236,12 @@ fn check_format(path: &Path) -> Result<Format, StoreError> {
             let line = text.lines().next().unwrap_or_default();
             Err(unknown(line.chars().filter(|char| !char.is_control()).take(40).collect()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match entry_besides(path, &[])? {
-            Some(name) => Err(unknown(format!("none, but there is {name}"))),
-            None => Ok(Format::Absent),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match entry_besides(path, &[UNFINISHED])? {
+                Some(name) => Err(unknown(format!("none, but there is {name}"))),
+                None => Ok(Format::Absent),
+            }
+        }
         Err(error) => Err(StoreError::io(format!("read the format of {}", path.display()))(error)),
     }
 }
@@ -199,10 +265,10 @@ fn entry_besides(path: &Path, known: &[&str]) -> Result<Option<String>, StoreErr
     }
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let file = path.join(LOCK_FILE);
     let attempted = || format!("lock {}", file.display());
-    let mut lock = OpenOptions::new()
+    let mut lock_file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
@@ -210,31 +276,38 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&file)
         .map_err(|error| StoreError::io(attempted())(error))?;
-    match lock.try_lock() {
+    match lock_file.try_lock() {
         Ok(()) => {
-            let written = write_pid(&mut lock);
+            let incarnation = format!("{:016x}", random::draw());
+            let written = write_owner(&mut lock_file, &incarnation);
             written.map_err(|error| StoreError::io(attempted())(error))?;
-            Ok(lock)
+            Ok(Lock { _file: lock_file, incarnation })
         }
         Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Locked { path: path.to_owned(), holder: holder(&mut lock) })
+            let (holder, incarnation) = owner(&mut lock_file);
+            Err(StoreError::Locked { path: path.to_owned(), holder, incarnation })
         }
         Err(TryLockError::Error(error)) => Err(StoreError::io(attempted())(error)),
     }
 }
 
-fn write_pid(lock: &mut File) -> io::Result<()> {
+fn write_owner(lock: &mut File, incarnation: &str) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+    lock.write_all(format!("{}\n{incarnation}\n", std::process::id()).as_bytes())
 }
 
-fn holder(lock: &mut File) -> String {
+/// Reads who holds the lock, as far as it is known: a text for people, and its incarnation.
+fn owner(lock: &mut File) -> (String, Option<String>) {
     let mut text = String::new();
-    match lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok()) {
+    // What cannot be read is not known.
+    drop(lock.read_to_string(&mut text));
+    let mut lines = text.lines();
+    let holder = match lines.next().and_then(|pid| pid.parse::<u32>().ok()) {
         Some(pid) => format!("pid {pid}"),
         None => "another process".to_owned(),
-    }
+    };
+    (holder, lines.next().map(str::to_owned))
 }
 
 /// Writes the marker; on a full disk by giving up the ballast, without which no node could start there.

@@ -19,6 +19,19 @@ pub enum StoreError {
         /// What does not fit.
         reason: String,
     },
+    /// The engine finds its files damaged.
+    #[error(
+        "could not {attempted}: {part} is damaged ({reason}); stop the node, see with `perennial \
+         check-data` what can be read, and restore it from a backup"
+    )]
+    Damaged {
+        /// What was attempted.
+        attempted: String,
+        /// Which files, in the data directory: `store/db`.
+        part: &'static str,
+        /// What the engine said.
+        reason: String,
+    },
     /// Another owner has taken the store over.
     #[error("epoch {held} no longer owns the store, epoch {current} does; stop this node")]
     Fenced {
@@ -57,6 +70,8 @@ pub enum StoreError {
         path: PathBuf,
         /// Who holds the lock, as far as it is known: `pid 123`.
         holder: String,
+        /// The holder's [`crate::DataDir::incarnation`], if it is known.
+        incarnation: Option<String>,
     },
     /// The data directory was written by another version, or is not a data directory.
     #[error(
@@ -71,6 +86,16 @@ pub enum StoreError {
         found: String,
         /// The format this version writes.
         known: String,
+    },
+    /// The store of a data directory is gone.
+    #[error(
+        "{path} holds data, says its `FORMAT`, but its directory `store` is gone or empty; nothing was \
+         changed: restore a backup into another directory, or remove this one to begin anew",
+        path = path.display()
+    )]
+    NoStore {
+        /// The data directory.
+        path: PathBuf,
     },
     /// The engine has written values aside, where they are not synced.
     #[error("{path} is not empty, so some values may not be durable; restore from a backup", path = path.display())]

@@ -1,8 +1,8 @@
 //! Files and directories, durably.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -25,6 +25,13 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Takes a file, or a directory, away from all but its owner.
+pub(crate) fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mode = if path.is_dir() { 0o700 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(StoreError::io(format!("change who can read {}", path.display())))
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     File::open(path)
@@ -43,6 +50,13 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         fs::rename(&aside, path)
     };
     write().map_err(StoreError::io(format!("write {}", path.display())))?;
+    sync_parent(path)
+}
+
+/// Makes an empty file durably; one that is there stays.
+pub(crate) fn mark(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map_err(StoreError::io(format!("write {}", path.display())))?;
     sync_parent(path)
 }
 

@@ -46,6 +46,7 @@ mod id;
 mod key;
 mod layer;
 mod memory;
+mod random;
 mod record;
 mod sled;
 mod space;

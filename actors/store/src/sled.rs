@@ -25,6 +25,7 @@ use crate::backend::{refuse_oversized, refuse_stale};
 use crate::{Backend, Batch, Epoch, Key, Space, StoreError, files};
 
 mod checkpoint;
+mod damage;
 mod engine;
 mod inspecting;
 mod journal;
@@ -87,6 +88,7 @@ impl SledBackend {
     /// # Errors
     ///
     /// [`StoreError::Corrupted`] if commits that were synced are gone,
+    /// [`StoreError::Damaged`] if the engine's files are not as it left them,
     /// [`StoreError::NoSpace`] if the engine has no room for what the journal holds,
     /// [`StoreError::BlobFiles`] if values were written where they are not synced,
     /// [`StoreError::Backend`] if the engine does not open its files.
@@ -311,19 +313,6 @@ fn refuse_own_prefix(batch: &Batch) -> Result<(), StoreError> {
             attempted: "commit a batch".to_owned(),
             message: format!("the key {key} is the store's own"),
         }),
-    }
-}
-
-/// Makes an [`StoreError`] of what the engine says; fits `map_err`.
-fn engine_error(attempted: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
-    move |error| match error {
-        ::sled::Error::Io(source) => StoreError::Io { attempted: attempted.to_owned(), source },
-        ::sled::Error::CollectionNotFound(_)
-        | ::sled::Error::Unsupported(_)
-        | ::sled::Error::ReportableBug(_)
-        | ::sled::Error::Corruption { .. } => {
-            StoreError::Backend { attempted: attempted.to_owned(), message: error.to_string() }
-        }
     }
 }
 

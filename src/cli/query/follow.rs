@@ -38,6 +38,7 @@ pub(super) fn submit(node: &NodeArgs, body: &Value, once: Option<&str>) -> Resul
             error @ (ClientError::Address(_)
             | ClientError::Unreachable { .. }
             | ClientError::Refused { .. }
+            | ClientError::OtherNode { .. }
             | ClientError::Kept(_)
             | ClientError::Foreign { .. }) => Refusal::Other(error.into()),
         })
@@ -78,7 +79,7 @@ async fn to_the_end(client: &Client, id: &str, progress: &mut Progress) -> Resul
     while !progress.ended {
         let before = progress.last;
         let events = format!("{}/events?after={before}", path(id));
-        match client.download(&events, progress).await {
+        match client.download(&events, None, progress).await {
             Ok(()) => {}
             Err(ClientError::Unreachable { .. }) if progress.last > before => {}
             Err(error @ ClientError::Unreachable { .. }) => {

@@ -228,4 +228,18 @@ mod tests {
         assert_eq!(entry["verdict"], "remediate");
         assert_eq!(entry["action"], "restart");
     }
+
+    #[test]
+    fn a_diagnosis_without_a_safe_action_says_why_and_what_a_person_can_do() {
+        let entry = shown(Kept::Diagnosed(healing::Diagnosis {
+            rule: "oom_repeated".into(),
+            cause: "c".into(),
+            reason: "r".into(),
+            confidence: 0.9,
+            verdict: Verdict::NoSafeAction("raise the limit".into()),
+        }));
+        assert_eq!(entry["reason"], "r");
+        assert_eq!(entry["advice"], "raise the limit");
+        assert_eq!(entry["action"], serde_json::Value::Null);
+    }
 }

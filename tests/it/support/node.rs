@@ -207,8 +207,18 @@ impl Drop for Node {
 
 /// Runs the binary with `arguments` to its end, in `directory`; panics if it does not end.
 pub(crate) fn perennial(directory: &Path, arguments: &[&str]) -> Output {
+    perennial_with(directory, arguments, &[])
+}
+
+/// The same with these variables of the environment.
+pub(crate) fn perennial_with(
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Output {
     let mut command = perennial_command();
-    process::output(command.args(arguments).current_dir(directory), COMMAND)
+    let environment = environment.iter().copied();
+    process::output(command.args(arguments).envs(environment).current_dir(directory), COMMAND)
 }
 
 /// Starts a node on a data directory without waiting for anything.

@@ -22,11 +22,12 @@ pub(super) fn judge(
     match status {
         200..=299 => Ok(said),
         408 | 429 | 500..=599 => Err(EffectError::Transient {
-            message: said,
+            message: said.trim_end().to_owned(),
             retry_after: retry_after.and_then(|text| wait(text, now)),
         }),
         _ => Err(EffectError::permanent(format!(
-            "{said}; it will not take this notification: check its address and secrets"
+            "{}; it will not take this notification: check its address and secrets",
+            said.trim_end()
         ))),
     }
 }
@@ -59,6 +60,18 @@ mod tests {
         assert_eq!(retry_after("99999"), Some(LONGEST_WAIT));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(7)));
         assert_eq!(retry_after("soon"), None);
+    }
+
+    #[test]
+    fn a_refusal_without_a_body_is_told_by_its_status_alone() {
+        let said = |status| match judge(status, None, " ", Timestamp::EPOCH) {
+            Err(EffectError::Transient { message, .. } | EffectError::Permanent(message)) => {
+                message
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(503), "answered 503");
+        assert!(said(400).starts_with("answered 400; it will not take"), "{}", said(400));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::secret::Secret;
+use crate::alert::webhook::address;
 use crate::model::Severity;
 
 /// The Slack channel's name.
@@ -200,6 +201,16 @@ impl Config {
         self.routes().into_iter().find(|route| on && route.channel == self.fallback)
     }
 
+    /// Options to which nothing can be sent, by their dotted names, and why.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(&'static str, String)> {
+        let urls = [("alert.slack.url", &self.slack.url), ("alert.webhook.url", &self.webhook.url)];
+        let wrong = urls.into_iter().filter(|(_, url)| url.is_set() && address(url).is_none());
+        // The value is a secret.
+        let why = "is not an http(s) address, such as https://example.org/path";
+        wrong.map(|(key, _)| (key, why.to_owned())).collect()
+    }
+
     /// Warnings about receivers that do not exist and limits that can never trip.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
@@ -216,7 +227,7 @@ impl Config {
                 warnings.push(text.to_owned());
             }
         };
-        let (slack, email, webhook) = (&self.slack, &self.email, &self.webhook);
+        let (email, webhook) = (&self.email, &self.webhook);
         let on = !email.host.is_empty();
         let told = email.from.contains('@') && !email.to.is_empty();
         warn(on && email.to.is_empty(), "alert.email.to is empty: e-mail reaches nobody");
@@ -240,10 +251,6 @@ impl Config {
             on && email.tls == Tls::None && email.password.is_set(),
             "alert.email.tls is \"none\": the password is sent in clear",
         );
-        for (name, url) in [("alert.slack.url", &slack.url), ("alert.webhook.url", &webhook.url)] {
-            let http = ["https://", "http://"].iter().any(|s| url.expose().starts_with(s));
-            warn(url.is_set() && !http, &format!("{name} is not an http(s) address"));
-        }
         let unsigned = webhook.url.is_set() && !webhook.key.is_set();
         warn(unsigned, "alert.webhook.key is empty: requests are not signed");
         let idle = !webhook.url.is_set() && webhook.key.is_set();

@@ -27,10 +27,16 @@ pub(super) struct Target {
     url: Url,
 }
 
+/// The address that a secret holds, if it is one to which something can be sent by HTTP.
+pub(super) fn address(secret: &Secret) -> Option<Url> {
+    let url = Url::parse(secret.expose()).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
 impl Target {
     /// Prepares requests to `url`, which the configuration calls `option`.
     pub(super) fn new(url: &Secret, option: &'static str) -> Result<Self, ChannelError> {
-        let url = Url::parse(url.expose()).map_err(|_| ChannelError::Address { option })?;
+        let url = address(url).ok_or(ChannelError::Address { option })?;
         // A redirect would carry the notification to an address that nobody configured.
         let client = Client::builder()
             .timeout(TIMEOUT)

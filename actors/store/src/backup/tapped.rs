@@ -95,9 +95,11 @@ impl TappedBackend {
             ) => {}
             Err(
                 StoreError::Corrupted { .. }
+                | StoreError::Damaged { .. }
                 | StoreError::Poisoned
                 | StoreError::Locked { .. }
                 | StoreError::NewerFormat { .. }
+                | StoreError::NoStore { .. }
                 | StoreError::BlobFiles { .. }
                 | StoreError::Io { .. }
                 | StoreError::Backend { .. },
@@ -246,9 +248,9 @@ pub fn backup_data(
     to: &mut dyn Write,
     about: About<'_>,
 ) -> Result<Summary, BackupError> {
-    let _lock = DataDir::lock_existing(path)?;
+    let _lock = DataDir::lock_stopped(path)?;
     let dir = data_dir::store_dir(path);
-    if !dir.exists() {
+    if data_dir::unfinished(&dir).exists() {
         let absent = std::io::Error::new(std::io::ErrorKind::NotFound, "it holds no store");
         return Err(BackupError::io(format!("back up {}", path.display()))(absent));
     }

@@ -379,6 +379,23 @@ fn a_directory_that_nobody_uses_is_backed_up_without_changing_how_it_ended() {
 }
 
 #[test]
+fn a_directory_of_the_format_before_has_a_journal_and_the_format_of_one_once_it_is_backed_up() {
+    let temp = tempfile::tempdir().unwrap();
+    let opened = DataDir::open(temp.path()).unwrap();
+    let inner = SledBackend::open(&opened.store_dir(), SledOptions::default()).unwrap();
+    let (store, _) = bank(Arc::new(inner));
+    store.close().unwrap();
+    let (format, journal) = (temp.path().join("FORMAT"), opened.store_dir().join("journal"));
+    opened.mark_clean().unwrap();
+    fs::write(&format, "perennial 1\n").unwrap();
+    fs::remove_file(&journal).unwrap();
+    backup_data(temp.path(), &mut Vec::new(), about()).unwrap();
+    assert!(journal.exists());
+    assert_eq!(fs::read(&format).unwrap(), b"perennial 2\n");
+    assert!(!DataDir::open(temp.path()).unwrap().was_unclean());
+}
+
+#[test]
 fn a_file_has_its_name_only_once_it_holds_a_whole_backup() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("a.backup");

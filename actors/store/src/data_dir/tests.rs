@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::{SledBackend, SledOptions, check_data};
 
 /// Every file below `path` with its content.
 fn image(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -38,6 +39,20 @@ fn a_second_lock_is_refused_with_the_pid_of_the_first() {
     assert!(error.to_string().contains(&pid), "{error}");
     drop(first);
     DataDir::open(temp.path()).unwrap();
+}
+
+#[test]
+fn a_refused_lock_tells_the_incarnation_of_its_holder_which_no_other_opening_has() {
+    let temp = tempfile::tempdir().unwrap();
+    let first = DataDir::open(temp.path()).unwrap();
+    let error = DataDir::lock_existing(temp.path()).unwrap_err();
+    let StoreError::Locked { incarnation, .. } = error else { panic!("{error}") };
+    assert_eq!(incarnation.as_deref(), Some(first.incarnation()));
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(DataDir::open(other.path()).unwrap().incarnation(), first.incarnation());
+    drop(first);
+    let second = DataDir::open(temp.path()).unwrap();
+    assert_ne!(Some(second.incarnation()), incarnation.as_deref());
 }
 
 #[test]
@@ -91,8 +106,41 @@ fn an_interrupted_first_opening_is_no_obstacle() {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("LOCK"), b"1\n").unwrap();
     fs::write(temp.path().join("FORMAT.new"), b"peren").unwrap();
+    fs::write(temp.path().join("store.unfinished"), b"").unwrap();
     fs::create_dir(temp.path().join("lost+found")).unwrap();
     assert!(!DataDir::open(temp.path()).unwrap().was_unclean());
+}
+
+#[test]
+fn data_whose_store_is_gone_or_empty_is_refused_and_nothing_is_touched() {
+    let temp = tempfile::tempdir().unwrap();
+    let open = || DataDir::open(temp.path());
+    let store = || SledBackend::open(&temp.path().join("store"), SledOptions::default()).unwrap();
+    // A first start that was cut short before there was a store, and while it was made.
+    drop(open().unwrap());
+    assert_eq!(check_data(temp.path()).unwrap().records, 0);
+    fs::create_dir(temp.path().join("store")).unwrap();
+    assert_eq!(check_data(temp.path()).unwrap().records, 0);
+    let opened = open().unwrap();
+    drop(store());
+    opened.mark_clean().unwrap();
+    open().unwrap().mark_clean().unwrap();
+    for make in [|_: &Path| Ok(()), |store: &Path| fs::create_dir(store)] {
+        fs::remove_dir_all(temp.path().join("store")).unwrap();
+        make(&temp.path().join("store")).unwrap();
+        for format in ["perennial 1\n", "perennial 2\n"] {
+            fs::write(temp.path().join("FORMAT"), format).unwrap();
+            // The lock is not data.
+            fs::write(temp.path().join("LOCK"), b"").unwrap();
+            let before = image(temp.path());
+            for refused in [open().err(), check_data(temp.path()).err()] {
+                fs::write(temp.path().join("LOCK"), b"").unwrap();
+                assert!(matches!(refused, Some(StoreError::NoStore { .. })), "{refused:?}");
+                assert_eq!(image(temp.path()), before);
+            }
+        }
+        fs::create_dir_all(temp.path().join("store")).unwrap();
+    }
 }
 
 #[test]

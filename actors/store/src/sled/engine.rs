@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use super::damage::engine_error;
 use super::recent::{Found, Order};
-use super::{SledOptions, engine_error, opening};
+use super::{SledOptions, opening};
 use crate::{Key, StoreError, Tag, record};
 
 /// The schema version of a row that holds a number.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::damage::caught;
 use super::engine::Live;
 use super::journal::{self, Journal};
 use super::recent::{Order, Recent};
@@ -34,7 +35,7 @@ pub(crate) fn inspect(
         }
         damage.extend(witnessed.err());
     }
-    live.visit(&recent, visit)?;
+    caught("read all rows", || live.visit(&recent, visit))?;
     damage.extend(live.stray_parts());
     Ok(damage)
 }

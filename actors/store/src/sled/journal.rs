@@ -15,16 +15,14 @@
 //! The checksums are seeded with a number drawn when the file is made. What clients send lies in the frames as it is; nobody
 //! can send what would pass for a frame where one was torn.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::recent::Table;
 use crate::entries::{append_entry, read_entries};
-use crate::{Batch, StoreError, files};
+use crate::{Batch, StoreError, files, random};
 
 mod scan;
 
@@ -120,7 +118,7 @@ impl Journal {
     pub(super) fn create(dir: &Path, bytes: u64, held: u64) -> Result<Journal, StoreError> {
         let (path, aside) = (path(dir), dir.join("journal.new"));
         let half_bytes = (bytes / 2).next_multiple_of(SECTOR_BYTES).max(SECTOR_BYTES);
-        let seed = draw_seed();
+        let seed = random::draw() as u32;
         let make = || {
             let file = OpenOptions::new()
                 .create(true)
@@ -291,12 +289,6 @@ fn encode_head(seed: u32, kind: Kind, number: u64, rows: &[u8]) -> [u8; FRAME_HE
     let checksum = crc32c::crc32c_append(crc32c::crc32c_append(seed, content), rows);
     crc.copy_from_slice(&checksum.to_be_bytes());
     head
-}
-
-/// Draws a number that nobody outside can know: what the standard library seeds its hash tables with.
-#[expect(clippy::disallowed_methods, reason = "no seed of a run may tell what is in the file")]
-fn draw_seed() -> u32 {
-    RandomState::new().build_hasher().finish() as u32
 }
 
 fn lost(number: u64, after: u64) -> StoreError {

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::damage::{caught, engine_error};
 use super::engine::{EngineFile, Live};
-use super::{SledOptions, engine_error, parts};
-use crate::{MAX_KEY_BYTES, StoreError, files};
+use super::{SledOptions, parts};
+use crate::{MAX_KEY_BYTES, StoreError, data_dir, files};
 
 /// The unit in which the engine writes and frees its log.
 ///
@@ -41,20 +42,23 @@ const _: () = assert!(KEYS_PER_PAGE * (MAX_KEY_BYTES + AROUND) < SEGMENT_BYTES /
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<Live, StoreError> {
     clear_away(dir)?;
     refuse_blobs(&dir.join("blobs"))?;
-    let unfinished = dir.with_extension("unfinished");
+    let unfinished = data_dir::unfinished(dir);
     if unfinished.exists() {
         remove_all(dir)?;
     }
     let new = is_absent(dir)?;
     if new {
         files::create_dir(dir)?;
-        files::replace(&unfinished, b"")?;
+        files::mark(&unfinished)?;
     }
-    let (db, file) = open_durably(dir, options)?;
+    let (db, file, split) = caught("open the store", || {
+        let (db, file) = open_durably(dir, options)?;
+        let split = parts::find_split(&db)?;
+        Ok((db, file, split))
+    })?;
     if new {
         files::remove(&unfinished)?;
     }
-    let split = parts::find_split(&db)?;
     Ok(Live { db, split, file })
 }
 
@@ -97,6 +101,9 @@ fn open_durably(dir: &Path, options: SledOptions) -> Result<(::sled::Db, EngineF
         note_end(dir, &config)?;
     }
     let db = config.open().map_err(engine_error("open the store"))?;
+    // It makes them readable by everybody.
+    let made = ["db", "conf", "blobs"].map(|name| dir.join(name));
+    made.into_iter().chain(snapshots(dir)?).try_for_each(|path| files::make_private(&path))?;
     files::sync_dir(dir)?;
     let file = EngineFile(open_synced(dir, "db")?);
     open_synced(dir, "conf")?;

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::damage::engine_error;
 use super::engine::Live;
-use super::engine_error;
 use crate::{Key, StoreError};
 
 /// The most bytes of a value in one row of the engine.

@@ -49,6 +49,24 @@ fn receivers_that_do_not_exist_are_named() {
 }
 
 #[test]
+fn what_is_no_address_to_send_to_is_refused_without_being_shown() {
+    let refused = |slack: &str, webhook: &str| {
+        let mut config = Config::default();
+        config.slack.url = Secret::new(slack);
+        config.webhook.url = Secret::new(webhook);
+        config.refusals()
+    };
+    assert_eq!(refused("https://a.example/x", "http://127.0.0.1:1/"), []);
+    assert_eq!(refused("", ""), []);
+    let both = refused("not a url", "ftp://s3cret.example/x");
+    assert_eq!(both.iter().map(|(key, _)| *key).collect::<Vec<_>>(), URLS);
+    assert!(both.iter().all(|(_, why)| !why.contains("s3cret") && !why.contains("not a url")));
+    assert_eq!(refused("", "http://").len(), 1);
+}
+
+const URLS: [&str; 2] = ["alert.slack.url", "alert.webhook.url"];
+
+#[test]
 fn limits_that_can_never_trip_are_named() {
     let late = |config: &mut Config| config.fallback_after = config.expires;
     assert!(warnings(late).contains("fallback_after is not below"));

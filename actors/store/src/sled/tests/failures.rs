@@ -72,6 +72,67 @@ fn a_store_that_lost_synced_commits_is_not_opened_until_its_journal_is_removed()
     }
 }
 
+/// A closed store of some megabytes, opened twice.
+fn closed() -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, epoch) = open(temp.path());
+    for number in 0..200 {
+        store.commit(epoch, &put(row(number), large(30_000, number.into()))).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    drop(open(temp.path()));
+    temp
+}
+
+fn snapshot(dir: &Path) -> std::path::PathBuf {
+    let [snapshot] = opening::snapshots(dir).unwrap().try_into().unwrap();
+    snapshot
+}
+
+/// Opens the store in `dir` and reads all of it.
+fn read_all(dir: &Path) -> Result<usize, StoreError> {
+    let store = SledBackend::open(dir, SledOptions::default())?;
+    let all = Key::rows_all("t");
+    Ok(store.scan(&all.start..&all.end, usize::MAX)?.len())
+}
+
+#[test]
+fn a_damaged_snapshot_of_the_engine_is_told_as_damage_of_its_files() {
+    let store = closed();
+    let path = snapshot(store.path());
+    let whole = fs::read(&path).unwrap();
+    for content in [&[&[whole[0] ^ 1], &whole[1..]].concat(), &whole[..8]] {
+        fs::write(&path, content).unwrap();
+        let error = read_all(store.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("store/snap.*") && said.contains("check-data"), "{said}");
+    }
+    fs::write(&path, whole).unwrap();
+    assert_eq!(read_all(store.path()).unwrap(), 200);
+}
+
+#[test]
+fn wherever_the_engines_log_is_zeroed_nothing_but_damage_is_told() {
+    let mut told = 0;
+    for at in 0..24 {
+        let store = closed();
+        let path = store.path().join("db");
+        let mut log = fs::read(&path).unwrap();
+        let end = log.iter().rposition(|byte| *byte != 0).unwrap();
+        let from = end / 24 * at;
+        log[from..from + 4_096].fill(0);
+        fs::write(&path, log).unwrap();
+        match read_all(store.path()) {
+            Ok(rows) => assert_eq!(rows, 200, "{from}"),
+            Err(StoreError::Damaged { .. } | StoreError::Corrupted { .. }) => told += 1,
+            Err(error) => panic!("at byte {from}: {error}"),
+        }
+    }
+    assert!(told > 0);
+}
+
 #[test]
 fn a_store_without_a_journal_is_held_against_its_witness_and_gets_one() {
     let temp = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use crate::effect::{Effect, Performer};
 use crate::ended::Ended;
 use crate::message::DeadContent;
 use crate::migration::{self, Stored};
-use crate::pool::{Busy, Job, Pool};
+use crate::pool::{Job, Pool, UnderWay};
 use crate::slice::text;
 
 #[derive(Debug)]
@@ -139,14 +139,14 @@ impl PoolActor {
         let (core, pool, term) = (core.clone(), self.pool.clone(), state.term);
         let (myself, task) = (myself.clone(), Task { core, pool, term, job });
         state.tasks.spawn(async move {
-            let Some(busy) = Busy::of(&task.pool, task.term) else { return };
+            let Some(under_way) = UnderWay::of(&task.pool, task.term) else { return };
             let drive = task.pool.driver.drive(task.clone());
             let driven = AssertUnwindSafe(drive).catch_unwind().await;
             let driven = driven.unwrap_or_else(|panic| {
                 let why = format!("panicked: {}", text(&*panic));
                 task.bury(("its outcome cannot be told", &why))
             });
-            drop(busy);
+            drop(under_way);
             if worker {
                 tell(&myself, PoolMessage::Free);
             }
