@@ -2,6 +2,7 @@
 //! configuration names what it may reach.
 
 pub mod data;
+pub mod external;
 pub mod file;
 pub mod http;
 pub mod shell;
