@@ -169,43 +169,46 @@ fn left_out(rule: &Rule, trial: &Trial<'_>) -> BTreeMap<StepId, Findings> {
             left_out.insert(action.id.clone(), found);
         }
     }
+    if left_out.is_empty() {
+        return left_out;
+    }
+    let waits: Vec<Vec<StepId>> = rule.actions.iter().map(|action| waits(rule, action)).collect();
     // Each turn leaves out one more action at least, so there are at most as many as actions.
     loop {
-        let open = rule.actions.iter().filter(|action| !left_out.contains_key(&action.id));
-        let found =
-            open.filter_map(|action| Some((action.id.clone(), stuck(rule, action, &left_out)?)));
-        let more: Vec<(StepId, StepId)> = found.collect();
+        let open = rule.actions.iter().zip(&waits).filter_map(|(action, waits)| {
+            let stuck = waits.iter().find(|on| left_out.contains_key(*on))?;
+            (!left_out.contains_key(&action.id)).then_some((&action.id, stuck))
+        });
+        let more: Vec<(&StepId, &StepId)> = open.collect();
         if more.is_empty() {
             return left_out;
         }
         for (action, on) in more {
             let mut found = Findings::default();
             let message = format!("needs `{on}`, which cannot be done");
-            found.error(&check::of_action(rule, &action), "left_out", message);
-            left_out.insert(action, found);
+            found.error(&check::of_action(rule, action), "left_out", message);
+            left_out.insert(action.clone(), found);
         }
     }
 }
 
-/// The action on which `action` waits in vain, if there is one.
-fn stuck(
-    rule: &Rule,
-    action: &RuleAction,
-    left_out: &BTreeMap<StepId, Findings>,
-) -> Option<StepId> {
-    let referred: Vec<StepId> = calls(action)
-        .filter_map(|call| templates::modern(&call.arguments.0).ok())
-        .filter_map(|arguments| expression::of_templates(&arguments).ok())
-        .flat_map(|references| {
-            references.steps().map(|(step, _)| StepId::from(step)).collect::<Vec<_>>()
-        })
-        .collect();
+/// The actions without which `action` cannot be done: those that it refers to, and those that it needs unless
+/// one goes on after them when they fail.
+fn waits(rule: &Rule, action: &RuleAction) -> Vec<StepId> {
+    let mut waits = Vec::new();
+    for call in calls(action) {
+        let arguments = templates::modern(&call.arguments.0).ok();
+        let references = arguments.and_then(|found| expression::of_templates(&found).ok());
+        if let Some(references) = references {
+            waits.extend(references.steps().map(|(step, _)| StepId::from(step)));
+        }
+    }
     let goes_on = |need: &&StepId| {
         let needed = rule.actions.iter().find(|other| other.id == **need);
         needed.is_some_and(|needed| needed.on_failure == OnFailure::Continue)
     };
-    let waited = action.needs.iter().filter(|need| !goes_on(need));
-    referred.iter().chain(waited).find(|id| left_out.contains_key(*id)).cloned()
+    waits.extend(action.needs.iter().filter(|need| !goes_on(need)).cloned());
+    waits
 }
 
 /// What calls are tried against before they are planned.

@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The memory that one compiled pattern may take, in bytes. Plenty for what people write; it stops
 /// repetitions of repetitions.
-const SIZE_LIMIT: usize = 1 << 20;
+const SIZE_LIMIT: usize = 1 << 18;
+/// The bytes of a text that is searched. Matching takes the product of both sizes in the worst case, and facts
+/// come from outside.
+const LONGEST: usize = 1 << 16;
 
 /// A regular expression, in the syntax of the crate `regex`: matched in linear time, without look-around and
 /// back-references. It is looked for anywhere in the text, unless it is anchored with `^` and `$`.
@@ -40,9 +43,14 @@ impl Pattern {
     }
 
     /// Whether `text` matches.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        self.compiled.is_match(text)
+    ///
+    /// # Errors
+    /// It is too long to be searched.
+    pub fn matches(&self, text: &str) -> Result<bool, String> {
+        if text.len() > LONGEST {
+            return Err(format!("text of more than {LONGEST} bytes is not searched"));
+        }
+        Ok(self.compiled.is_match(text))
     }
 
     /// As it was written.

@@ -117,6 +117,8 @@ fn a_regular_expression_is_anchored_only_if_it_says_so() {
 #[test]
 fn a_regular_expression_that_would_take_too_much_is_refused() {
     assert!(Pattern::new("(a{100}){100}{100}", true).unwrap_err().contains("size"));
+    assert!(Pattern::new(r"^[\w.+-]+@[\w-]+(\.[\w-]+)+$", true).unwrap().matches("a@b.c").unwrap());
+    assert!(Pattern::new("a", true).unwrap().matches(&"x".repeat(100_000)).is_err());
     assert!(Pattern::new("a(", true).unwrap_err().contains("unclosed group"));
 }
 
@@ -334,7 +336,7 @@ proptest! {
     #[test]
     fn any_text_as_a_pattern_is_compiled_or_refused(text in ".{0,30}") {
         if let Ok(pattern) = Pattern::new(&text, false) {
-            prop_assert_eq!(pattern.matches(&text), pattern.matches(&text));
+            prop_assert!(pattern.matches(&text).is_ok());
         }
     }
 }
