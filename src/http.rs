@@ -17,6 +17,7 @@ mod plans;
 mod queries;
 mod serve;
 mod tree;
+mod workers;
 
 use std::sync::Arc;
 
@@ -99,6 +100,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/pipelines", get(plans::list))
         .route("/v1/pipelines/{name}", get(plans::show))
         .route("/v1/rules", get(plans::list_rules))
+        .route("/v1/workers", get(workers::list))
+        .route("/v1/workers/{pool}/poll", post(workers::poll))
+        .route("/v1/workers/{pool}/jobs/{id}/heartbeat", post(workers::heartbeat))
+        .route("/v1/workers/{pool}/jobs/{id}/result", post(workers::result))
         .route("/v1/dead-steps", get(queries::dead_steps))
         .route("/v1/queries", get(queries::list).post(queries::submit))
         .route("/v1/queries/{id}", get(queries::show))

@@ -39,7 +39,8 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
     given.len() == wanted.len() && difference == 0
 }
 
-/// Answers 503 when the answer takes too long. Who asks for a query and to wait for its end gets that on top.
+/// Answers 503 when the answer takes too long. Who asks to wait for the end of a query, or for a job, gets that
+/// on top.
 pub(super) async fn time(
     State(app): State<App>,
     request: Request,

@@ -9,6 +9,7 @@ mod journal;
 mod order;
 mod query;
 mod query_event;
+mod worker;
 
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub(super) use query::{
     Reason, Source, Tool, Wait,
 };
 pub(super) use query_event::QueryEvent;
+pub(super) use worker::{Job, JobDone, JobHeld, PoolStanding, Renewed, Worker};
 
 use super::error::ApiError;
 

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
 use perennial_query::tool::Catalogue;
+use perennial_query::tools::external::Broker;
 use perennial_runtime::{TableReader, owner_prefix};
 use tokio::sync::watch;
 
@@ -39,6 +40,8 @@ pub(crate) struct Queries {
     pub(crate) pipelines: PathBuf,
     /// The directory of the node's rules; empty for none.
     pub(crate) rules: PathBuf,
+    /// Where workers outside the node come for their jobs.
+    pub(crate) broker: Arc<Broker>,
     /// Rises when something has happened in a query.
     pub(crate) bell: watch::Receiver<u64>,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use perennial_query::config::Config;
 use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
+use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
-use perennial_query::tools::{ConfigError, data, file, http};
+use perennial_query::tools::{ConfigError, data, external, file, http};
 use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
@@ -24,14 +25,15 @@ pub(crate) const GUARD: &str = "tool-guard";
 
 /// What the facade needs to know of queries, and the actors that answer them.
 pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
-    let toolbox = toolbox(&config, running)?;
+    let broker = Arc::new(Broker::new(&config.workers.pools, Arc::new(SystemClock)));
+    let toolbox = toolbox(&config, running, &broker)?;
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
-    let queries = Queries { catalogue, pipelines, rules, bell };
+    let queries = Queries { catalogue, pipelines, rules, broker, bell };
     Ok((queries, tree(config, Arc::new(roles), toolbox)))
 }
 
@@ -40,14 +42,16 @@ pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supe
 /// # Errors
 /// A tool cannot be made as it is configured.
 pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
-    Ok(toolbox(config, Running::default())?.catalogue())
+    let broker = Arc::new(Broker::new(&[], Arc::new(SystemClock)));
+    Ok(toolbox(config, Running::default(), &broker)?.catalogue())
 }
 
-fn toolbox(config: &Config, running: Running) -> Result<Toolbox, Failure> {
+fn toolbox(config: &Config, running: Running, broker: &Arc<Broker>) -> Result<Toolbox, Failure> {
     let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
     let guard = GuardProgram::this(GUARD);
     let toolbox = data::add(Toolbox::default()).with(Fleet::new(running));
     let toolbox = file::add(toolbox, &config.file).map_err(refused)?;
     let toolbox = http::add(toolbox, &config.http, Arc::new(SystemClock)).map_err(refused)?;
+    let toolbox = external::add(toolbox, &config.workers, broker).map_err(refused)?;
     shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
 }

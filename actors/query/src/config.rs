@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{file, http, shell};
+use crate::tools::{external, file, http, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub file: file::Config,
     /// Hosts that may be asked over HTTP.
     pub http: http::Config,
+    /// Tools that processes outside the node offer.
+    pub workers: external::Config,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             shell: shell::Config::default(),
             file: file::Config::default(),
             http: http::Config::default(),
+            workers: external::Config::default(),
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::http::error::ApiError;
 /// The longest that an answer can be waited for in one request, in seconds.
 const LONGEST_WAIT: u64 = 300;
 
-/// The path of queries, where waiting is possible.
+/// The path of queries, and the beginning of that of workers, where waiting is possible.
 const QUERIES: &str = "/v1/queries";
+const WORKERS: &str = "/v1/workers/";
 
 /// What is asked: one of `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
 #[derive(Debug, Deserialize)]
@@ -98,7 +99,8 @@ impl Wait {
 
     /// What a request may take on top of what every request may.
     pub(crate) fn of_uri(uri: &Uri) -> Duration {
-        if uri.path() != QUERIES {
+        let path = uri.path();
+        if path != QUERIES && !(path.starts_with(WORKERS) && path.ends_with("/poll")) {
             return Duration::ZERO;
         }
         let wait = UrlQuery::<Self>::try_from_uri(uri).map(|UrlQuery(wait)| wait.patience());
