@@ -280,6 +280,71 @@ outputs:
     assert_eq!(world.read("2.txt"), "2");
 }
 
+const PROJECTS: &str = "\
+name,status,value
+atlas,active,1500
+borealis,completed,2200
+cygnus,active,3100
+draco,pending,1800
+eridanus,active,2700
+fornax,cancelled,900
+gemini,completed,3500
+hydra,active,4200
+indus,pending,1600
+lyra,active,2900
+";
+
+#[tokio::test]
+async fn a13_rows_are_filtered_and_grouped_with_their_figures() {
+    let world = World::start().await;
+    world.write("projects.csv", PROJECTS);
+    let ran = world.run(
+        r#"
+name: projects
+steps:
+  - {id: load, tool: file_read, arguments: {path: projects.csv}}
+  - id: active
+    tool: data
+    arguments:
+      action: filter
+      csv: "{{ steps.load.result.content }}"
+      where: [{field: status, operator: eq, value: active}]
+  - id: groups
+    tool: data
+    arguments:
+      action: aggregate
+      csv: "{{ steps.load.result.content }}"
+      group_by: [status]
+      aggregates:
+        - {function: sum, field: value, as: total}
+        - {function: count, as: projects}
+        - {function: mean, field: value, as: mean}
+outputs:
+  active: "{{ steps.active.result.rows | map(attribute='value') | list }}"
+  groups: "{{ steps.groups.result.rows }}"
+"#,
+        &[],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let outputs = &ran.json()["outputs"];
+    assert_eq!(outputs["active"], json!([1500, 3100, 2700, 4200, 2900]));
+    let expected = [
+        ("active", 14400.0, 5.0, 2880.0),
+        ("completed", 5700.0, 2.0, 2850.0),
+        ("pending", 3400.0, 2.0, 1700.0),
+        ("cancelled", 900.0, 1.0, 900.0),
+    ];
+    let groups = outputs["groups"].as_array().expect("a list of groups");
+    let of = |group: &Value, name: &str| group[name].as_f64().expect("a figure is a number");
+    let figures: Vec<_> = groups
+        .iter()
+        .map(|group| {
+            (text(&group["status"]), of(group, "total"), of(group, "projects"), of(group, "mean"))
+        })
+        .collect();
+    assert_eq!(figures, expected);
+}
+
 #[tokio::test]
 async fn a14_a_condition_on_a_name_without_a_value_is_an_error_and_not_a_no() {
     let world = World::start().await;
