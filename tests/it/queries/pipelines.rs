@@ -252,7 +252,7 @@ steps:
     );
     assert_eq!(ran.code, 0, "{ran:?}");
     let written = ["x.txt", "y.txt", "z.txt"].map(|name| world.read(name));
-    assert_eq!(written, ["1/3 true false", "2/3 false false", "3/3 false true"]);
+    assert_eq!(written, ["1/3 True False", "2/3 False False", "3/3 False True"]);
     assert_eq!(step(&ran.json(), "write")["instances"].as_array().map(Vec::len), Some(3));
 }
 
