@@ -3,7 +3,7 @@
 //! One binary, so that it links once. A new test belongs to the module of what it shows:
 //! `detection` (what the Monitor and the Analyzer make of a fault), `acting` (gates, actions,
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
-//! node made for them),
+//! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
 //! stored), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
 //! it).
@@ -19,6 +19,7 @@ mod documents;
 mod drill;
 mod format;
 mod http;
+mod queries;
 mod support;
 mod survival;
 mod telling;

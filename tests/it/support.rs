@@ -5,6 +5,7 @@
 // A helper is test code: it panics with a text that says what was tried.
 
 pub(crate) mod answers;
+pub(crate) mod dice;
 pub(crate) mod engine;
 pub(crate) mod node;
 pub(crate) mod process;

@@ -41,6 +41,8 @@ pub struct Submission {
     pub origin: Origin,
     /// On whose behalf.
     pub identity: Identity,
+    /// What whoever submits it calls it. Submitted again under the same name, it is the same query.
+    pub name: Option<String>,
     /// What makes two queries the same, if their results may be shared: a hash.
     pub cache_key: Option<String>,
     /// What is not wrong but should be known, such as tools that the role may not use.

@@ -10,7 +10,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event as SentEvent, KeepAlive};
 use futures::Stream;
 use futures::stream::unfold;
-use perennial_query::record::{EVENTS, Event, EventRow, QUERIES};
+use perennial_query::record::{EVENTS, Event, EventRow, QUERIES, QueryStatus};
 
 use super::{unknown, watch};
 use crate::http::App;
@@ -79,8 +79,11 @@ impl Following {
             Ok((!found.is_empty()).then_some(found))
         };
         loop {
-            // A query that is forgotten has nothing more to tell.
-            tables.get(&QUERIES, &id).ok()??;
+            // A query that is forgotten has nothing more to tell, nor has one that has ended and told that.
+            let query = tables.get(&QUERIES, &id).ok()??;
+            if query.status == QueryStatus::Finished {
+                return more().ok()?;
+            }
             match watch(&self.app, ALIVE, more).await {
                 Ok(Some(found)) => return Some(found),
                 Ok(None) => {}

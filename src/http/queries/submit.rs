@@ -14,7 +14,6 @@ use perennial_query::plan::Plan;
 use perennial_query::record::{Origin, QUERIES, QueryStatus, SUBMISSIONS, Submission};
 use perennial_query::rules;
 use perennial_query::tool::Identity;
-use perennial_runtime::SendOptions;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -36,18 +35,17 @@ pub(crate) async fn submit(
     Body(asked): Body<Asked>,
 ) -> Result<(StatusCode, Json<Answered>), ApiError> {
     let patience = wait.patience()?;
-    let token = key(&headers, "query")?;
-    let submission = prepare(&app, asked)?;
+    let name = key(&headers, "query")?;
+    let submission = Submission { name, ..prepare(&app, asked)? };
     let message = AdmissionMessage::Submit(Box::new(submission.clone()));
-    let options = SendOptions { token: token.clone(), ..SendOptions::default() };
-    let asked = app.runtime.ask_with::<Admission, Admitted>(ADMISSION, &message, PATIENCE, options);
+    let asked = app.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
     let (id, ahead, shared) = match asked.await? {
         Admitted::Accepted { id, ahead } => (id, ahead, false),
         Admitted::Shared { id } => (id, 0, true),
         Admitted::Full { waiting } => return Err(ApiError::Busy(waiting)),
     };
     written(&app, &id).await?;
-    if token.is_some() {
+    if submission.name.is_some() {
         same(&app, &id, &submission)?;
     }
     answer(&app, Taken::new(id, ahead, shared), patience).await
@@ -84,6 +82,8 @@ async fn written(app: &App, id: &str) -> Result<(), ApiError> {
 /// A name that was given to another query before.
 fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
     let before = app.runtime.tables().get(&SUBMISSIONS, id)?;
+    // One whose result is shared was submitted under a name of its own.
+    let before = before.map(|before| Submission { name: submission.name.clone(), ..before });
     if before.is_none_or(|before| before == *submission) {
         return Ok(());
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::proxy::{Proxy, Trick};
 use super::{LONG, node, text, told};
+use crate::support::dice::{Dice, setting};
 use crate::support::engine::{Container, ContainerSpec, Engine};
 use crate::support::node::Node;
 use crate::support::process::signal;
@@ -33,23 +34,6 @@ const LATEST_MS: u64 = 1_200;
 /// Every so many rounds the node is stopped in order: after a kill it is careful, and starts anew to be
 /// quick only then.
 const ORDERLY: u64 = 4;
-
-fn setting(name: &str, default: u64) -> u64 {
-    let text = std::env::var_os(name).and_then(|text| text.into_string().ok());
-    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
-}
-
-/// The generator SplitMix64: every seed is a good one (Steele, Lea and Flood, 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 /// Ends with an error in its first run only, and writes a line per run.
 fn counted(name: &str) -> ContainerSpec {

@@ -20,6 +20,8 @@ pub enum AdmissionMessage {
     },
     /// A timer of its own: the result under this key is too old to be given again.
     Expired(String),
+    /// A timer of its own: whatever is submitted under this name is another query from now on.
+    Unnamed(String),
 }
 
 /// What became of a query that was to be taken in.

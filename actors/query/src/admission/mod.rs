@@ -23,6 +23,12 @@ pub const CACHE_TTL: Duration = Duration::from_secs(600);
 /// The key of the node's Admission.
 pub const ADMISSION: &str = "local";
 
+/// How long the name of a query is known, beside whatever becomes of it.
+pub const NAMES_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Ids of queries by the names they were submitted under. Not left to the runtime's tokens, under which being
+/// turned away would be the answer for as long as they are kept.
+const NAMES: Table<String> = Table::new("query-names", 1);
 /// Results that may be given again, by what makes two queries the same.
 const CACHE: Table<Cached> = Table::new("query-cache", 1);
 
@@ -81,6 +87,7 @@ impl Durable for Admission {
             AdmissionMessage::Return(id) => self.enqueue(id, turn),
             AdmissionMessage::Release { id, result } => self.release(&id, result, turn),
             AdmissionMessage::Expired(key) => turn.delete(&CACHE, &key),
+            AdmissionMessage::Unnamed(name) => turn.delete(&NAMES, &name),
         }
         Ok(())
     }
@@ -88,6 +95,28 @@ impl Durable for Admission {
 
 impl Admission {
     fn submit(
+        &mut self,
+        submission: &Submission,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Admitted, Failure> {
+        let Some(name) = &submission.name else { return self.admit(submission, turn) };
+        if let Some(id) = turn.get(&NAMES, name)? {
+            let ahead = self.waiting.iter().position(|waiting| *waiting == id);
+            return Ok(Admitted::Accepted { id, ahead: ahead.unwrap_or_default() as u64 });
+        }
+        let admitted = self.admit(submission, turn)?;
+        match &admitted {
+            Admitted::Accepted { id, .. } | Admitted::Shared { id } => {
+                turn.put(&NAMES, name, id);
+                let over = AdmissionMessage::Unnamed(name.clone());
+                turn.send_after(NAMES_KEPT, &format!("name:{name}"), &over);
+            }
+            Admitted::Full { .. } => {}
+        }
+        Ok(admitted)
+    }
+
+    fn admit(
         &mut self,
         submission: &Submission,
         turn: &mut Turn<'_, Self>,

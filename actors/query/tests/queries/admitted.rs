@@ -44,6 +44,25 @@ async fn what_the_queue_cannot_hold_is_turned_away() {
 }
 
 #[tokio::test]
+async fn a_name_is_that_of_one_query_and_of_none_that_was_turned_away() {
+    let node = Node::with(Config { max_concurrent: 1, queue: 1, ..Config::default() }).await;
+    let named = |name: &str| Submission { name: Some(name.to_owned()), ..waits("a") };
+    let first = id(node.admit(named("first")).await);
+    let second = id(node.admit(named("second")).await);
+    for _ in 0..2 {
+        assert_eq!(node.admit(named("third")).await, Admitted::Full { waiting: 1 });
+        assert_eq!(id(node.admit(named("second")).await), second, "it was taken in before");
+    }
+    node.outside.gate.add_permits(3);
+    node.ended(&second).await;
+    let third = id(node.admit(named("third")).await);
+    assert!(third != first && third != second);
+    node.ended(&third).await;
+    assert_eq!(id(node.admit(named("first")).await), first);
+    assert_eq!(node.outside.said().len(), 3);
+}
+
+#[tokio::test]
 async fn the_same_question_under_way_or_answered_is_not_done_again() {
     let node = Node::start().await;
     let asked = |key: &str| Submission { cache_key: Some(key.to_owned()), ..waits("a") };

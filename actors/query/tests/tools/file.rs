@@ -282,6 +282,23 @@ async fn an_append_that_cannot_be_told_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn what_became_of_appends_is_told_while_others_append_and_look() {
+    let bench = Bench::new();
+    let calls = |from: u32| -> Vec<Call> {
+        (from..from + 6).map(|step| appending("line\n", &format!("step-{step}"), 1)).collect()
+    };
+    let (before, meanwhile) = (calls(0), calls(6));
+    for call in &before {
+        bench.make(call).await.unwrap();
+    }
+    let looked = futures::future::join_all(before.iter().map(|call| bench.reconcile(call)));
+    let made = futures::future::join_all(meanwhile.iter().map(|call| bench.make(call)));
+    let (looked, made) = futures::future::join(looked, made).await;
+    assert!(looked.iter().all(|trace| matches!(trace, Trace::Done(Ok(_)))), "{looked:?}");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+#[tokio::test]
 async fn appends_at_the_same_time_are_all_there() {
     let bench = Bench::new();
     let calls: Vec<Call> =

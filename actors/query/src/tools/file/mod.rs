@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::plan::{ErrorKind, ValueType};
 use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
@@ -20,6 +22,10 @@ pub use config::{Config, Root};
 
 use place::Place;
 use write::{How, Writing, short};
+
+/// How long others of this node are waited for by who looks what became of an attempt. One of them on a disk
+/// that hangs must not keep the answer back, which then is that nobody knows.
+const OTHERS: Duration = Duration::from_secs(3);
 
 /// The tools share what they use: the disk.
 const GROUP: &str = "file";
@@ -168,7 +174,14 @@ impl Tool for FileWrite {
         Box::pin(async {
             // What is refused was not done.
             let Ok(writing) = self.writing(call) else { return Trace::NotDone };
-            let looked = blocking(move |_| Ok(writing.trace())).await;
+            // Whoever writes or looks now would leave this in doubt, and has ended in a moment.
+            let turn = Arc::clone(&self.one_at_a_time).lock_owned();
+            let turn = timeout(OTHERS, turn).await.ok();
+            let looked = blocking(move |_| {
+                let _turn = turn;
+                Ok(writing.trace())
+            })
+            .await;
             looked.unwrap_or_else(|error| Trace::Unknown(error.message))
         })
     }
