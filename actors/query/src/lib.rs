@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod roles;
 pub mod rules;
+pub mod schema;
 pub mod secret;
 pub mod tool;
 pub mod tools;

@@ -4,6 +4,7 @@
 pub mod data;
 pub mod file;
 pub mod http;
+pub mod llm;
 pub mod shell;
 
 /// Why a tool cannot be made of its configuration.
