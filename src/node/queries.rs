@@ -6,7 +6,7 @@ use perennial_query::config::Config;
 use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::shell::{self, GuardProgram};
-use perennial_query::tools::{ConfigError, data, file, http};
+use perennial_query::tools::{ConfigError, data, file, http, llm};
 use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ pub(crate) const GUARD: &str = "tool-guard";
 
 /// What the facade needs to know of queries, and the actors that answer them.
 pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
-    let toolbox = toolbox(&config, running)?;
+    let toolbox = toolbox(&config, running, variable)?;
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
@@ -40,14 +40,21 @@ pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supe
 /// # Errors
 /// A tool cannot be made as it is configured.
 pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
-    Ok(toolbox(config, Running::default())?.catalogue())
+    // Keys are for calls: a pipeline can be checked where they are not known.
+    let environment = |name: &str| variable(name).or_else(|| Some("unset".to_owned()));
+    Ok(toolbox(config, Running::default(), environment)?.catalogue())
 }
 
-fn toolbox(config: &Config, running: Running) -> Result<Toolbox, Failure> {
+fn toolbox(
+    config: &Config,
+    running: Running,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Toolbox, Failure> {
     let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
     let guard = GuardProgram::this(GUARD);
     let toolbox = data::add(Toolbox::default()).with(Fleet::new(running));
     let toolbox = file::add(toolbox, &config.file).map_err(refused)?;
     let toolbox = http::add(toolbox, &config.http, Arc::new(SystemClock)).map_err(refused)?;
-    shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
+    let toolbox = shell::add(toolbox, &config.shell, guard, &environment).map_err(refused)?;
+    llm::add(toolbox, &config.llm, Arc::new(SystemClock), environment).map_err(refused)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{file, http, shell};
+use crate::tools::{file, http, llm, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub file: file::Config,
     /// Hosts that may be asked over HTTP.
     pub http: http::Config,
+    /// Language models that may be asked.
+    pub llm: llm::Config,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             shell: shell::Config::default(),
             file: file::Config::default(),
             http: http::Config::default(),
+            llm: llm::Config::default(),
         }
     }
 }
@@ -82,8 +85,12 @@ impl Config {
                 invalid.push(("query.groups", why));
             }
         }
-        let of_tools =
-            [("query.shell", self.shell.problems()), ("query.file", self.file.problems())];
+        let of_tools = [
+            ("query.shell", self.shell.problems()),
+            ("query.file", self.file.problems()),
+            ("query.http", self.http.problems()),
+            ("query.llm", self.llm.problems()),
+        ];
         for (option, problems) in of_tools {
             invalid.extend(problems.into_iter().map(|problem| (option, problem)));
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use perennial_runtime::{Timestamp, instant};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, redirect};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,6 +15,7 @@ use super::protocol::{self, Completion, Request};
 use super::setback::{SAID, Setback};
 use crate::plan::ErrorKind;
 use crate::tools::ConfigError;
+use crate::tools::http::freshness::retry_after;
 
 /// A server that has not taken a connection after this long does not take one.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -79,17 +80,15 @@ async fn exchange(
         cut(error, "")
     })?;
     let status = response.status();
-    let header = |name: HeaderName| {
-        let value = response.headers().get(name).and_then(|value| value.to_str().ok());
-        value.map(str::to_owned)
-    };
-    let (kind, retry_after) = (header(CONTENT_TYPE), header(RETRY_AFTER));
+    let retry_after = retry_after(response.headers(), now);
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let in_parts = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
     if !status.is_success() {
         let body = beginning(response).await;
-        return Err(Setback::of_status(status.as_u16(), retry_after.as_deref(), &body, now));
+        return Err(Setback::of_status(status.as_u16(), retry_after, &body));
     }
     // A server may not know of parts and answer wholly.
-    if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+    if in_parts {
         parts(response, model, completion).await
     } else {
         *completion = whole(response, model).await?;

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use perennial_runtime::Timestamp;
-
 use super::protocol;
 use crate::plan::ErrorKind;
 
-/// The longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Characters of what a server or a model said that an error repeats.
 pub(super) const SAID: usize = 300;
 
@@ -42,12 +38,7 @@ impl Setback {
     }
 
     /// The server answered with `status`, which is no success, and `body`.
-    pub(super) fn of_status(
-        status: u16,
-        retry_after: Option<&str>,
-        body: &str,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn of_status(status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         let kind = match status {
             401 | 403 => ErrorKind::Denied,
             404 => ErrorKind::NotFound,
@@ -59,21 +50,11 @@ impl Setback {
         let said = line(&protocol::complaint(body));
         let colon = if said.is_empty() { "" } else { ": " };
         Self {
-            retry_after: retry_after.and_then(|text| wait(text, now)),
+            retry_after,
             refused: !kind.passes(),
             ..Self::new(kind, format!("answered {status}{colon}{said}"))
         }
     }
-}
-
-/// Reads a `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3).
-fn wait(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
-    }
-    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    let date = Timestamp::from_micros(u64::try_from(date.as_microsecond()).ok()?);
-    Some(date.since(now).min(LONGEST_WAIT))
 }
 
 /// The beginning of `text` on one line.
@@ -91,7 +72,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16) -> Setback {
-        Setback::of_status(status, Some("7"), "{\"error\": \"no\\nway\"}", Timestamp::EPOCH)
+        Setback::of_status(status, None, "{\"error\": \"no\\nway\"}")
     }
 
     #[test]
@@ -114,15 +95,6 @@ mod tests {
             assert_eq!((of(status).kind, of(status).refused), (kind, true), "{status}");
         }
         assert_eq!(of(400).message, "answered 400: no way");
-        assert_eq!(of(429).retry_after, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn a_server_may_ask_for_a_wait_until_a_date_of_at_most_an_hour() {
-        let now = Timestamp::from_micros(784_111_770_000_000);
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
-        assert_eq!(wait("99999", now), Some(LONGEST_WAIT));
-        assert_eq!(wait("soon", now), None);
     }
 
     #[test]
