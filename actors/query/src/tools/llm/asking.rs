@@ -94,13 +94,15 @@ impl<'a> Asking<'a> {
         let now = self.models.clock.now();
         let left = self.models.ledger().left(&self.models.config.budget, self.query, now);
         let left = left.map_err(|why| self.refused(&why))?;
-        let Some(wait) = self.models.place(model, self.until) else {
-            let rate = model.requests_per_second;
-            let why = format!("may be asked {rate} times a second, which came too late");
-            self.attempts += 1;
-            return Ok(Err(Setback::new(ErrorKind::Overloaded, why)));
-        };
-        sleep(wait).await;
+        match self.models.place(model, self.until) {
+            Ok(wait) => sleep(wait).await,
+            Err(wait) => {
+                let rate = model.requests_per_second;
+                let why = format!("may be asked only {rate} times a second");
+                let setback = Setback::new(ErrorKind::Overloaded, why);
+                return Ok(Err(Setback { retry_after: Some(wait), ..setback }));
+            }
+        }
         self.attempts += 1;
         let request = self.request(model, left);
         let input = estimate(self.wish.bytes());

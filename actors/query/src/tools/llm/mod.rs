@@ -175,11 +175,14 @@ impl Models {
         self.health().note(&model.name, result, self.clock.now());
     }
 
-    /// How long to wait before `model` is asked, unless that is too long.
-    fn place(&self, model: &Model, until: Instant) -> Option<Duration> {
+    /// How long to wait before `model` is asked.
+    ///
+    /// # Errors
+    /// How long it would have been, as that is after `until`.
+    fn place(&self, model: &Model, until: Instant) -> Result<Duration, Duration> {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = paces.get_mut(model.address());
-        pace.map_or(Some(Duration::ZERO), |pace| pace.take(instant(), until))
+        pace.map_or(Ok(Duration::ZERO), |pace| pace.take(instant(), until))
     }
 }
 

@@ -21,15 +21,18 @@ impl Pace {
     }
 
     /// Takes the next place, unless it is after `until`: how long to wait for it.
-    pub(super) fn take(&mut self, now: Instant, until: Instant) -> Option<Duration> {
+    ///
+    /// # Errors
+    /// How long it would have been.
+    pub(super) fn take(&mut self, now: Instant, until: Instant) -> Result<Duration, Duration> {
         let caught_up = self.caught_up.map_or(now, |at| at.max(now)) + self.interval;
         let ahead = caught_up.saturating_duration_since(now);
         let wait = ahead.saturating_sub(self.burst);
         if now + wait >= until {
-            return None;
+            return Err(wait);
         }
         self.caught_up = Some(caught_up);
-        Some(wait)
+        Ok(wait)
     }
 }
 
@@ -47,7 +50,7 @@ mod tests {
         let waits: Vec<u128> = (0..7).map(|_| pace.take(now, until).unwrap().as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 250, 500, 750]);
         let later = now + Duration::from_secs(10);
-        assert_eq!(pace.take(later, until), Some(Duration::ZERO));
+        assert_eq!(pace.take(later, until), Ok(Duration::ZERO));
     }
 
     #[test]
@@ -55,9 +58,9 @@ mod tests {
         let now = instant();
         let mut pace = Pace::new(0.5);
         let until = now + Duration::from_secs(1);
-        assert_eq!(pace.take(now, until), Some(Duration::ZERO));
-        assert_eq!(pace.take(now, until), None);
+        assert_eq!(pace.take(now, until), Ok(Duration::ZERO));
+        assert_eq!(pace.take(now, until), Err(Duration::from_secs(2)));
         let until = now + Duration::from_secs(3);
-        assert_eq!(pace.take(now, until), Some(Duration::from_secs(2)));
+        assert_eq!(pace.take(now, until), Ok(Duration::from_secs(2)));
     }
 }
