@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use perennial_query::tools::llm;
 use toml::{Table, Value};
 
 use super::Config;
@@ -23,8 +24,10 @@ pub(super) struct Secrets {
 
 /// Replaces every secret's `_file` key by what that file holds, without white space at its ends.
 pub(super) fn read_into(table: &mut Table) -> Result<Secrets, ConfigError> {
-    // The defaults hold every key there is.
-    let known = Table::try_from(Config::default())
+    // The defaults hold every key there is, but for those of what stands in lists.
+    let mut every = Config::default();
+    every.query.llm.models.push(llm::Model::default());
+    let known = Table::try_from(every)
         .map_err(|error| Problem::new(format!("the defaults are not TOML: {error}")))?;
     let mut secrets = Secrets::default();
     read_section(table, &known, "", &mut secrets);
@@ -44,9 +47,22 @@ fn read_section(table: &mut Table, known: &Table, section: &str, secrets: &mut S
         }
     }
     for (name, value) in table.iter_mut() {
-        if let (Value::Table(inner), Some(Value::Table(known))) = (value, known.get(name)) {
-            read_section(inner, known, &format!("{section}{name}."), secrets);
+        if let Some(known) = known.get(name) {
+            read_inner(value, known, &format!("{section}{name}"), secrets);
         }
+    }
+}
+
+/// Reads the sections that are a value, or elements of a list.
+fn read_inner(value: &mut Value, known: &Value, name: &str, secrets: &mut Secrets) {
+    if let (Value::Array(list), Value::Array(known)) = (&mut *value, known) {
+        for (at, element) in list.iter_mut().enumerate() {
+            known.iter().for_each(|known| {
+                read_inner(element, known, &format!("{name}[{at}]"), secrets);
+            });
+        }
+    } else if let (Value::Table(inner), Value::Table(known)) = (value, known) {
+        read_section(inner, known, &format!("{name}."), secrets);
     }
 }
 

@@ -7,7 +7,7 @@ use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
-use perennial_query::tools::{ConfigError, data, external, file, http};
+use perennial_query::tools::{ConfigError, data, external, file, http, llm};
 use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
@@ -23,10 +23,18 @@ const ADMIN: &str = "admin";
 /// The hidden command by which the program is the guard of a command that a query runs.
 pub(crate) const GUARD: &str = "tool-guard";
 
+/// What tools reach that is not theirs.
+struct Reach<'a> {
+    running: Running,
+    broker: &'a Arc<Broker>,
+    /// The variables of the environment.
+    variable: fn(&str) -> Option<String>,
+}
+
 /// What the facade needs to know of queries, and the actors that answer them.
 pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
     let broker = Arc::new(Broker::new(&config.workers.pools, Arc::new(SystemClock)));
-    let toolbox = toolbox(&config, running, &broker)?;
+    let toolbox = toolbox(&config, Reach { running, broker: &broker, variable })?;
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
@@ -42,16 +50,21 @@ pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supe
 /// # Errors
 /// A tool cannot be made as it is configured.
 pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
+    // Keys are for calls: a pipeline can be checked where they are not known.
+    let variable = |name: &str| variable(name).or_else(|| Some("unset".to_owned()));
     let broker = Arc::new(Broker::new(&[], Arc::new(SystemClock)));
-    Ok(toolbox(config, Running::default(), &broker)?.catalogue())
+    let reach = Reach { running: Running::default(), broker: &broker, variable };
+    Ok(toolbox(config, reach)?.catalogue())
 }
 
-fn toolbox(config: &Config, running: Running, broker: &Arc<Broker>) -> Result<Toolbox, Failure> {
+fn toolbox(config: &Config, reach: Reach<'_>) -> Result<Toolbox, Failure> {
+    let Reach { running, broker, variable } = reach;
     let refused = |error: ConfigError| Failure::new(Exit::Config, error.to_string());
-    let guard = GuardProgram::this(GUARD);
+    let (guard, clock) = (GuardProgram::this(GUARD), Arc::new(SystemClock));
     let toolbox = data::add(Toolbox::default()).with(Fleet::new(running));
     let toolbox = file::add(toolbox, &config.file).map_err(refused)?;
-    let toolbox = http::add(toolbox, &config.http, Arc::new(SystemClock)).map_err(refused)?;
+    let toolbox = http::add(toolbox, &config.http, clock.clone()).map_err(refused)?;
     let toolbox = external::add(toolbox, &config.workers, broker).map_err(refused)?;
-    shell::add(toolbox, &config.shell, guard, variable).map_err(refused)
+    let toolbox = shell::add(toolbox, &config.shell, guard, variable).map_err(refused)?;
+    llm::add(toolbox, &config.llm, clock, variable).map_err(refused)
 }

@@ -246,6 +246,27 @@ fn secrets_show_in_no_form_of_the_configuration() {
 }
 
 #[test]
+fn a_secret_of_what_stands_in_a_list_is_read_from_its_file_and_does_not_show() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = written(&directory, "key", "hunter2-hunter2\n");
+    let model = |name: &str, file: &str| {
+        format!("[[query.llm.models]]\nname = \"{name}\"\nmodel = \"m\"\nkey_file = \"{file}\"\n")
+    };
+    let config = load(&(model("a", &key) + &model("b", &key)), &[]).unwrap();
+    assert!(config.query.llm.models.iter().all(|model| model.key.expose() == "hunter2-hunter2"));
+    assert!(!format!("{config:?}{}", config.to_toml().unwrap()).contains("hunter2"));
+    let error = load(&(model("a", &key) + &model("b", "/nowhere/key")), &[]).unwrap_err();
+    assert!(error.starts_with("query.llm.models[1].key_file: /nowhere/key"), "{error}");
+}
+
+#[test]
+fn a_model_that_cannot_be_asked_is_refused_with_the_line_of_its_section() {
+    let text = "\n[query.llm]\nmodels = [{ name = \"a\", model = \"m\", temperature = 3.0 }]\n";
+    let error = load(text, &[]).unwrap_err();
+    assert_eq!(error, "node.toml:2: query.llm: models[0].temperature must be from 0 to 2");
+}
+
+#[test]
 fn listening_beyond_this_machine_needs_a_token() {
     let open = "[http]\nlisten = \"0.0.0.0:8000\"\n";
     let error = load(open, &[]).unwrap_err();

@@ -29,6 +29,7 @@ const RESERVED: [(&str, &[&str]); 7] = [
             "actors/healing/src/alert/slack",
             "actors/healing/src/alert/webhook",
             "actors/query/src/tools/http",
+            "actors/query/src/tools/llm",
         ],
     ),
     ("lettre", &["actors/healing/src/alert/email"]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{external, file, http, shell};
+use crate::tools::{external, file, http, llm, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub http: http::Config,
     /// Tools that processes outside the node offer.
     pub workers: external::Config,
+    /// Language models that may be asked.
+    pub llm: llm::Config,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             file: file::Config::default(),
             http: http::Config::default(),
             workers: external::Config::default(),
+            llm: llm::Config::default(),
         }
     }
 }
@@ -85,8 +88,12 @@ impl Config {
                 invalid.push(("query.groups", why));
             }
         }
-        let of_tools =
-            [("query.shell", self.shell.problems()), ("query.file", self.file.problems())];
+        let of_tools = [
+            ("query.shell", self.shell.problems()),
+            ("query.file", self.file.problems()),
+            ("query.http", self.http.problems()),
+            ("query.llm", self.llm.problems()),
+        ];
         for (option, problems) in of_tools {
             invalid.extend(problems.into_iter().map(|problem| (option, problem)));
         }

@@ -5,6 +5,7 @@ pub mod data;
 pub mod external;
 pub mod file;
 pub mod http;
+pub mod llm;
 pub mod shell;
 
 /// Why a tool cannot be made of its configuration.

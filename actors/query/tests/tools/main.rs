@@ -3,5 +3,7 @@
 #![cfg(test)]
 
 mod file;
+mod llm;
+mod model;
 mod shell;
 mod support;

@@ -43,7 +43,7 @@ pub(super) fn lifetime(headers: &HeaderMap, ttl: Duration, now: Timestamp) -> Op
 }
 
 /// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(in crate::tools) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let asked = text(headers, &RETRY_AFTER)?.trim();
     let wait = match asked.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -18,7 +18,7 @@ mod address;
 mod answer;
 mod cache;
 mod config;
-mod freshness;
+pub(super) mod freshness;
 mod resolve;
 mod wish;
 
