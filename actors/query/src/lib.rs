@@ -17,6 +17,7 @@ pub mod names;
 pub mod orchestrator;
 pub mod pipeline;
 pub mod plan;
+pub mod question;
 pub mod record;
 pub mod roles;
 pub mod rules;
