@@ -2,6 +2,7 @@
 
 mod events;
 mod order;
+mod question;
 mod submit;
 
 use std::path::PathBuf;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use perennial_query::question::Planner;
 use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
 use perennial_query::tool::Catalogue;
-use perennial_runtime::{TableReader, owner_prefix};
+use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use tokio::sync::watch;
 
 use super::error::ApiError;
@@ -39,6 +41,10 @@ pub(crate) struct Queries {
     pub(crate) pipelines: PathBuf,
     /// The directory of the node's rules; empty for none.
     pub(crate) rules: PathBuf,
+    /// What makes plans of questions in words.
+    pub(crate) planner: Planner,
+    /// When they are asked.
+    pub(crate) clock: SystemClock,
     /// Rises when something has happened in a query.
     pub(crate) bell: watch::Receiver<u64>,
 }
