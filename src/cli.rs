@@ -176,6 +176,8 @@ enum Command {
         #[arg(last = true, value_name = "ARGUMENT")]
         argv: Vec<String>,
     },
+    /// Ask a node in words; exit code 1 if there is no answer, or the question is asked back
+    Ask(query::AskArgs),
     /// Check plans, have them done, and see what comes of them
     Query {
         #[command(subcommand)]
@@ -286,6 +288,7 @@ impl Cli {
             Some(Command::ToolGuard { .. }) => return Ok(Exit::Usage),
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::Query { command }) => return query::execute(command),
+            Some(Command::Ask(args)) => return query::ask(args),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),

@@ -1,11 +1,13 @@
 //! Queries: checking plans, having them done, and what people want of those under way.
 
+mod ask;
 mod follow;
 mod report;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub(super) use ask::{AskArgs, ask};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use perennial_query::check::Finding;
@@ -134,7 +136,9 @@ pub(super) fn execute(command: QueryCommand) -> Result<Exit, Failure> {
         QueryCommand::Validate(args) => return validate(&args),
         QueryCommand::Explain(args) => return show_plan(&args),
         QueryCommand::Run(args) => return run(args),
-        QueryCommand::Follow(IdArgs { id, node }) => return follow::follow(&node, &id),
+        QueryCommand::Follow(IdArgs { id, node }) => {
+            return follow::follow(&node, &id, report::document);
+        }
         QueryCommand::List { status, outcome, limit, node } => {
             let limit = limit.map(|limit| limit.to_string());
             let query = query(&[("status", status), ("outcome", outcome), ("limit", limit)]);
@@ -253,7 +257,7 @@ fn run(args: RunArgs) -> Result<Exit, Failure> {
         print(&if node.json { format!("{taken:#}") } else { id.to_owned() })?;
         return Ok(Exit::Success);
     }
-    follow::follow(&node, id)
+    follow::follow(&node, id, report::document)
 }
 
 #[cfg(test)]

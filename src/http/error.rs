@@ -21,6 +21,9 @@ pub(super) enum ApiError {
     /// The token is missing or is not ours.
     #[error("send the header `authorization: Bearer TOKEN` with the token of this node")]
     Unauthorized,
+    /// Whoever asks may not have it done.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -81,6 +84,7 @@ impl ApiError {
             Self::NotJson => class(S::UNSUPPORTED_MEDIA_TYPE, "not-json", "Not JSON"),
             Self::BodyTooLarge => class(S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large"),
             Self::Unauthorized => class(S::UNAUTHORIZED, "unauthorized", "Token needed"),
+            Self::Forbidden(_) => class(S::FORBIDDEN, "forbidden", "Not permitted"),
             Self::NotFound(_) => class(S::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed(_) => {
                 class(S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")

@@ -2,6 +2,7 @@
 
 mod events;
 mod order;
+mod question;
 mod submit;
 
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use perennial_query::question::Planner;
 use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
 use perennial_query::tool::Catalogue;
 use perennial_query::tools::external::Broker;
-use perennial_runtime::{TableReader, owner_prefix};
+use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use tokio::sync::watch;
 
 use super::error::ApiError;
@@ -42,6 +44,10 @@ pub(crate) struct Queries {
     pub(crate) rules: PathBuf,
     /// Where workers outside the node come for their jobs.
     pub(crate) broker: Arc<Broker>,
+    /// What makes plans of questions in words.
+    pub(crate) planner: Planner,
+    /// When they are asked.
+    pub(crate) clock: SystemClock,
     /// Rises when something has happened in a query.
     pub(crate) bell: watch::Receiver<u64>,
 }

@@ -1,8 +1,11 @@
 //! What answers questions, made of the configuration.
 
+use std::fs;
 use std::sync::Arc;
 
+use perennial_query::check::Finding;
 use perennial_query::config::Config;
+use perennial_query::question::{self, Planner, Read, Table};
 use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
@@ -38,11 +41,43 @@ pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supe
     let catalogue = Arc::new(toolbox.catalogue());
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
+    let roles = Arc::new(roles);
+    let table = table(&config, &catalogue)?;
+    let planner = Planner { table, roles: Arc::clone(&roles), catalogue: Arc::clone(&catalogue) };
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
-    let queries = Queries { catalogue, pipelines, rules, broker, bell };
-    Ok((queries, tree(config, Arc::new(roles), toolbox)))
+    let queries =
+        Queries { catalogue, pipelines, rules, broker, planner, clock: SystemClock, bell };
+    Ok((queries, tree(config, roles, toolbox)))
+}
+
+/// What can be asked in words: by the file of the configuration, or else about the tools that there are.
+fn table(config: &Config, catalogue: &Catalogue) -> Result<Table, Failure> {
+    let path = &config.intents;
+    if path.as_os_str().is_empty() {
+        return Ok(question::built_in(catalogue));
+    }
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| {
+        let why = format!("query.intents: {shown} cannot be read: {error}");
+        Failure::new(Exit::Config, why)
+    })?;
+    let listed = |findings: &[Finding]| -> String {
+        findings.iter().map(|finding| format!("\n{shown}: {finding}")).collect()
+    };
+    match question::read(&text, catalogue) {
+        Ok(Read { table, warnings }) => {
+            for warning in &warnings {
+                tracing::warn!("{shown}: {warning}");
+            }
+            Ok(table)
+        }
+        Err(findings) => {
+            let why = format!("query.intents is refused:{}", listed(&findings));
+            Err(Failure::new(Exit::Config, why))
+        }
+    }
 }
 
 /// The tools that a node of this configuration has.

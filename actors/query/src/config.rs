@@ -18,6 +18,8 @@ pub struct Config {
     pub pipelines: PathBuf,
     /// The directory of the node's rules; empty for none.
     pub rules: PathBuf,
+    /// The file that says what can be asked in words; empty for a small table about the tools there are.
+    pub intents: PathBuf,
     /// Queries that run at a time.
     pub max_concurrent: usize,
     /// Queries that wait for a place; more are turned away.
@@ -52,6 +54,7 @@ impl Default for Config {
         Self {
             pipelines: PathBuf::new(),
             rules: PathBuf::new(),
+            intents: PathBuf::new(),
             max_concurrent: admission::MAX_CONCURRENT,
             queue: admission::QUEUE,
             max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,

@@ -18,6 +18,7 @@ pub mod orchestrator;
 pub mod pipeline;
 pub mod plan;
 pub mod planner;
+pub mod question;
 pub mod record;
 pub mod roles;
 pub mod rules;

@@ -103,7 +103,7 @@ fn with_lines(mut findings: Findings, root: &Node) -> Vec<Finding> {
 }
 
 /// Whether something was told of `place` or of what it is a part of, the document excepted.
-fn is_told(place: &Place, told: &BTreeSet<(Option<usize>, String)>) -> bool {
+pub(crate) fn is_told(place: &Place, told: &BTreeSet<(Option<usize>, String)>) -> bool {
     let around = successors(Some(place.clone()), Place::parent);
     let mut parts = around.filter(|place| place.at.is_some() || !place.path.is_empty());
     parts.any(|place| told.contains(&(place.at, place.path)))

@@ -49,6 +49,8 @@ pub struct Submission {
     pub warnings: Vec<String>,
     /// What was to be done and cannot be. With any, the query has failed, whatever comes of the rest.
     pub problems: Vec<String>,
+    /// What is answered to a question that is not clear enough to begin: then nothing is done.
+    pub clarification: Option<String>,
 }
 
 /// What a query came from.

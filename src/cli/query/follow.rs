@@ -46,12 +46,15 @@ pub(super) fn submit(node: &NodeArgs, body: &Value, once: Option<&str>) -> Resul
     wait_for_value(submitted).map_err(Refusal::Other)?
 }
 
-/// Shows the progress of a query until it ends, and then what came of it.
-pub(super) fn follow(node: &NodeArgs, id: &str) -> Result<Exit, Failure> {
-    wait_for_value(following(node, id))?
+/// What is shown of a query that has ended, for people.
+type Report = fn(&Value) -> String;
+
+/// Shows the progress of a query until it ends, and then what came of it: as `report`, or in JSON.
+pub(super) fn follow(node: &NodeArgs, id: &str, report: Report) -> Result<Exit, Failure> {
+    wait_for_value(following(node, id, report))?
 }
 
-async fn following(node: &NodeArgs, id: &str) -> Result<Exit, Failure> {
+async fn following(node: &NodeArgs, id: &str, report: Report) -> Result<Exit, Failure> {
     let client = client(node)?;
     let mut signals =
         Signals::catch().map_err(|error| Failure::new(Exit::Software, error.to_string()))?;
@@ -65,7 +68,7 @@ async fn following(node: &NodeArgs, id: &str) -> Result<Exit, Failure> {
         let _cancelled = client.call(Method::POST, &format!("{}/cancel", path(id)), None).await;
     }
     let document = client.call(Method::GET, &path(id), None).await?;
-    print(&if node.json { format!("{document:#}") } else { report::document(&document) })?;
+    print(&if node.json { format!("{document:#}") } else { report(&document) })?;
     Ok(match document["outcome"].as_str() {
         Some("succeeded") => Exit::Success,
         Some("cancelled") => Exit::Cancelled,

@@ -57,6 +57,27 @@ pub(super) fn document(query: &Value) -> String {
     shown
 }
 
+/// The answer to a question and what it rests on, or why there is none.
+pub(super) fn answer(query: &Value) -> String {
+    let mut shown = match query["answer"]["text"].as_str() {
+        Some(answer) => answer.trim_end().to_owned(),
+        None => format!("{}: {}", text(&query["outcome"]), text(&query["reason"])),
+    };
+    let citations = items(&query["answer"]["citations"]);
+    if !citations.is_empty() {
+        shown.push('\n');
+    }
+    for citation in citations {
+        let (id, source, place) = (&citation["id"], &citation["source"], &citation["place"]);
+        let line = format!("[[{}]] {} {}", text(id), text(source), text(place));
+        shown = format!("{shown}\n{}", line.trim_end());
+    }
+    for warning in items(&query["warnings"]) {
+        shown = format!("{shown}\nwarning: {}", text(warning));
+    }
+    shown
+}
+
 /// What came of a step, on one line.
 fn came_of(step: &Value) -> String {
     let whole = match (&step["error"]["message"], &step["reason"]) {

@@ -23,10 +23,11 @@ const LONGEST_WAIT: u64 = 300;
 const QUERIES: &str = "/v1/queries";
 const WORKERS: &str = "/v1/workers/";
 
-/// What is asked: one of `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
+/// What is asked: one of `question`, `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
+    question: Option<String>,
     plan: Option<Value>,
     pipeline: Option<String>,
     yaml: Option<String>,
@@ -36,14 +37,16 @@ pub(crate) struct Asked {
     pub(crate) facts: Option<Value>,
     /// Values for the inputs of the plan.
     pub(crate) inputs: Option<Value>,
-    /// Whether a result of the same, for the same role and teams, will do if it is fresh.
-    #[serde(default)]
-    pub(crate) cache: bool,
+    /// Whether a result of the same, for the same role and teams, will do if it is fresh. It does for a
+    /// question, unless this says otherwise, and does not for anything else.
+    pub(crate) cache: Option<bool>,
 }
 
 /// Where the plan comes from.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Source {
+    /// Words.
+    Question(String),
     /// The document itself.
     Plan(Value),
     /// The text of a document.
@@ -58,8 +61,9 @@ pub(crate) enum Source {
 
 impl Asked {
     pub(crate) fn source(&self) -> Result<Source, ApiError> {
-        let Self { plan, pipeline, yaml, rules, rules_text, .. } = self;
+        let Self { question, plan, pipeline, yaml, rules, rules_text, .. } = self;
         let sources = [
+            question.clone().map(Source::Question),
             plan.clone().map(Source::Plan),
             pipeline.clone().map(Source::Pipeline),
             yaml.clone().map(Source::Text),
@@ -68,9 +72,14 @@ impl Asked {
         ];
         let mut given = sources.into_iter().flatten();
         match (given.next(), given.next()) {
+            (Some(Source::Question(_)), None) if self.inputs.is_some() || self.facts.is_some() => {
+                let why =
+                    "a question takes neither `inputs` nor `facts`: everything is in its words";
+                Err(ApiError::Malformed(why.to_owned()))
+            }
             (Some(source), None) => Ok(source),
             (_, _) => {
-                let why = "say what to do with exactly one of `plan`, `pipeline`, `yaml`, `rules` \
+                let why = "say what to do with exactly one of `question`, `plan`, `pipeline`, `yaml`, `rules` \
                            and `rules_text`";
                 Err(ApiError::Malformed(why.to_owned()))
             }
@@ -255,6 +264,8 @@ pub(crate) struct Query {
     summary: QuerySummary,
     /// Whether it has ended, and ended well.
     success: bool,
+    /// What was asked in words, if it was.
+    question: Option<String>,
     inputs: Value,
     outputs: Value,
     answer: Option<Value>,
@@ -292,6 +303,7 @@ impl Query {
             steps: steps.collect(),
             summary: QuerySummary::from(row),
             success: row.outcome == Some(record::Outcome::Succeeded),
+            question: question(&row.origin),
             inputs: submission.inputs.0.clone(),
             outputs: row.outputs.0.clone(),
             answer: row.answer.as_ref().map(answer),
@@ -301,6 +313,16 @@ impl Query {
             retries: row.retries,
             levels: graph.levels.iter().map(|level| level.iter().map(name).collect()).collect(),
         }
+    }
+}
+
+fn question(origin: &record::Origin) -> Option<String> {
+    match origin {
+        record::Origin::Question(question) => Some(question.clone()),
+        record::Origin::Plan
+        | record::Origin::Pipeline(_)
+        | record::Origin::Rules(_)
+        | record::Origin::Schedule(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ use perennial_query::tool::Identity;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{document, unknown, watch};
+use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language};
 use crate::http::App;
 use crate::http::error::ApiError;
@@ -84,7 +84,7 @@ fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
     let before = app.runtime.tables().get(&SUBMISSIONS, id)?;
     // One whose result is shared was submitted under a name of its own.
     let before = before.map(|before| Submission { name: submission.name.clone(), ..before });
-    if before.is_none_or(|before| before == *submission) {
+    if before.is_none_or(|before| before == *submission || question::same(&before, submission)) {
         return Ok(());
     }
     let why = format!("this idempotency-key was given to another query before: {id}");
@@ -97,6 +97,9 @@ fn prepare(app: &App, asked: Asked) -> Result<Submission, ApiError> {
     let not_found = |error: DocumentError| ApiError::NotFound(error.to_string());
     let catalogue = &queries.catalogue;
     let compiled = match source {
+        Source::Question(question) => {
+            return question::prepare(queries, question, caller(), asked.cache.unwrap_or(true));
+        }
         Source::Plan(plan) => (Origin::Plan, pipeline::read_json(&plan, catalogue)),
         Source::Text(text) => (Origin::Plan, pipeline::read(&text, catalogue)),
         Source::Pipeline(name) => {
@@ -152,7 +155,7 @@ fn submission(draft: Submission, asked: Asked) -> Result<Submission, ApiError> {
     let given = asked.inputs.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let inputs = inputs::bind(&draft.plan, &given).map_err(|findings| invalid(&findings))?;
     let mut submission = Submission { inputs: StoredJson(inputs), identity: caller(), ..draft };
-    if asked.cache {
+    if asked.cache.unwrap_or_default() {
         submission.cache_key = Some(cache_key(&submission)?);
     }
     Ok(submission)

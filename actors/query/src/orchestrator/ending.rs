@@ -15,6 +15,7 @@ use crate::expression;
 use crate::json::Json;
 use crate::metrics;
 use crate::plan::{ErrorKind, OnFailure, StepId};
+use crate::question::answer::{Checked, check_claims};
 use crate::record::{
     Answer, DEAD_STEPS, DeadStep, EVENTS, Event, Outcome, QUERIES, QueryStatus, STEPS, SUBMISSIONS,
     StepRow, StepStatus, step_number,
@@ -229,6 +230,12 @@ impl Orchestrator {
             row.deadline = None;
             row.outputs = Json(Value::Object(result.outputs));
             row.answer = result.answer;
+            for warning in result.warnings {
+                // A query that was begun again ends again.
+                if !row.warnings.contains(&warning) {
+                    row.warnings.push(warning);
+                }
+            }
             row.parallel_peak = peak;
             row.retries = retries;
         })?;
@@ -282,7 +289,8 @@ impl Orchestrator {
         turn: &Turn<'_, Self>,
     ) -> Result<Conclusion, Failure> {
         let scope = self.whole_scope(query, turn)?;
-        let mut end = Conclusion { outcome, reason, outputs: Map::new(), answer: None };
+        let mut end =
+            Conclusion { outcome, reason, outputs: Map::new(), answer: None, warnings: Vec::new() };
         for (name, template) in &query.plan().outputs {
             match expression::render(&template.0, &scope) {
                 Ok(value) => {
@@ -291,11 +299,18 @@ impl Orchestrator {
                 Err(error) => end.wanting(&format!("output `{name}`: {error}")),
             }
         }
-        if let Some(template) = &query.plan().answer {
-            match expression::render_text(template, &scope) {
-                Ok(text) => end.answer = Some(self.answer(text, turn)?),
-                Err(error) => end.wanting(&format!("the answer: {error}")),
+        if let Some(text) = &query.submission.clarification {
+            end.answer = Some(self.answer(text.clone(), turn)?);
+        }
+        // Who is told that the evidence does not carry an answer is not given one.
+        let template = query.plan().answer.as_ref().filter(|_| outcome != Outcome::Abstained);
+        match template.map(|template| expression::render_text(template, &scope)) {
+            Some(Ok(text)) => {
+                let answer = self.answer(text, turn)?;
+                end.claim(answer);
             }
+            Some(Err(error)) => end.wanting(&format!("the answer: {error}")),
+            None => {}
         }
         Ok(end)
     }
@@ -381,9 +396,30 @@ struct Conclusion {
     reason: String,
     outputs: Map<String, Value>,
     answer: Option<Answer>,
+    /// What is not wrong but should be known.
+    warnings: Vec<String>,
 }
 
 impl Conclusion {
+    /// Takes the answer in, without what it claims on evidence that no step has found.
+    fn claim(&mut self, mut answer: Answer) {
+        let known = answer.citations.iter().map(|citation| citation.id.as_str()).collect();
+        let Checked { text, unknown } = check_claims(&answer.text, &known);
+        answer.text = text;
+        if !unknown.is_empty() {
+            let ids = unknown.join(", ");
+            let warning =
+                format!("removed from the answer: claims on {ids}, which no step has found");
+            self.warnings.push(warning);
+            if answer.text.is_empty() && self.outcome == Outcome::Succeeded {
+                self.outcome = Outcome::Abstained;
+                self.reason = format!("all of the answer rests on {ids}, which no step has found");
+                return;
+            }
+        }
+        self.answer = Some(answer);
+    }
+
     /// Something of the result is not there. Who is told of success must find all of it.
     fn wanting(&mut self, why: &str) {
         if self.outcome == Outcome::Succeeded {

@@ -19,7 +19,7 @@ use crate::admission::{ADMISSION, Admission, AdmissionMessage};
 use crate::graph::Graph;
 pub use crate::orchestrator::message::*;
 use crate::plan::{Plan, Step};
-use crate::record::{Event, QueryRow, QueryStatus, SUBMISSIONS, Submission};
+use crate::record::{Event, Outcome, QueryRow, QueryStatus, SUBMISSIONS, Submission};
 use crate::tool::Catalogue;
 
 /// A query may take so long, unless its plan or the configuration says less.
@@ -197,7 +197,7 @@ impl Durable for Orchestrator {
 }
 
 impl Orchestrator {
-    /// Writes the query down. It is begun when there is a place for it.
+    /// Writes the query down. It is begun when there is a place for it, unless it is only to be asked again.
     fn accept(&mut self, submission: Submission, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         if self.phase != Phase::Unknown {
             return Ok(());
@@ -219,7 +219,12 @@ impl Orchestrator {
         turn.put(&SUBMISSIONS, &id, &submission);
         turn.put(&crate::record::QUERIES, &id, &row);
         self.tell(Event::Accepted, turn);
-        Ok(())
+        if submission.clarification.is_none() {
+            return Ok(());
+        }
+        let query = self.query(turn)?;
+        let reason = "the question is not clear enough to begin".to_owned();
+        self.finish(&query, Outcome::Clarification, reason, turn)
     }
 
     /// Goes on, now that there is a place.

@@ -164,6 +164,13 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.typed(name, node, as_list(node), "a list")
     }
 
+    /// A list of texts; elements that are none are told of and left out.
+    pub(crate) fn texts(&mut self, name: &'static str) -> Vec<String> {
+        let nodes = self.list(name).unwrap_or_default().iter().enumerate();
+        let place = self.at(name);
+        nodes.filter_map(|(at, node)| text(node, &place.item(at), self.findings)).collect()
+    }
+
     /// Refuses a field that means nothing without another.
     pub(crate) fn misplaced(&mut self, name: &'static str, without: &str) {
         if self.take(name).is_some() {

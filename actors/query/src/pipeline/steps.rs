@@ -17,7 +17,7 @@ use crate::plan::{
 const WORKS: [&str; 4] = ["tool", "value", "gate", "approval"];
 
 /// Reads the step at `at`.
-pub(super) fn read(at: usize, node: &Node, findings: &mut Findings) -> Step {
+pub(crate) fn read(at: usize, node: &Node, findings: &mut Findings) -> Step {
     let mut step = Step::new("", Work::Value(Json::default()));
     if let Some(Node { data: Data::Text(id), .. }) = node.field("id") {
         step.id = StepId(id.clone());

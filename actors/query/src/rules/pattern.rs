@@ -1,4 +1,4 @@
-//! Regular expressions in rules.
+//! Regular expressions in rules and of questions.
 
 use std::fmt;
 
@@ -51,6 +51,19 @@ impl Pattern {
             return Err(format!("text of more than {LONGEST} bytes is not searched"));
         }
         Ok(self.compiled.is_match(text))
+    }
+
+    /// The names of its groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.compiled.capture_names().flatten()
+    }
+
+    /// What its named groups match of `text`, where it matches first; groups that take no part are left out.
+    #[must_use]
+    pub fn captures<'a>(&'a self, text: &'a str) -> Vec<(&'a str, &'a str)> {
+        let Some(found) = self.compiled.captures(text) else { return Vec::new() };
+        let group = |name| Some((name, found.name(name)?.as_str()));
+        self.groups().filter_map(group).collect()
     }
 
     /// As it was written.

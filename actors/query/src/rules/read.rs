@@ -167,7 +167,7 @@ fn rule(node: &Node, place: &Place, findings: &mut Findings) -> Option<Rule> {
     let description = fields.text("description").unwrap_or_default();
     let priority = priority(&mut fields);
     let enabled = fields.flag("enabled").unwrap_or(true);
-    let required_roles = texts(&mut fields, "required_roles");
+    let required_roles = fields.texts("required_roles");
     let conditions = fields.at("conditions");
     let condition =
         fields.need("conditions").and_then(|node| condition(node, &conditions, fields.findings));
@@ -201,12 +201,6 @@ fn priority(fields: &mut Fields<'_, '_>) -> Priority {
         }
         Priority::default()
     })
-}
-
-fn texts(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<String> {
-    let nodes = fields.list(name).unwrap_or_default().iter().enumerate();
-    let place = fields.at(name);
-    nodes.filter_map(|(at, node)| fields::text(node, &place.item(at), fields.findings)).collect()
 }
 
 /// A list, a group or a test.

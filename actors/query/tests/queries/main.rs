@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod admitted;
+mod asked;
 mod failing;
 mod interrupted;
 mod ordered;

@@ -141,6 +141,17 @@ impl Node {
         Self::on(MemoryBackend::new(), Outside::new(), config).await
     }
 
+    /// A node with further tools.
+    pub(crate) async fn start_with(more: impl FnOnce(Toolbox) -> Toolbox) -> Self {
+        let (store, outside) = (MemoryBackend::new(), Outside::new());
+        let toolbox = more(Self::tools(&outside));
+        Self::of(Arc::new(store.clone()), (store, outside), Config::default(), toolbox).await
+    }
+
+    fn tools(outside: &Arc<Outside>) -> Toolbox {
+        Toolbox::default().with(say("say", outside)).with(say("whisper", outside))
+    }
+
     /// A node on what `store` holds.
     pub(crate) async fn on(store: MemoryBackend, outside: Arc<Outside>, config: Config) -> Self {
         Self::through(Arc::new(store.clone()), store, outside, config).await
@@ -152,7 +163,16 @@ impl Node {
         outside: Arc<Outside>,
         config: Config,
     ) -> Self {
-        let toolbox = Toolbox::default().with(say("say", &outside)).with(say("whisper", &outside));
+        let toolbox = Self::tools(&outside);
+        Self::of(backend, (store, outside), config, toolbox).await
+    }
+
+    async fn of(
+        backend: Arc<dyn Backend>,
+        (store, outside): (MemoryBackend, Arc<Outside>),
+        config: Config,
+        toolbox: Toolbox,
+    ) -> Self {
         let mut roles = Roles::default();
         roles.0.insert("insider".to_owned(), ["secrets".to_owned()].into());
         let tree = tree(config, Arc::new(roles), toolbox);

@@ -1,0 +1,43 @@
+//! Asking a node in words.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{follow, report};
+use crate::cli::{NodeArgs, header_text, print};
+use crate::exit::{Exit, Failure};
+
+/// What is asked, and of whom.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct AskArgs {
+    /// The question, as one argument
+    question: String,
+    /// Have it answered anew, though the same was answered a short while ago
+    #[arg(long)]
+    fresh: bool,
+    /// A name of this question; given again under the same name, it is answered once
+    #[arg(long, value_name = "NAME", value_parser = header_text)]
+    once: Option<String>,
+    /// Only have it accepted, and print the id of its query
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// Has a question answered, and shows the answer with what it rests on.
+pub(in crate::cli) fn ask(args: AskArgs) -> Result<Exit, Failure> {
+    let AskArgs { question, fresh, once, detach, node } = args;
+    let body = json!({"question": question, "cache": !fresh});
+    let taken = match follow::submit(&node, &body, once.as_deref()) {
+        Ok(taken) => taken,
+        Err(follow::Refusal::Invalid(why)) => return Err(Failure::new(Exit::Usage, why)),
+        Err(follow::Refusal::Other(failure)) => return Err(failure),
+    };
+    let id = taken["id"].as_str().unwrap_or_default();
+    if detach {
+        print(&if node.json { format!("{taken:#}") } else { id.to_owned() })?;
+        return Ok(Exit::Success);
+    }
+    follow::follow(&node, id, report::answer)
+}

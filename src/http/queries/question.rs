@@ -1,0 +1,69 @@
+//! Questions in words, as they are taken in.
+
+use perennial_query::json::Json;
+use perennial_query::plan::Plan;
+use perennial_query::question::{
+    Planned, QuestionError, cache_key, changes_world, normalised, plan_question,
+};
+use perennial_query::record::{Origin, Submission};
+use perennial_query::tool::Identity;
+use perennial_runtime::Clock;
+use serde_json::json;
+
+use super::Queries;
+use crate::http::error::ApiError;
+
+/// The version of the data that answers rest on, for those that are given again: no tool of a node tells yet
+/// that its data have changed.
+const DATA_VERSION: u64 = 0;
+
+/// What is done for `question`, or what it is answered at once. With `cache`, an answer to the same question
+/// may be given again, unless a tool that changes the world is called for it.
+pub(super) fn prepare(
+    queries: &Queries,
+    question: String,
+    identity: Identity,
+    cache: bool,
+) -> Result<Submission, ApiError> {
+    let Queries { planner, clock, catalogue, .. } = queries;
+    let planned = plan_question(planner, &question, &identity, clock.now()).map_err(refused)?;
+    let mut submission = Submission { identity, ..Submission::default() };
+    match planned {
+        Planned::Clarification(clarification) => {
+            submission.plan = Plan { name: "question".to_owned(), ..Plan::default() };
+            submission.inputs = Json(json!({}));
+            submission.clarification = Some(clarification.text);
+        }
+        Planned::Plan(planned) => {
+            if cache && !changes_world(&planned.plan, catalogue) {
+                let whole = (&planned.plan, &planned.inputs);
+                let key = cache_key(&question, &submission.identity, whole, DATA_VERSION);
+                let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
+                submission.cache_key = Some(key);
+            }
+            submission.warnings = planned.denied.iter().map(ToString::to_string).collect();
+            (submission.plan, submission.inputs) = (planned.plan, planned.inputs);
+        }
+    }
+    submission.origin = Origin::Question(question);
+    Ok(submission)
+}
+
+/// Whether two submissions are of the same question, though the words for a time in it may mean other days by
+/// now.
+pub(super) fn same(one: &Submission, other: &Submission) -> bool {
+    match (&one.origin, &other.origin) {
+        (Origin::Question(question), Origin::Question(again)) => {
+            normalised(question) == normalised(again) && one.identity == other.identity
+        }
+        (_, _) => false,
+    }
+}
+
+fn refused(error: QuestionError) -> ApiError {
+    match error {
+        QuestionError::Length(_) => ApiError::Malformed(error.to_string()),
+        QuestionError::Denied { .. } => ApiError::Forbidden(error.to_string()),
+        QuestionError::Invalid(problems) => ApiError::Invalid(problems),
+    }
+}
