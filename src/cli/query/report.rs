@@ -63,7 +63,7 @@ pub(super) fn answer(query: &Value) -> String {
         Some(answer) => answer.trim_end().to_owned(),
         None => format!("{}: {}", text(&query["outcome"]), text(&query["reason"])),
     };
-    let citations = items(&query["answer"]["citations"]);
+    let citations: Vec<&Value> = items(&query["answer"]["citations"]).collect();
     if !citations.is_empty() {
         shown.push('\n');
     }
