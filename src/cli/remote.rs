@@ -80,6 +80,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::Drill(_)
         | Command::DrillNode(_)
         | Command::Query { .. }
+        | Command::Keys { .. }
         | Command::ToolGuard { .. }
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use perennial_query::config::Config;
-use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::shell::{self, GuardProgram};
 use perennial_query::tools::{ConfigError, data, file, http};
@@ -14,25 +13,31 @@ use tokio::sync::watch;
 use crate::config::variable;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
-use crate::http::Queries;
-
-/// The role of who holds the node's token.
-const ADMIN: &str = "admin";
+use crate::http::{Access, Queries};
 
 /// The hidden command by which the program is the guard of a command that a query runs.
 pub(crate) const GUARD: &str = "tool-guard";
 
-/// What the facade needs to know of queries, and the actors that answer them.
-pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
+/// What it takes to answer questions.
+pub(super) struct Asking {
+    /// What the facade needs to know of queries.
+    pub(super) queries: Queries,
+    /// What decides on requests.
+    pub(super) access: Arc<Access>,
+    /// The actors that answer.
+    pub(super) actors: Supervisor,
+}
+
+pub(super) fn queries(config: Config, running: Running) -> Result<Asking, Failure> {
     let toolbox = toolbox(&config, running)?;
     let catalogue = Arc::new(toolbox.catalogue());
-    let mut roles = Roles::default();
-    roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
+    let roles = Arc::new(config.roles.clone());
+    let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let queries = Queries { catalogue, pipelines, rules, bell };
-    Ok((queries, tree(config, Arc::new(roles), toolbox)))
+    Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
 }
 
 /// The tools that a node of this configuration has.

@@ -5,6 +5,7 @@
 mod admitted;
 mod failing;
 mod interrupted;
+mod keyed;
 mod ordered;
 mod repeated;
 mod routed;
