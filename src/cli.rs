@@ -1,6 +1,7 @@
 //! The command line.
 
 mod backup;
+mod keys;
 mod local;
 mod query;
 mod remote;
@@ -183,6 +184,11 @@ enum Command {
         #[command(subcommand)]
         command: query::QueryCommand,
     },
+    /// Give out, list or revoke API keys: who may ask a node, and what
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Show, redrive or discard messages that were given up
     DeadLetters {
         #[command(subcommand)]
@@ -249,10 +255,10 @@ struct NodeArgs {
     /// The node's address [default: where the configuration says that it listens]
     #[arg(long, value_name = "URL")]
     node: Option<String>,
-    /// The node's token; other users can see it in the list of processes
+    /// The node's token or an API key; other users can see it in the list of processes
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     token: Option<String>,
-    /// A file with the node's token
+    /// A file with the node's token or an API key
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The node's configuration file, for its address and token
@@ -289,6 +295,7 @@ impl Cli {
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
+            Some(Command::Keys { command }) => keys::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),
             Some(Command::CheckData { dir, json }) => local::check_data(&dir, json),

@@ -1,5 +1,6 @@
 //! The HTTP interface: a thin facade. Handlers decode, ask and encode.
 
+mod access;
 mod actions;
 mod backup;
 mod containers;
@@ -12,6 +13,7 @@ mod figures;
 mod guard;
 mod health;
 mod incidents;
+mod keys;
 mod model;
 mod plans;
 mod queries;
@@ -25,7 +27,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use perennial_healing::docker::Engine;
 use perennial_runtime::{Check, Runtime};
 use perennial_store::TappedBackend;
@@ -33,6 +35,7 @@ use perennial_store::TappedBackend;
 use crate::backup::Trouble;
 use crate::config::Http;
 use crate::metrics::Metrics;
+pub(crate) use access::Access;
 pub(crate) use actions::Verified;
 use error::ApiError;
 pub(crate) use model::label_of;
@@ -53,6 +56,7 @@ pub(crate) struct App {
     pub(crate) verified: Verified,
     pub(crate) http: Arc<Http>,
     pub(crate) queries: Arc<Queries>,
+    pub(crate) access: Arc<Access>,
 }
 
 impl App {
@@ -96,6 +100,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/tools", get(queries::tools))
         .route("/v1/pipelines", get(plans::list))
         .route("/v1/pipelines/{name}", get(plans::show))
@@ -120,10 +126,10 @@ pub(crate) fn router(app: App) -> Router {
     } else {
         guarded = guarded.route("/metrics", get(figures::show));
     }
-    // Before anything else about a `/v1` path is told, its token is asked for.
+    // Before anything else about a `/v1` path is told, it is asked who wants to know.
     let guarded = guarded
         .method_not_allowed_fallback(wrong_method)
-        .route_layer(from_fn_with_state(app.clone(), guard::token));
+        .route_layer(from_fn_with_state(app.clone(), guard::access));
     open.merge(guarded)
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)

@@ -20,7 +20,7 @@ use crate::fleet::Running;
 use crate::http::{App, Queries, Verified, router, serve};
 use crate::metrics::{BackupFigures, Metrics};
 use crate::signal::Signals;
-use queries::queries;
+use queries::{Asking, queries};
 pub(crate) use queries::{GUARD, catalogue};
 use tree::{Agents, Rows, tree};
 
@@ -86,7 +86,8 @@ impl Node {
         let rows = Rows::default();
         let agents = Agents { monitor, analyzer, responder, alert };
         let running = Running::default();
-        let (queries, asking) = queries(query, Arc::clone(&running))?;
+        let asking = queries(query, Arc::clone(&running))?;
+        let Asking { queries, access, actors: asking } = asking;
         let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();
         let intake = metrics.intake();
@@ -132,6 +133,7 @@ impl Node {
             verified: Verified::default(),
             http,
             queries,
+            access,
         };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
         Ok(Self { runtime, data_dir, stop_edge, http })

@@ -38,6 +38,9 @@ pub(super) enum QueryCommand {
         /// Only those that ended so
         #[arg(long)]
         outcome: Option<String>,
+        /// Only those that somebody of this name asked
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
         /// At most so many [default: 100]
         #[arg(long)]
         limit: Option<u32>,
@@ -139,9 +142,10 @@ pub(super) fn execute(command: QueryCommand) -> Result<Exit, Failure> {
         QueryCommand::Follow(IdArgs { id, node }) => {
             return follow::follow(&node, &id, report::document);
         }
-        QueryCommand::List { status, outcome, limit, node } => {
+        QueryCommand::List { status, outcome, by, limit, node } => {
             let limit = limit.map(|limit| limit.to_string());
-            let query = query(&[("status", status), ("outcome", outcome), ("limit", limit)]);
+            let filter = [("status", status), ("outcome", outcome), ("by", by), ("limit", limit)];
+            let query = query(&filter);
             wait_for(get(node, format!("/v1/queries{query}"), report::list))
         }
         QueryCommand::Show(IdArgs { id, node }) => wait_for(get(node, path(&id), report::document)),

@@ -81,6 +81,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::DrillNode(_)
         | Command::Query { .. }
         | Command::Ask(_)
+        | Command::Keys { .. }
         | Command::ToolGuard { .. }
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }

@@ -12,8 +12,10 @@ use perennial_healing::model::Status;
 use perennial_healing::monitor::{CONTAINERS, ContainerRow};
 use perennial_healing::responder::audit::{ACTIONS, AuditEntry, Head};
 use perennial_healing::responder::{Order, Ordered, RESPONDER, Responder, ResponderMessage};
+use perennial_query::tool::Identity;
 use perennial_runtime::{RowKey, SendOptions, StoreError, TableReader};
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{Body, Params, key};
 use super::model::{Actions, Audited, Chain, Taken, Wanted};
@@ -98,13 +100,18 @@ fn first_broken(entries: &[AuditEntry]) -> Option<u64> {
 /// Takes an order. Whether the gates let it through is in the audit, soon after.
 pub(super) async fn order(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Body(wanted): Body<Wanted>,
 ) -> Result<(StatusCode, Json<Taken>), ApiError> {
     let action = wanted.action()?;
-    let token = key(&headers, "order")?;
+    let token = key(&headers, &caller.names("order"))?;
     let ContainerRow { subject, facts, .. } = find(&app, &wanted.container)?;
-    let order = Order { subject, facts, action, reason: wanted.reason };
+    let reason = match caller.identity() {
+        Identity { name, key: Some(_), .. } => format!("{name}: {}", wanted.reason),
+        Identity { key: None, .. } => wanted.reason,
+    };
+    let order = Order { subject, facts, action, reason };
     let (message, options) =
         (ResponderMessage::Order(order), SendOptions { token, ..SendOptions::default() });
     let answer = app.runtime.ask_with::<Responder, Ordered>(RESPONDER, &message, PATIENCE, options);

@@ -1,5 +1,7 @@
 //! RFC 9457 problem documents, and the one conversion of every error into a status.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,12 +20,20 @@ pub(super) enum ApiError {
     /// The body is longer than `http.max_body_bytes`.
     #[error("the body is longer than this node takes")]
     BodyTooLarge,
-    /// The token is missing or is not ours.
-    #[error("send the header `authorization: Bearer TOKEN` with the token of this node")]
+    /// The token is missing or is not ours, or the API key is not good.
+    #[error(
+        "send the header `authorization: Bearer TOKEN` with the token of this node or an API key"
+    )]
     Unauthorized,
-    /// Whoever asks may not have it done.
+    /// Who asks may not do that; why.
     #[error("{0}")]
     Forbidden(String),
+    /// Who asks has asked too often; when they may again.
+    #[error("this API key has asked too often; ask again in {0:.1?}")]
+    RateLimited(Duration),
+    /// It was understood and cannot be; why.
+    #[error("{0}")]
+    Refused(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -84,7 +94,14 @@ impl ApiError {
             Self::NotJson => class(S::UNSUPPORTED_MEDIA_TYPE, "not-json", "Not JSON"),
             Self::BodyTooLarge => class(S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large"),
             Self::Unauthorized => class(S::UNAUTHORIZED, "unauthorized", "Token needed"),
-            Self::Forbidden(_) => class(S::FORBIDDEN, "forbidden", "Not permitted"),
+            Self::Forbidden(_) => class(S::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::RateLimited(wait) => {
+                // A wait of less than a second is one all the same.
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+                class(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+                    .retry_after(seconds.saturating_add(1))
+            }
+            Self::Refused(_) => class(S::UNPROCESSABLE_ENTITY, "refused", "Refused"),
             Self::NotFound(_) => class(S::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed(_) => {
                 class(S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
@@ -179,6 +196,13 @@ mod tests {
         assert_eq!(status_and_wait(overloaded.into()), (429, Some("1".into())));
         let full = ApiError::from(AskError::Send(SendError::NoSpace));
         assert_eq!(status_and_wait(full), (507, Some("30".into())));
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_a_wait_that_is_long_enough() {
+        let limited = |millis| ApiError::RateLimited(Duration::from_millis(millis));
+        assert_eq!(status_and_wait(limited(60)), (429, Some("1".into())));
+        assert_eq!(status_and_wait(limited(1_500)), (429, Some("2".into())));
     }
 
     #[test]

@@ -1,29 +1,59 @@
-//! What every request passes on its way in: the token, and the time it may take.
+//! What every request passes on its way in: who asks, and the time it may take.
 
 use std::hint::black_box;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use perennial_query::keys::{API_KEYS, KeyRow};
+use perennial_query::tool::Identity;
 
 use super::App;
+use super::access::{ApiKey, Caller, PREFIX};
 use super::error::ApiError;
 use super::model::Wait;
 
-/// Lets a request through that carries the node's token, if the node has one.
-pub(super) async fn token(
+/// The header by which a key may be sent instead of as a bearer token.
+const API_KEY: &str = "x-api-key";
+
+/// Lets a request through that carries the node's token, if the node has one, or a good API key that may do
+/// what is asked. Who it is goes along with the request.
+pub(super) async fn access(
     State(app): State<App>,
-    request: Request,
+    route: MatchedPath,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let caller = caller(&app, request.headers())?;
+    app.access.admit(&caller, request.method(), route.as_str())?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Who asks.
+fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let wanted = &app.http.token;
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    match given {
-        _ if !wanted.is_set() => Ok(next.run(request).await),
-        Some(given) if same(given, wanted.expose().as_bytes()) => Ok(next.run(request).await),
-        Some(_) | None => Err(ApiError::Unauthorized),
+    let token = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    if token.is_some_and(|given| wanted.is_set() && same(given, wanted.expose().as_bytes())) {
+        return Ok(app.access.operator());
     }
+    let as_token = token.filter(|given| given.starts_with(PREFIX.as_bytes()));
+    let alone = || headers.get(API_KEY).filter(|_| token.is_none()).map(HeaderValue::as_bytes);
+    match as_token.or_else(alone) {
+        Some(text) => holder(app, text).map(|identity| app.access.caller(identity)),
+        None if !wanted.is_set() => Ok(app.access.operator()),
+        None => Err(ApiError::Unauthorized),
+    }
+}
+
+/// Who holds the key of this text, if it is good.
+fn holder(app: &App, text: &[u8]) -> Result<Identity, ApiError> {
+    let key = ApiKey::parse(text).ok_or(ApiError::Unauthorized)?;
+    let row = app.runtime.tables().get(&API_KEYS, &key.number)?;
+    let good = |row: &KeyRow| row.revoked_at.is_none() && same(&key.hash().0, &row.hash.0);
+    row.filter(good).map(|row| row.identity()).ok_or(ApiError::Unauthorized)
 }
 
 /// The token in a header such as `Bearer abc`; the scheme's case does not matter.

@@ -13,6 +13,7 @@ use perennial_healing::alert::{
 use perennial_healing::model::IncidentId;
 use perennial_runtime::owner_prefix;
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{Acknowledge, Filter, Incident, IncidentWithJournal, List, Place};
@@ -91,10 +92,12 @@ pub(super) async fn show(
 
 pub(super) async fn acknowledge(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Body(Acknowledge { by, note }): Body<Acknowledge>,
 ) -> Result<StatusCode, ApiError> {
     check(&by, note.as_deref())?;
+    let by = caller.signs(by)?;
     let message = AlertMessage::Acknowledge { incident: IncidentId(id.clone()), by, note };
     match app.runtime.ask::<Alert, Acknowledgement>(ALERT, &message, PATIENCE).await? {
         Acknowledgement::Acknowledged => Ok(StatusCode::NO_CONTENT),

@@ -6,6 +6,7 @@ mod actor;
 mod container;
 mod incident;
 mod journal;
+mod key;
 mod order;
 mod query;
 mod query_event;
@@ -18,6 +19,7 @@ pub(super) use action::{Actions, Audited, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
 pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
+pub(super) use key::{ApiKey, KeyPage, NewApiKey, WantedKey};
 pub(super) use order::{Taken, Wanted};
 pub(super) use query::{
     Admission, After, Answered, Approval, Asked, DeadStep, Query, QueryFilter, QuerySummary,

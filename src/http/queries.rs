@@ -3,6 +3,7 @@
 mod events;
 mod order;
 mod question;
+mod sharing;
 mod submit;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use tokio::sync::watch;
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract::Params;
 use super::model::{DeadStep, List, Page, Query, QueryFilter, QuerySummary, Tool};
@@ -25,6 +27,7 @@ use super::{App, aside};
 
 pub(super) use events::stream;
 pub(super) use order::{approve, cancel, discard, pause, reject, resume, retry};
+use sharing::readable;
 pub(super) use submit::submit;
 
 /// Rows of one query's steps that are shown.
@@ -54,13 +57,14 @@ pub(crate) struct Queries {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Params(filter): Params<QueryFilter>,
 ) -> Result<Json<List<QuerySummary>>, ApiError> {
     let limit = filter.limit()?;
     let tables = app.runtime.tables();
     aside(move || {
         let rows = tables.scan_back(&QUERIES, b"", LOOKED_AT)?;
-        let mut wanted = rows.into_iter().filter(|row| filter.matches(row));
+        let mut wanted = rows.into_iter().filter(|row| caller.sees(row) && filter.matches(row));
         let items: Vec<QueryRow> = wanted.by_ref().take(limit).collect();
         let next = wanted.next().and(items.last()).map(|row| row.id.clone());
         Ok(Json(List { items: items.iter().map(QuerySummary::from).collect(), next }))
@@ -70,10 +74,14 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Query>, ApiError> {
-    let tables = app.runtime.tables();
-    aside(move || document(&tables, &id).map(Json)).await
+    aside(move || {
+        readable(&app, &caller, &id)?;
+        document(&app.runtime.tables(), &id).map(Json)
+    })
+    .await
 }
 
 /// Everything that is known of a query.

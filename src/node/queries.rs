@@ -6,7 +6,6 @@ use std::sync::Arc;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::question::{self, Planner, Read, Table};
-use perennial_query::roles::{EVERYTHING, Roles};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
@@ -18,10 +17,7 @@ use tokio::sync::watch;
 use crate::config::variable;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
-use crate::http::Queries;
-
-/// The role of who holds the node's token.
-const ADMIN: &str = "admin";
+use crate::http::{Access, Queries};
 
 /// The hidden command by which the program is the guard of a command that a query runs.
 pub(crate) const GUARD: &str = "tool-guard";
@@ -34,14 +30,22 @@ struct Reach<'a> {
     variable: fn(&str) -> Option<String>,
 }
 
-/// What the facade needs to know of queries, and the actors that answer them.
-pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supervisor), Failure> {
+/// What it takes to answer questions.
+pub(super) struct Asking {
+    /// What the facade needs to know of queries.
+    pub(super) queries: Queries,
+    /// What decides on requests.
+    pub(super) access: Arc<Access>,
+    /// The actors that answer.
+    pub(super) actors: Supervisor,
+}
+
+pub(super) fn queries(config: Config, running: Running) -> Result<Asking, Failure> {
     let broker = Arc::new(Broker::new(&config.workers.pools, Arc::new(SystemClock)));
     let toolbox = toolbox(&config, Reach { running, broker: &broker, variable })?;
     let catalogue = Arc::new(toolbox.catalogue());
-    let mut roles = Roles::default();
-    roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
-    let roles = Arc::new(roles);
+    let roles = Arc::new(config.roles.clone());
+    let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
     let table = table(&config, &catalogue)?;
     let planner = Planner { table, roles: Arc::clone(&roles), catalogue: Arc::clone(&catalogue) };
     // The bell is hung when there is something to ring it.
@@ -49,7 +53,7 @@ pub(super) fn queries(config: Config, running: Running) -> Result<(Queries, Supe
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let queries =
         Queries { catalogue, pipelines, rules, broker, planner, clock: SystemClock, bell };
-    Ok((queries, tree(config, roles, toolbox)))
+    Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
 }
 
 /// What can be asked in words: by the file of the configuration, or else about the tools that there are.

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::roles::Roles;
 use crate::tools::{external, file, http, llm, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
+
+/// Requests that one API key may make in a minute, unless the configuration says otherwise.
+pub const REQUESTS_PER_MINUTE: u32 = 1_000;
 
 /// `[query]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,11 @@ pub struct Config {
     /// How long what is known of a query is kept after its end.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// Requests that one API key may make in a minute.
+    pub requests_per_minute: u32,
+    /// What each role may. Those given are added to [`Roles::usual`]; one of the same name replaces it.
+    #[serde(deserialize_with = "Roles::over_usual")]
+    pub roles: Roles,
     /// What groups of tools bear, where it is not the default.
     pub groups: BTreeMap<String, Bounds>,
     /// Commands that may be run.
@@ -61,6 +70,8 @@ impl Default for Config {
             timeout: orchestrator::DEADLINE,
             cache_ttl: admission::CACHE_TTL,
             retention: orchestrator::RETENTION,
+            requests_per_minute: REQUESTS_PER_MINUTE,
+            roles: Roles::usual(),
             groups: BTreeMap::new(),
             shell: shell::Config::default(),
             file: file::Config::default(),
@@ -80,6 +91,7 @@ impl Config {
             ("query.queue", self.queue),
             ("query.max_parallel_tools", self.max_parallel_tools as usize),
             ("query.timeout", self.timeout.as_millis() as usize),
+            ("query.requests_per_minute", self.requests_per_minute as usize),
         ];
         let zero = counts.into_iter().filter(|(_, count)| *count == 0);
         let mut invalid: Vec<(&'static str, String)> =
@@ -91,13 +103,15 @@ impl Config {
                 invalid.push(("query.groups", why));
             }
         }
-        let of_tools = [
+        let of_sections = [
+            ("query.roles", self.roles.problems()),
             ("query.shell", self.shell.problems()),
             ("query.file", self.file.problems()),
             ("query.http", self.http.problems()),
+            ("query.workers", self.workers.problems()),
             ("query.llm", self.llm.problems()),
         ];
-        for (option, problems) in of_tools {
+        for (option, problems) in of_sections {
             invalid.extend(problems.into_iter().map(|problem| (option, problem)));
         }
         invalid

@@ -12,6 +12,7 @@ pub mod expression;
 pub mod graph;
 pub mod inputs;
 pub mod json;
+pub mod keys;
 pub mod metrics;
 pub mod names;
 pub mod orchestrator;

@@ -43,6 +43,14 @@ pub struct Plan {
     pub max_parallel: Option<u32>,
 }
 
+impl Plan {
+    /// The tools that it may call, fallbacks included, as often as they are named.
+    pub fn tools(&self) -> impl Iterator<Item = &str> {
+        let calls = self.steps.iter().flat_map(|step| (0..).map_while(|at| step.call(at)));
+        calls.map(|call| call.tool.as_str())
+    }
+}
+
 /// Names a step within its plan: a letter, then letters, digits and underscores.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepId(pub String);

@@ -34,6 +34,9 @@ pub struct ToolSpec {
     /// Whether a call changes the world. Such a call is repeated after a crash only if the tool shows that it
     /// did not happen, and its result is never taken from a cache.
     pub changes_world: bool,
+    /// Whether what it answers depends on who asks, beyond their role and teams. Such a result is given to nobody
+    /// else from a cache.
+    pub personal: bool,
 }
 
 impl ToolSpec {
@@ -48,6 +51,7 @@ impl ToolSpec {
             permission: None,
             timeout: TOOL_TIMEOUT,
             changes_world: false,
+            personal: false,
         }
     }
 
@@ -245,9 +249,15 @@ pub struct Identity {
     pub name: String,
     /// What decides on permissions.
     pub role: String,
-    /// Whose rows may be seen, sorted.
+    /// Whose rows may be seen, sorted; [`EVERY_TEAM`] alone for everybody's.
     pub teams: Vec<String>,
+    /// The number of the API key that it came with; none for the node's own token, and for what the node does
+    /// by itself. Names may recur, numbers do not.
+    pub key: Option<u64>,
 }
+
+/// What stands for all teams.
+pub const EVERY_TEAM: &str = "*";
 
 /// One attempt at one call, as the tool sees it.
 #[derive(Clone, Debug)]

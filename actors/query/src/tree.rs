@@ -7,6 +7,7 @@ use perennial_runtime::{Strategy, Supervisor};
 
 use crate::admission::{self, Admission};
 use crate::config::Config;
+use crate::keys::{self, Keys};
 use crate::orchestrator::{self, Orchestrator};
 use crate::roles::Roles;
 use crate::tool::Toolbox;
@@ -34,11 +35,13 @@ pub fn tree(config: Config, roles: Arc<Roles>, toolbox: Toolbox) -> Supervisor {
         queue: config.queue,
         cache_ttl: config.cache_ttl,
     };
+    let keys = keys::Settings { roles: Arc::clone(&roles) };
     let workers = worker::Settings { catalogue, roles, groups: config.groups };
     let agents = Supervisor::new("queries")
         .actors::<Admission>(admission)
         .actors::<Orchestrator>(orchestrators)
-        .actors::<ToolWorker>(workers);
+        .actors::<ToolWorker>(workers)
+        .actors::<Keys>(keys);
     let performers = Supervisor::new("tools")
         .performer::<Invoke, _>(hands.clone())
         .workers(calls)

@@ -9,12 +9,14 @@ use crate::table::Table;
 const LONGEST: usize = 60;
 
 pub(super) fn list(answer: &Value) -> String {
-    let mut table = Table::new(&["ID", "NAME", "TYPE", "STATUS", "OUTCOME", "ACCEPTED", "REASON"]);
+    let head = ["ID", "NAME", "TYPE", "BY", "STATUS", "OUTCOME", "ACCEPTED", "REASON"];
+    let mut table = Table::new(&head);
     for row in items(&answer["items"]) {
         table.row([
             text(&row["id"]),
             text(&row["name"]),
             text(&row["type"]),
+            text(&row["by"]),
             text(&row["status"]),
             text(&row["outcome"]),
             text(&row["accepted_at"]),

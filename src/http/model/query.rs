@@ -130,6 +130,7 @@ pub(crate) struct After {
 pub(crate) struct QueryFilter {
     status: Option<String>,
     outcome: Option<String>,
+    by: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
 }
@@ -149,6 +150,7 @@ impl QueryFilter {
         };
         fits(&self.status, Some(row.status.as_str()))
             && fits(&self.outcome, row.outcome.map(record::Outcome::as_str))
+            && fits(&self.by, Some(&row.identity.name))
             && self.after.as_ref().is_none_or(|after| row.id < *after)
     }
 }
@@ -228,6 +230,8 @@ pub(crate) struct QuerySummary {
     reason: String,
     by: String,
     role: String,
+    /// The number of the API key it was asked with; null for the node's own token.
+    key: Option<u64>,
     accepted_at: String,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -245,6 +249,7 @@ impl From<&QueryRow> for QuerySummary {
             reason: row.reason.clone(),
             by: row.identity.name.clone(),
             role: row.identity.role.clone(),
+            key: row.identity.key,
             accepted_at: time(row.accepted_at),
             started_at: row.started_at.map(time),
             ended_at: row.ended_at.map(time),

@@ -12,8 +12,10 @@ use futures::Stream;
 use futures::stream::unfold;
 use perennial_query::record::{EVENTS, Event, EventRow, QUERIES, QueryStatus};
 
-use super::{unknown, watch};
+use super::sharing::readable;
+use super::watch;
 use crate::http::App;
+use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::Params;
 use crate::http::model::{After, QueryEvent};
@@ -27,13 +29,12 @@ const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(crate) async fn stream(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Params(after): Params<After>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SentEvent, Infallible>>>, ApiError> {
-    if app.runtime.tables().get(&QUERIES, &id)?.is_none() {
-        return Err(unknown(&id));
-    }
+    readable(&app, &caller, &id)?;
     let from = match headers.get(LAST_EVENT_ID) {
         Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             ApiError::Malformed(format!("`{LAST_EVENT_ID}` must be the number of an event"))

@@ -10,6 +10,7 @@ use perennial_query::record::QUERIES;
 
 use super::unknown;
 use crate::http::App;
+use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::MaybeBody;
 use crate::http::model::{Approval, Reason};
@@ -19,78 +20,93 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn cancel(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(Reason { reason, by }): MaybeBody<Reason>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &id, by, QueryOrder::Cancel { reason }).await
+    order(&app, &caller, &id, by, QueryOrder::Cancel { reason }).await
 }
 
 pub(crate) async fn pause(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &id, by, QueryOrder::Pause).await
+    order(&app, &caller, &id, by, QueryOrder::Pause).await
 }
 
 pub(crate) async fn resume(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &id, by, QueryOrder::Resume).await
+    order(&app, &caller, &id, by, QueryOrder::Resume).await
 }
 
 pub(crate) async fn retry(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &id, by, QueryOrder::Retry).await
+    order(&app, &caller, &id, by, QueryOrder::Retry).await
 }
 
 pub(crate) async fn discard(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &id, String::new(), QueryOrder::Discard).await
+    order(&app, &caller, &id, String::new(), QueryOrder::Discard).await
 }
 
 pub(crate) async fn approve(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(approval): MaybeBody<Approval>,
 ) -> Result<StatusCode, ApiError> {
-    decide(&app, &id, approval, true).await
+    decide(&app, &caller, &id, approval, true).await
 }
 
 pub(crate) async fn reject(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     MaybeBody(approval): MaybeBody<Approval>,
 ) -> Result<StatusCode, ApiError> {
-    decide(&app, &id, approval, false).await
+    decide(&app, &caller, &id, approval, false).await
 }
 
 async fn decide(
     app: &App,
+    caller: &Caller,
     id: &str,
     Approval { step, by, note }: Approval,
     approved: bool,
 ) -> Result<StatusCode, ApiError> {
-    if step.is_empty() || by.is_empty() {
+    // Of who holds an API key it is known who they are.
+    if step.is_empty() || by.is_empty() && caller.identity().key.is_none() {
         let why = "`step` must name a step that waits for approval, and `by` who decides";
         return Err(ApiError::Malformed(why.to_owned()));
     }
-    order(app, id, by, QueryOrder::Decide { step: StepId(step), approved, note }).await
+    let decision = QueryOrder::Decide { step: StepId(step), approved, note };
+    order(app, caller, id, by, decision).await
 }
 
-async fn order(app: &App, id: &str, by: String, order: QueryOrder) -> Result<StatusCode, ApiError> {
+async fn order(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    by: String,
+    order: QueryOrder,
+) -> Result<StatusCode, ApiError> {
     // An address that nobody uses would come to be by being asked.
-    if app.runtime.tables().get(&QUERIES, id)?.is_none() {
-        return Err(unknown(id));
-    }
-    let by = if by.is_empty() { "operator".to_owned() } else { by };
+    let row = app.runtime.tables().get(&QUERIES, id)?;
+    row.filter(|row| caller.sees(row)).ok_or_else(|| unknown(id))?;
+    let by = caller.signs(by)?;
     let message = OrchestratorMessage::Order { by, order };
     match app.runtime.ask::<Orchestrator, Ordered>(id, &message, PATIENCE).await? {
         Ordered::Done => Ok(StatusCode::NO_CONTENT),

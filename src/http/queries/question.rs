@@ -6,11 +6,12 @@ use perennial_query::question::{
     Planned, QuestionError, cache_key, changes_world, normalised, plan_question,
 };
 use perennial_query::record::{Origin, Submission};
-use perennial_query::tool::Identity;
 use perennial_runtime::Clock;
 use serde_json::json;
 
 use super::Queries;
+use super::sharing::whom;
+use crate::http::access::Caller;
 use crate::http::error::ApiError;
 
 /// The version of the data that answers rest on, for those that are given again: no tool of a node tells yet
@@ -22,9 +23,10 @@ const DATA_VERSION: u64 = 0;
 pub(super) fn prepare(
     queries: &Queries,
     question: String,
-    identity: Identity,
+    caller: &Caller,
     cache: bool,
 ) -> Result<Submission, ApiError> {
+    let identity = caller.identity().clone();
     let Queries { planner, clock, catalogue, .. } = queries;
     let planned = plan_question(planner, &question, &identity, clock.now()).map_err(refused)?;
     let mut submission = Submission { identity, ..Submission::default() };
@@ -39,7 +41,9 @@ pub(super) fn prepare(
                 let whole = (&planned.plan, &planned.inputs);
                 let key = cache_key(&question, &submission.identity, whole, DATA_VERSION);
                 let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
-                submission.cache_key = Some(key);
+                let whom = whom(&planned.plan, &submission.identity, catalogue);
+                submission.cache_key =
+                    Some(whom.map_or(key.clone(), |whom| format!("{key}/{whom}")));
             }
             submission.warnings = planned.denied.iter().map(ToString::to_string).collect();
             (submission.plan, submission.inputs) = (planned.plan, planned.inputs);

@@ -13,13 +13,13 @@ use perennial_query::pipeline::{self, Compiled};
 use perennial_query::plan::Plan;
 use perennial_query::record::{Origin, QUERIES, QueryStatus, SUBMISSIONS, Submission};
 use perennial_query::rules;
-use perennial_query::tool::Identity;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
+use super::sharing::cache_key;
 use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language};
 use crate::http::App;
+use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{Body, Params, key};
 use crate::http::model::{Admission as Taken, Answered, Asked, Source, Wait};
@@ -30,13 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn submit(
     State(app): State<App>,
+    caller: Caller,
     Params(wait): Params<Wait>,
     headers: HeaderMap,
     Body(asked): Body<Asked>,
 ) -> Result<(StatusCode, Json<Answered>), ApiError> {
     let patience = wait.patience()?;
-    let name = key(&headers, "query")?;
-    let submission = Submission { name, ..prepare(&app, asked)? };
+    let name = key(&headers, &caller.names("query"))?;
+    let submission = Submission { name, ..prepare(&app, &caller, asked)? };
     let message = AdmissionMessage::Submit(Box::new(submission.clone()));
     let asked = app.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
     let (id, ahead, shared) = match asked.await? {
@@ -46,7 +47,7 @@ pub(crate) async fn submit(
     };
     written(&app, &id).await?;
     if submission.name.is_some() {
-        same(&app, &id, &submission)?;
+        same(&app, &id, &submission, shared)?;
     }
     answer(&app, Taken::new(id, ahead, shared), patience).await
 }
@@ -80,11 +81,16 @@ async fn written(app: &App, id: &str) -> Result<(), ApiError> {
 }
 
 /// A name that was given to another query before.
-fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
+fn same(app: &App, id: &str, submission: &Submission, shared: bool) -> Result<(), ApiError> {
     let before = app.runtime.tables().get(&SUBMISSIONS, id)?;
-    // One whose result is shared was submitted under a name of its own.
-    let before = before.map(|before| Submission { name: submission.name.clone(), ..before });
-    if before.is_none_or(|before| before == *submission || question::same(&before, submission)) {
+    let is_same = |before: &Submission| {
+        // One whose result is shared was submitted under a name of its own, and maybe by somebody else.
+        let named = Submission { name: submission.name.clone(), ..before.clone() };
+        named == *submission
+            || shared && before.cache_key == submission.cache_key
+            || question::same(before, submission)
+    };
+    if before.as_ref().is_none_or(is_same) {
         return Ok(());
     }
     let why = format!("this idempotency-key was given to another query before: {id}");
@@ -92,13 +98,13 @@ fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
 }
 
 /// Everything is checked before anything is stored.
-fn prepare(app: &App, asked: Asked) -> Result<Submission, ApiError> {
+fn prepare(app: &App, caller: &Caller, asked: Asked) -> Result<Submission, ApiError> {
     let (queries, source) = (&app.queries, asked.source()?);
     let not_found = |error: DocumentError| ApiError::NotFound(error.to_string());
     let catalogue = &queries.catalogue;
     let compiled = match source {
         Source::Question(question) => {
-            return question::prepare(queries, question, caller(), asked.cache.unwrap_or(true));
+            return question::prepare(queries, question, caller, asked.cache.unwrap_or(true));
         }
         Source::Plan(plan) => (Origin::Plan, pipeline::read_json(&plan, catalogue)),
         Source::Text(text) => (Origin::Plan, pipeline::read(&text, catalogue)),
@@ -109,31 +115,33 @@ fn prepare(app: &App, asked: Asked) -> Result<Submission, ApiError> {
         }
         Source::Rules(name) => {
             let document = documents::read(Kind::Rules, &queries.rules, &name);
-            return fire(app, Origin::Rules(name), &document.map_err(not_found)?, asked);
+            let document = document.map_err(not_found)?;
+            return fire(app, caller, (Origin::Rules(name), &document), asked);
         }
         Source::RulesText(text) => {
             let sentences = text.lines().any(|line| line.trim_start().starts_with("Feature:"));
             let language = if sentences { Language::Gherkin } else { Language::Yaml };
-            return fire(app, Origin::Rules(String::new()), &Document { language, text }, asked);
+            let document = Document { language, text };
+            return fire(app, caller, (Origin::Rules(String::new()), &document), asked);
         }
     };
     let (origin, compiled) = compiled;
     let Compiled { plan, warnings, .. } = compiled.map_err(|findings| invalid(&findings))?;
     let warnings = warnings.iter().map(ToString::to_string).collect();
-    submission(Submission { plan, origin, warnings, ..Submission::default() }, asked)
+    submission(app, caller, Submission { plan, origin, warnings, ..Submission::default() }, asked)
 }
 
 /// Tries rules on facts. Where none fires there is nothing to do, which is no failure.
 fn fire(
     app: &App,
-    origin: Origin,
-    document: &Document,
+    caller: &Caller,
+    (origin, document): (Origin, &Document),
     asked: Asked,
 ) -> Result<Submission, ApiError> {
     let catalogue = &app.queries.catalogue;
     let read = read_rules(document, catalogue).map_err(|findings| invalid(&findings))?;
     let facts = asked.facts.clone().unwrap_or(Value::Null);
-    let fired = rules::compile::fire(&read.set, &facts, &caller(), catalogue);
+    let fired = rules::compile::fire(&read.set, &facts, caller.identity(), catalogue);
     let told = |finding: &Finding| finding.to_string();
     if fired.plan.is_none() && !fired.problems.is_empty() {
         return Err(ApiError::Invalid(fired.problems.iter().map(told).collect()));
@@ -147,32 +155,31 @@ fn fire(
         ..Plan::default()
     };
     let plan = fired.plan.unwrap_or_else(nothing);
-    submission(Submission { plan, origin, warnings, problems, ..Submission::default() }, asked)
+    let draft = Submission { plan, origin, warnings, problems, ..Submission::default() };
+    submission(app, caller, draft, asked)
 }
 
-/// What a plan needs to be taken in: inputs, on whose behalf, and what it may share its result with.
-fn submission(draft: Submission, asked: Asked) -> Result<Submission, ApiError> {
+/// What a plan needs to be taken in: that it may be done, inputs, on whose behalf, and what it may share its
+/// result with.
+fn submission(
+    app: &App,
+    caller: &Caller,
+    draft: Submission,
+    asked: Asked,
+) -> Result<Submission, ApiError> {
+    let (identity, catalogue) = (caller.identity(), &app.queries.catalogue);
+    let denied = caller.roles().denied(identity, &draft.plan, catalogue);
+    if !denied.is_empty() {
+        return Err(ApiError::Forbidden(denied.join("\n")));
+    }
     let given = asked.inputs.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let inputs = inputs::bind(&draft.plan, &given).map_err(|findings| invalid(&findings))?;
-    let mut submission = Submission { inputs: StoredJson(inputs), identity: caller(), ..draft };
+    let (inputs, identity) = (StoredJson(inputs), identity.clone());
+    let mut submission = Submission { inputs, identity, ..draft };
     if asked.cache.unwrap_or_default() {
-        submission.cache_key = Some(cache_key(&submission)?);
+        submission.cache_key = Some(cache_key(&submission, &submission.identity, catalogue)?);
     }
     Ok(submission)
-}
-
-/// Who holds the node's token.
-fn caller() -> Identity {
-    Identity { name: "operator".into(), role: "admin".into(), teams: Vec::new() }
-}
-
-/// What makes two queries the same: what is done, for which role and teams.
-fn cache_key(submission: &Submission) -> Result<String, ApiError> {
-    let Submission { plan, inputs, identity, .. } = submission;
-    let same = (plan, inputs, &identity.role, &identity.teams);
-    let text = serde_json::to_vec(&same).map_err(|e| ApiError::Internal(e.to_string()))?;
-    let digest = Sha256::digest(text);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn invalid(findings: &[Finding]) -> ApiError {

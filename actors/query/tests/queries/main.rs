@@ -6,6 +6,7 @@ mod admitted;
 mod asked;
 mod failing;
 mod interrupted;
+mod keyed;
 mod ordered;
 mod repeated;
 mod routed;

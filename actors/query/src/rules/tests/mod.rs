@@ -67,7 +67,7 @@ pub(super) fn tools(names: &[&str]) -> Catalogue {
 }
 
 pub(super) fn clerk() -> Identity {
-    Identity { name: "ann".to_owned(), role: "clerk".to_owned(), teams: Vec::new() }
+    Identity { name: "ann".to_owned(), role: "clerk".to_owned(), ..Identity::default() }
 }
 
 pub(super) fn ids(stages: &[Vec<StepId>]) -> Vec<Vec<&str>> {
