@@ -33,7 +33,8 @@ pub struct Allowed {
     pub parameters: BTreeMap<String, Placeholder>,
     /// Where it runs; absolute. Empty is `/`.
     pub directory: PathBuf,
-    /// Names of variables of the node's environment that it sees, beside `PATH` and `LANG`.
+    /// Names of variables of the node's environment that it sees, beside `PATH` and `LANG`. It also sees
+    /// `PERENNIAL_KEY` and `PERENNIAL_CALL`, which name its call and the attempt.
     pub environment: Vec<String>,
     /// After this long it is killed, with everything it has started.
     #[serde(with = "humantime_serde")]

@@ -13,8 +13,8 @@
 //! which left the group, by `setsid` or as daemons, are found as well.
 //!
 //! What it cannot do: kill a process that took another user's rights (`sudo`), or be sure of one that
-//! forks faster than it is killed. If the guard itself is killed, the node kills the command's group; a
-//! descendant that left the group then goes on.
+//! forks faster than it is killed. If the guard itself is killed, the node kills the command's group and
+//! everything that carries the call's mark in its environment; what has left both then goes on.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
