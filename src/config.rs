@@ -3,6 +3,7 @@
 mod backup;
 mod environment;
 mod error;
+mod knowledge;
 mod load;
 mod runtime;
 mod secret_files;
@@ -20,6 +21,7 @@ pub use backup::Backup;
 pub use environment::PREFIX;
 pub(crate) use environment::variable;
 pub use error::{ConfigError, Problem};
+pub use knowledge::Knowledge;
 pub use load::Sources;
 pub use perennial_healing::alert::{REDACTED, Secret};
 pub use runtime::Runtime;
@@ -50,6 +52,8 @@ pub struct Config {
     pub alert: alert::Config,
     /// What answers questions.
     pub query: query::Config,
+    /// Documents.
+    pub knowledge: Knowledge,
 }
 
 /// `[http]`
@@ -153,6 +157,7 @@ impl Config {
         invalid.extend(self.backup.invalid());
         invalid.extend(self.runtime.invalid());
         invalid.extend(self.query.invalid());
+        invalid.extend(self.knowledge.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid.extend(self.alert.refusals());
         invalid

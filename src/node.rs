@@ -1,5 +1,6 @@
 //! The one place where everything is wired together.
 
+mod knowledge;
 mod queries;
 mod tree;
 
@@ -80,13 +81,14 @@ impl Node {
         wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
     ) -> Result<Self, Failure> {
         let Config { http, log: _, store, backup, runtime, docker, .. } = config;
-        let Config { monitor, analyzer, responder, alert, query, .. } = config;
+        let Config { monitor, analyzer, responder, alert, query, knowledge, .. } = config;
         let engine = Engine::connect(&docker)
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
         let rows = Rows::default();
         let agents = Agents { monitor, analyzer, responder, alert };
         let running = Running::default();
-        let asking = queries(query, Arc::clone(&running))?;
+        let library = knowledge::open(knowledge).await?;
+        let asking = queries(query, Arc::clone(&running), library.as_ref())?;
         let Asking { queries, access, actors: asking } = asking;
         let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();

@@ -183,7 +183,7 @@ fn decide(args: DecideArgs, what: &str) -> Result<(), Failure> {
 /// The file, checked against the tools that the configuration gives.
 fn compile(args: &FileArgs) -> Result<Result<Compiled, Vec<Finding>>, Failure> {
     let config = Config::load(&Sources::of_process(args.config.clone()))?;
-    Ok(pipeline::read(&text_of(&args.file)?, &catalogue(&config.query)?))
+    Ok(pipeline::read(&text_of(&args.file)?, &catalogue(&config)?))
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {
@@ -219,7 +219,7 @@ fn tell(file: &Path, findings: &[Finding]) {
 
 fn show_plan(args: &FileArgs) -> Result<Exit, Failure> {
     let config = Config::load(&Sources::of_process(args.config.clone()))?;
-    let catalogue = catalogue(&config.query)?;
+    let catalogue = catalogue(&config)?;
     match pipeline::read(&text_of(&args.file)?, &catalogue) {
         Ok(compiled) => {
             let explanation = explain(&compiled, &catalogue);

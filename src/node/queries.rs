@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use perennial_knowledge::Library;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::question::{self, Planner, Read, Table};
@@ -14,7 +15,8 @@ use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
 
-use crate::config::variable;
+use super::knowledge;
+use crate::config::{self, variable};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
 use crate::http::{Access, Queries};
@@ -40,9 +42,16 @@ pub(super) struct Asking {
     pub(super) actors: Supervisor,
 }
 
-pub(super) fn queries(config: Config, running: Running) -> Result<Asking, Failure> {
+pub(super) fn queries(
+    config: Config,
+    running: Running,
+    library: Option<&Library>,
+) -> Result<Asking, Failure> {
     let broker = Arc::new(Broker::new(&config.workers.pools, Arc::new(SystemClock)));
-    let toolbox = toolbox(&config, Reach { running, broker: &broker, variable })?;
+    let mut toolbox = toolbox(&config, Reach { running, broker: &broker, variable })?;
+    if let Some(library) = library {
+        toolbox = knowledge::with_tools(toolbox, library);
+    }
     let catalogue = Arc::new(toolbox.catalogue());
     let roles = Arc::new(config.roles.clone());
     let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
@@ -88,12 +97,13 @@ fn table(config: &Config, catalogue: &Catalogue) -> Result<Table, Failure> {
 ///
 /// # Errors
 /// A tool cannot be made as it is configured.
-pub(crate) fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
+pub(crate) fn catalogue(config: &config::Config) -> Result<Catalogue, Failure> {
     // Keys are for calls: a pipeline can be checked where they are not known.
     let variable = |name: &str| variable(name).or_else(|| Some("unset".to_owned()));
     let broker = Arc::new(Broker::new(&[], Arc::new(SystemClock)));
     let reach = Reach { running: Running::default(), broker: &broker, variable };
-    Ok(toolbox(config, reach)?.catalogue())
+    let toolbox = toolbox(&config.query, reach)?;
+    Ok(knowledge::with_described(toolbox, &config.knowledge)?.catalogue())
 }
 
 fn toolbox(config: &Config, reach: Reach<'_>) -> Result<Toolbox, Failure> {

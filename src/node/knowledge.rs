@@ -1,0 +1,53 @@
+//! The library of documents, made of the configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use perennial_knowledge::{Config, Endpoint, Library, LibraryError, tools};
+use perennial_query::tool::Toolbox;
+use tokio::task::spawn_blocking;
+
+use crate::config::Knowledge;
+use crate::exit::{Exit, Failure};
+
+/// Opens the library, if there is to be one; looking through it may take a while, so not on the threads that
+/// answer.
+pub(super) async fn open(config: Knowledge) -> Result<Option<Library>, Failure> {
+    let Some(directory) = config.directory().map(Path::to_owned) else { return Ok(None) };
+    let opened = spawn_blocking(move || library(&directory, &config).map(Some));
+    opened.await.map_err(|error| Failure::new(Exit::Software, error.to_string()))?
+}
+
+/// The same tools on documents of nobody's, for plans that are only checked. They are gone afterwards.
+pub(super) fn with_described(toolbox: Toolbox, config: &Knowledge) -> Result<Toolbox, Failure> {
+    if config.directory().is_none() {
+        return Ok(toolbox);
+    }
+    let nowhere = tempfile::tempdir()
+        .map_err(|error| Failure::new(Exit::Io, format!("a directory cannot be made: {error}")))?;
+    Ok(with_tools(toolbox, &library(nowhere.path(), config)?))
+}
+
+/// Adds the tools of `library`.
+pub(super) fn with_tools(toolbox: Toolbox, library: &Library) -> Toolbox {
+    tools(library).into_iter().fold(toolbox, Toolbox::with_shared)
+}
+
+fn library(directory: &Path, config: &Knowledge) -> Result<Library, Failure> {
+    let mut how = Config { limits: config.limits(), ..Config::default() };
+    if let Some(endpoint) = config.endpoint() {
+        let refused = |why: String| Failure::new(Exit::Config, format!("knowledge: {why}"));
+        let key = &config.embeddings_key;
+        let endpoint = Endpoint::new(&endpoint, key.is_set().then(|| key.expose()));
+        how.embedder = Arc::new(endpoint.map_err(|error| refused(error.to_string()))?);
+    }
+    Library::open(directory, how).map_err(|error| {
+        let exit = match &error {
+            LibraryError::InUse(_) => Exit::Unavailable,
+            LibraryError::Version(_) | LibraryError::Damaged { .. } => Exit::Data,
+            LibraryError::File(_) | LibraryError::Index(_) => Exit::Io,
+            LibraryError::Encode(_) | LibraryError::Sanitizer(_) => Exit::Software,
+        };
+        Failure::new(exit, format!("the documents in {}: {error}", directory.display()))
+    })
+}
