@@ -189,8 +189,9 @@ impl Model {
 
     /// What so many tokens cost.
     pub(super) fn cost(&self, input: u64, output: u64) -> f64 {
-        let of = |tokens: u64, price: f64| tokens as f64 * price / 1_000_000.0;
-        of(input, self.cost_per_million_input) + of(output, self.cost_per_million_output)
+        let read = input as f64 * self.cost_per_million_input;
+        let written = output as f64 * self.cost_per_million_output;
+        (read + written) / 1_000_000.0
     }
 
     fn problems(&self) -> Vec<String> {
