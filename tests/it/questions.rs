@@ -69,7 +69,7 @@ async fn a_node_answers_questions_from_its_table_and_asks_back_who_asks_nothing(
 async fn a_node_without_a_table_answers_what_it_knows_of_its_containers() {
     let node = Node::builder().toml(NO_ENGINE).start_listening().await;
     let (code, text) = ask(&node, "Which containers are there, and what was done?", &[]);
-    assert_eq!((code, text.as_str()), (0, "No container is known here.\n\n\nNothing was done.\n"));
+    assert_eq!((code, text.as_str()), (0, "No container is known here.\n\nNothing was done.\n"));
     let (code, text) = ask(&node, "Which tools are there?", &["--json"]);
     let query: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(code, 0, "{text}");

@@ -15,26 +15,26 @@ const FLEET: &str = r#"
     cache: false
     steps:
       - {id: containers, tool: fleet, arguments: {about: containers}}
-    answer: "{% for row in steps.containers.result['items'] %}{{ row.name }} is {{ row.state }} [[{{ row.id }}]]\n\
-      {% else %}No container is known here.\n{% endfor %}"
+    answer: "{% for row in steps.containers.result['items'] %}{{ '' if loop.first else '\n' }}{{ row.name }} is {{ row.state }} [[{{ row.id }}]]\
+      {% else %}No container is known here.{% endfor %}"
   - id: incidents
     description: What was wrong with them, as in "what incidents were there"
     keywords: [incident, incidents, wrong, failed, crashed, unhealthy]
     cache: false
     steps:
       - {id: incidents, tool: fleet, arguments: {about: incidents}}
-    answer: "{% for row in steps.incidents.result['items'] %}{{ row.container }}: {{ row.severity }}, \
-      {{ row.status }}, {{ row.symptoms | join(', ') }} [[{{ row.id }}]]\n\
-      {% else %}Nothing was wrong.\n{% endfor %}"
+    answer: "{% for row in steps.incidents.result['items'] %}{{ '' if loop.first else '\n' }}{{ row.container }}: {{ row.severity }}, \
+      {{ row.status }}, {{ row.symptoms | join(', ') }} [[{{ row.id }}]]\
+      {% else %}Nothing was wrong.{% endfor %}"
   - id: actions
     description: What was done about it, as in "what actions were taken"
     keywords: [action, actions, what was done, what did you do]
     cache: false
     steps:
       - {id: actions, tool: fleet, arguments: {about: actions}}
-    answer: "{% for row in steps.actions.result['items'] %}{{ row.action }} of {{ row.container }}: \
-      {{ row.outcome or row.stage }} [[action-{{ row.number }}]]\n\
-      {% else %}Nothing was done.\n{% endfor %}"
+    answer: "{% for row in steps.actions.result['items'] %}{{ '' if loop.first else '\n' }}{{ row.action }} of {{ row.container }}: \
+      {{ row.outcome or row.stage }} [[action-{{ row.number }}]]\
+      {% else %}Nothing was done.{% endfor %}"
 "#;
 
 /// What reading a file answers.
@@ -136,20 +136,52 @@ fn search(id: &str, tool: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::expression;
     use crate::plan::ValueType;
     use crate::tool::{Parameter, ToolSpec};
 
-    #[test]
-    fn every_part_can_be_read_where_its_tool_is_there() {
+    fn catalogue() -> Catalogue {
         let spec = |name: &str, parameter: &str| {
             let parameter = Parameter::optional(parameter, ValueType::String, "");
             (name.to_owned(), ToolSpec::new(name, "").parameter(parameter))
         };
         let tools = [spec("fleet", "about"), spec("file_read", "path"), spec("file_list", "path")];
-        let catalogue = Catalogue(tools.into());
+        Catalogue(tools.into())
+    }
+
+    #[test]
+    fn what_is_known_of_containers_is_told_a_line_each_with_its_evidence() {
+        let table = built_in(&catalogue());
+        let told = |intent: &str, rows: serde_json::Value| {
+            let found = table.intents.iter().find(|known| known.id == intent).unwrap();
+            let mut scope = json!({"steps": {}});
+            scope["steps"][intent] = json!({"result": {"items": rows}});
+            expression::render_text(found.answer.as_ref().unwrap(), &scope).unwrap()
+        };
+        let rows = json!([
+            {"name": "web", "state": "running", "id": "c1"},
+            {"name": "db", "state": "exited", "id": "c2"},
+        ]);
+        assert_eq!(told("containers", rows), "web is running [[c1]]\ndb is exited [[c2]]");
+        assert_eq!(told("incidents", json!([])), "Nothing was wrong.");
+        let rows = json!([{
+            "container": "db", "severity": "critical", "status": "open", "id": "inc-1",
+            "symptoms": ["died", "looping"],
+        }]);
+        assert_eq!(told("incidents", rows), "db: critical, open, died, looping [[inc-1]]");
+        let rows = json!([{
+            "action": "restart", "container": "db", "outcome": null, "stage": "began", "number": 3,
+        }]);
+        assert_eq!(told("actions", rows), "restart of db: began [[action-3]]");
+    }
+
+    #[test]
+    fn every_part_can_be_read_where_its_tool_is_there() {
         for part in [FLEET, FILES, FOLDERS] {
-            let read = written(&format!("intents:{part}"), &catalogue);
+            let read = written(&format!("intents:{part}"), &catalogue());
             let findings = read.map_or_else(|findings| findings, |read| read.warnings);
             let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
             assert!(told.is_empty(), "{told:#?}");
