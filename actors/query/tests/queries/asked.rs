@@ -39,7 +39,8 @@ fn submission(question: &str, role: &str, teams: &[&str]) -> Submission {
     let planner =
         Planner { table, roles: Arc::new(Roles::default()), catalogue: Arc::new(catalogue) };
     let teams = teams.iter().map(|team| (*team).to_owned()).collect();
-    let identity = Identity { name: "ann".to_owned(), role: role.to_owned(), teams };
+    let identity =
+        Identity { name: "ann".to_owned(), role: role.to_owned(), teams, ..Identity::default() };
     let origin = Origin::Question(question.to_owned());
     let mut submission = Submission { origin, identity, ..Submission::default() };
     match plan_question(&planner, question, &submission.identity, Timestamp::default()).unwrap() {
