@@ -5,7 +5,7 @@
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
 //! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
-//! stored), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
+//! stored), `http`, `questions`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
 //! it).
 
 #![cfg(test)]
@@ -20,6 +20,7 @@ mod drill;
 mod format;
 mod http;
 mod queries;
+mod questions;
 mod support;
 mod survival;
 mod telling;

@@ -65,14 +65,11 @@ pub(super) fn answer(query: &Value) -> String {
         Some(answer) => answer.trim_end().to_owned(),
         None => format!("{}: {}", text(&query["outcome"]), text(&query["reason"])),
     };
-    let citations: Vec<&Value> = items(&query["answer"]["citations"]).collect();
-    if !citations.is_empty() {
-        shown.push('\n');
-    }
-    for citation in citations {
+    for (at, citation) in items(&query["answer"]["citations"]).enumerate() {
         let (id, source, place) = (&citation["id"], &citation["source"], &citation["place"]);
+        let blank = if at == 0 { "\n" } else { "" };
         let line = format!("[[{}]] {} {}", text(id), text(source), text(place));
-        shown = format!("{shown}\n{}", line.trim_end());
+        shown = format!("{shown}\n{blank}{}", line.trim_end());
     }
     for warning in items(&query["warnings"]) {
         shown = format!("{shown}\nwarning: {}", text(warning));

@@ -2,9 +2,7 @@
 
 use perennial_query::json::Json;
 use perennial_query::plan::Plan;
-use perennial_query::question::{
-    Planned, QuestionError, cache_key, changes_world, normalised, plan_question,
-};
+use perennial_query::question::{Planned, QuestionError, cache_key, normalised, plan_question};
 use perennial_query::record::{Origin, Submission};
 use perennial_runtime::Clock;
 use serde_json::json;
@@ -19,7 +17,7 @@ use crate::http::error::ApiError;
 const DATA_VERSION: u64 = 0;
 
 /// What is done for `question`, or what it is answered at once. With `cache`, an answer to the same question
-/// may be given again, unless a tool that changes the world is called for it.
+/// may be given again, if it is one that may.
 pub(super) fn prepare(
     queries: &Queries,
     question: String,
@@ -37,7 +35,7 @@ pub(super) fn prepare(
             submission.clarification = Some(clarification.text);
         }
         Planned::Plan(planned) => {
-            if cache && !changes_world(&planned.plan, catalogue) {
+            if cache && planned.shareable {
                 let whole = (&planned.plan, &planned.inputs);
                 let key = cache_key(&question, &submission.identity, whole, DATA_VERSION);
                 let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;

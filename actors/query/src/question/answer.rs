@@ -65,9 +65,11 @@ fn marks(text: &str) -> Vec<&str> {
 /// The mark that begins `text`, if one does: its id, and its length in bytes.
 fn mark(text: &str) -> Option<(&str, usize)> {
     let inner = text.strip_prefix("[[")?;
-    let end = inner.find("]]")?;
+    // No further than a mark can reach: a text of beginnings is long, too.
+    let near = &inner.as_bytes()[..inner.len().min(LONGEST + 2)];
+    let end = near.windows(2).position(|pair| pair == b"]]")?;
     let id = inner[..end].trim();
-    let plain = !id.is_empty() && end <= LONGEST && !inner[..end].contains(['[', ']', '\n']);
+    let plain = !id.is_empty() && !inner[..end].contains(['[', ']', '\n']);
     plain.then_some((id, end + 4))
 }
 
@@ -84,9 +86,9 @@ fn sentence(text: &str) -> usize {
             return at;
         }
         if matches!(next, '.' | '!' | '?' | '…') && !is_shortened(&text[..at]) {
-            let end = behind_marks(text, at);
-            if text[end..].chars().next().is_none_or(char::is_whitespace) {
-                return behind_blanks(text, end);
+            at = behind_marks(text, at);
+            if text[at..].chars().next().is_none_or(char::is_whitespace) {
+                return behind_blanks(text, at);
             }
         }
     }
@@ -95,10 +97,13 @@ fn sentence(text: &str) -> usize {
 
 /// Whether `text`, which ends with a point, ends with a word that is only shortened.
 fn is_shortened(text: &str) -> bool {
-    let word = text.trim_end_matches('.').rsplit(|c: char| c.is_whitespace() || c == '(');
-    let word = word.into_iter().next().unwrap_or_default().to_lowercase();
-    let initial = word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
-    text.ends_with('.') && (initial || SHORTENED.contains(&word.as_str()))
+    let Some(text) = text.strip_suffix('.') else { return false };
+    let within = |c: &char| !c.is_whitespace() && *c != '(';
+    // One more than the longest of them: of a longer word no more is looked at.
+    let last: Vec<char> = text.chars().rev().take_while(within).take(7).collect();
+    let word: String = last.iter().rev().flat_map(|c| c.to_lowercase()).collect();
+    let initial = last.len() == 1 && last.iter().all(|c| c.is_alphabetic());
+    initial || SHORTENED.contains(&word.as_str())
 }
 
 /// Where the closing signs and marks at `at` end.
@@ -162,6 +167,14 @@ mod tests {
     fn lines_are_sentences_and_stay_lines() {
         assert_eq!(left("- one [[a]]\n- two [[b]]\n- three [[a]]\n"), "- one [[a]]\n- three [[a]]");
         assert_eq!(left("One. Two [[b]].\nThree."), "One.\nThree.");
+    }
+
+    #[test]
+    fn a_long_text_that_only_begins_things_is_read_once() {
+        for part in ["[[", ".", "a.", "[[a]", "[[a]].", "x[["] {
+            let text = part.repeat(300_000);
+            assert_eq!(left(&text), text.trim_end());
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Intent {
     pub(super) steps: Vec<Step>,
     /// A template of the answer.
     pub(super) answer: Option<String>,
+    /// Whether its answer is the same a while later, so that it may be given again.
+    pub(super) cache: bool,
     /// There is no answer with fewer citations.
     pub(super) min_evidence: Option<u32>,
     /// There is no answer unless a result says that it is as sure, 0 to 1.

@@ -28,9 +28,8 @@ pub fn cache_key(
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether any call of `plan` may change the world: then it is done as often as it is asked for.
-#[must_use]
-pub fn changes_world(plan: &Plan, catalogue: &Catalogue) -> bool {
+/// Whether any call of `plan` may change the world: such a call is made as often as it is asked for.
+pub(super) fn changes_world(plan: &Plan, catalogue: &Catalogue) -> bool {
     let changes = |call: &ToolCall| catalogue.get(&call.tool).is_none_or(|tool| tool.changes_world);
     plan.steps.iter().flat_map(calls).any(changes)
 }

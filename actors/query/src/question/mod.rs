@@ -23,6 +23,7 @@
 //!     roles: [coach, analyst]               # who may ask it; everybody unless it is said
 //!     steps:                                # as in pipelines; one of two intents is the same in both
 //!       - {id: stats, tool: table, arguments: {name: "{{ inputs.name }}", from: "{{ inputs.from }}"}}
+//!     cache: false                          # no answer of a while ago is given again; one is unless it is said
 //!     min_evidence: 1                       # no answer on fewer citations
 //!     min_confidence: 0.7                   # no answer unless a result has a `confidence` as high
 //!     answer: "{{ steps.stats.result.text }} [[table]]"
@@ -58,13 +59,14 @@ pub use self::builtin::built_in;
 pub use self::clarify::Clarification;
 pub use self::compose::Denied;
 pub use self::intents::Table;
-pub use self::key::{cache_key, changes_world};
+pub use self::key::cache_key;
 pub use self::read::{Read, read};
 pub use self::words::normalised;
 
 use self::clarify::{LONGEST, is_ambiguous};
 use self::compose::{Composed, INPUTS, QUESTION};
 use self::intents::{Classified, Intent};
+use self::key::changes_world;
 use self::period::NAMES;
 use self::words::Words;
 use crate::json::Json;
@@ -104,6 +106,9 @@ pub struct PlannedQuestion {
     pub denied: Vec<Denied>,
     /// The intents that something is done for; the one that the question says most of comes first.
     pub intents: Vec<String>,
+    /// Whether the answer may be given again to who asks the same: no intent says otherwise, and no tool
+    /// changes the world.
+    pub shareable: bool,
 }
 
 /// Why nothing follows from a question.
@@ -163,9 +168,11 @@ pub fn plan_question(
         QuestionError::Invalid(findings.iter().map(ToString::to_string).collect())
     })?;
     let inputs = inputs(question, &intents, table.calendar.period(&words, now));
-    let intents = intents.iter().map(|intent| intent.id.clone()).collect();
     let plan = compiled.plan;
-    Ok(Planned::Plan(Box::new(PlannedQuestion { plan, inputs, denied, intents })))
+    let shareable =
+        intents.iter().all(|intent| intent.cache) && !changes_world(&plan, &planner.catalogue);
+    let intents = intents.iter().map(|intent| intent.id.clone()).collect();
+    Ok(Planned::Plan(Box::new(PlannedQuestion { plan, inputs, denied, intents, shareable })))
 }
 
 impl Planner {

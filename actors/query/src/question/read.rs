@@ -116,6 +116,7 @@ fn intent(
         roles: fields.texts("roles"),
         steps: Vec::new(),
         answer: fields.text("answer"),
+        cache: fields.flag("cache").unwrap_or(true),
         min_evidence: fields.count("min_evidence"),
         min_confidence: confidence(&mut fields),
         id,

@@ -8,7 +8,7 @@ use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::json::Json;
 use perennial_query::plan::{Plan, Step, ValueType, Work};
-use perennial_query::question::{self, Planned, Planner, cache_key, changes_world, plan_question};
+use perennial_query::question::{self, Planned, Planner, cache_key, plan_question};
 use perennial_query::record::{Origin, Submission};
 use perennial_query::roles::Roles;
 use perennial_query::tool::{
@@ -39,14 +39,15 @@ fn submission(question: &str, role: &str, teams: &[&str]) -> Submission {
     let planner =
         Planner { table, roles: Arc::new(Roles::default()), catalogue: Arc::new(catalogue) };
     let teams = teams.iter().map(|team| (*team).to_owned()).collect();
-    let identity = Identity { name: "ann".to_owned(), role: role.to_owned(), teams };
+    let identity =
+        Identity { name: "ann".to_owned(), role: role.to_owned(), teams, ..Identity::default() };
     let origin = Origin::Question(question.to_owned());
     let mut submission = Submission { origin, identity, ..Submission::default() };
     match plan_question(&planner, question, &submission.identity, Timestamp::default()).unwrap() {
         Planned::Clarification(asked) => submission.clarification = Some(asked.text),
         Planned::Plan(planned) => {
             let whole = (&planned.plan, &planned.inputs);
-            assert!(!changes_world(&planned.plan, &planner.catalogue));
+            assert!(planned.shareable);
             let key = cache_key(question, &submission.identity, whole, 0);
             submission.cache_key = Some(key.unwrap());
             (submission.plan, submission.inputs) = (planned.plan, planned.inputs);

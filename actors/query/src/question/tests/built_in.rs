@@ -6,7 +6,7 @@ fn with(tools: &[(&str, &str)]) -> Planner {
     let tools = tools.iter().map(|(name, parameter)| {
         let parameter = Parameter::required(parameter, ValueType::String, "");
         let spec = ToolSpec::new(name, "");
-        let spec = if *name == "file_list" { spec } else { spec.parameter(parameter) };
+        let spec = if parameter.name.is_empty() { spec } else { spec.parameter(parameter) };
         ((*name).to_owned(), spec)
     });
     let catalogue = Catalogue(tools.collect());
@@ -20,12 +20,18 @@ fn ask(planner: &Planner, question: &str) -> Planned {
 
 #[test]
 fn a_node_can_be_asked_about_the_tools_that_it_has() {
-    let all =
-        with(&[("file_read", "path"), ("file_list", ""), ("search", "query"), ("hybrid", "query")]);
+    let searches = [("search", "query"), ("hybrid", "query")];
+    let others = [("file_read", "path"), ("file_list", ""), ("fleet", "about")];
+    let all = with(&[&searches[..], &others].concat());
     let cases = [
         ("Which tools are there?", vec!["tools"]),
         ("Please read the file notes/a.txt.", vec!["read"]),
         ("What files are there?", vec!["files"]),
+        (
+            "Which containers are there, and what was wrong with them?",
+            vec!["containers", "incidents"],
+        ),
+        ("What was done?", vec!["actions"]),
         ("Who is Suzuki?", vec!["search"]),
     ];
     for (question, intents) in cases {
@@ -39,6 +45,24 @@ fn a_node_can_be_asked_about_the_tools_that_it_has() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn what_is_true_now_is_not_given_again_later() {
+    let all = with(&[("file_read", "path"), ("search", "query"), ("fleet", "about")]);
+    let shareable = |question| match ask(&all, question) {
+        Planned::Plan(planned) => planned.shareable,
+        Planned::Clarification(clarification) => panic!("{clarification:?}"),
+    };
+    assert!(shareable("Who is Suzuki?"));
+    assert!(!shareable("Which containers are there?"));
+    assert!(!shareable("read the file a.txt"));
+    let mut changing = with(&[("search", "query")]);
+    let mut tools = (*changing.catalogue).clone();
+    tools.0.values_mut().for_each(|tool| tool.changes_world = true);
+    changing.catalogue = Arc::new(tools);
+    let Planned::Plan(planned) = ask(&changing, "Who is Suzuki?") else { panic!() };
+    assert!(!planned.shareable);
 }
 
 #[test]
