@@ -5,7 +5,8 @@
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
 //! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
-//! stored), `http`, `questions`, `cli` and `config` (its surfaces), `tidy` (the shape of the code), `documents` (what is said of
+//! stored), `keys` (who may ask what), `questions` (in words), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
+//! the code), `documents` (what is said of
 //! it).
 
 #![cfg(test)]
@@ -19,6 +20,7 @@ mod documents;
 mod drill;
 mod format;
 mod http;
+mod keys;
 mod queries;
 mod questions;
 mod support;
