@@ -242,7 +242,7 @@ fn one_answer_serves_who_asks_the_same_in_the_same_role_and_teams() {
     let planner = planner(CLUB);
     let key = |question: &str, role: &str, teams: &[&str], now: &str, version: u64| {
         let teams = teams.iter().map(|team| (*team).to_owned()).collect();
-        let identity = Identity { name: String::new(), role: role.to_owned(), teams };
+        let identity = Identity { name: String::new(), role: role.to_owned(), teams, key: None };
         let planned = asked_at(&planner, question, role, now);
         cache_key(question, &identity, (&planned.plan, &planned.inputs), version).unwrap()
     };

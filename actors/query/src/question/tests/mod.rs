@@ -89,7 +89,7 @@ fn lines(findings: &[crate::check::Finding]) -> String {
 }
 
 fn role(name: &str) -> Identity {
-    Identity { name: "ann".into(), role: name.into(), teams: Vec::new() }
+    Identity { name: "ann".into(), role: name.into(), teams: Vec::new(), key: None }
 }
 
 fn at(text: &str) -> Timestamp {
