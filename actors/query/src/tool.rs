@@ -389,8 +389,14 @@ impl fmt::Debug for Toolbox {
 impl Toolbox {
     /// Adds a tool; one of the same name is replaced.
     #[must_use]
-    pub fn with(mut self, tool: impl Tool) -> Self {
-        self.tools.insert(tool.spec().name.clone(), Arc::new(tool));
+    pub fn with(self, tool: impl Tool) -> Self {
+        self.with_shared(Arc::new(tool))
+    }
+
+    /// Adds a tool that is held elsewhere too; one of the same name is replaced.
+    #[must_use]
+    pub fn with_shared(mut self, tool: Arc<dyn Tool>) -> Self {
+        self.tools.insert(tool.spec().name.clone(), tool);
         self
     }
 
