@@ -1,0 +1,342 @@
+//! The full-text index: chunks by their words, ranked with BM25. It is made from the documents and can be made
+//! again, so whatever is wrong with it is mended by doing that.
+
+mod query;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue};
+use tantivy::collector::{Count, TopDocs};
+use tantivy::query::TermQuery;
+use tantivy::schema::{
+    FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value,
+};
+use tantivy::tokenizer::{
+    AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer,
+    TextAnalyzer,
+};
+use tantivy::{
+    DocAddress, Index, IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, TantivyDocument,
+    TantivyError, Term,
+};
+
+use crate::document::{Chunk, ChunkId, Document, DocumentId};
+use crate::files;
+use crate::library::{Entry, LibraryError, Truth};
+
+/// What words are made of. Named after what it does, for an index made with another must be made again.
+const ANALYSER: &str = "words-lower-folded-english-1";
+/// Bytes of a word; a longer one is no word.
+const LONGEST_WORD: usize = 60;
+/// Memory for what is not yet written, the least that the index takes.
+const WRITER_MEMORY: usize = 20 << 20;
+
+/// An index that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "could not {attempted} the full-text index: {source}; check the disk, and delete the folder `knowledge/index` to have it made again"
+)]
+pub struct IndexError {
+    attempted: &'static str,
+    #[source]
+    source: TantivyError,
+}
+
+fn failed(attempted: &'static str) -> impl FnOnce(TantivyError) -> IndexError {
+    move |source| IndexError { attempted, source }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    /// The chunk's id.
+    chunk: Field,
+    /// The document's id.
+    document: Field,
+    /// The document's id and version.
+    version: Field,
+    /// What decides between equals: the document, then the place in it.
+    order: Field,
+    place: Field,
+    text: Field,
+}
+
+impl Fields {
+    fn schema() -> (Schema, Self) {
+        let mut schema = Schema::builder();
+        let words = TextFieldIndexing::default()
+            .set_tokenizer(ANALYSER)
+            .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+        let fields = Self {
+            chunk: schema.add_text_field("chunk", STRING | STORED),
+            document: schema.add_text_field("document", STRING | STORED),
+            version: schema.add_text_field("version", STRING),
+            order: schema.add_u64_field("order", FAST),
+            place: schema.add_text_field("place", STORED),
+            text: schema.add_text_field(
+                "text",
+                TextOptions::default().set_indexing_options(words).set_stored(),
+            ),
+        };
+        (schema.build(), fields)
+    }
+}
+
+/// Words in lower case, without accents, with English endings taken off. Other languages lose no words by that,
+/// for queries are treated alike.
+fn analyser() -> TextAnalyzer {
+    TextAnalyzer::builder(SimpleTokenizer::default())
+        .filter(RemoveLongFilter::limit(LONGEST_WORD))
+        .filter(LowerCaser)
+        .filter(AsciiFoldingFilter)
+        .filter(Stemmer::new(Language::English))
+        .build()
+}
+
+/// The index on the disk.
+pub(crate) struct TextIndex {
+    index: Index,
+    reader: IndexReader,
+    fields: Fields,
+}
+
+/// A chunk that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) chunk: ChunkId,
+    pub(crate) document: DocumentId,
+    pub(crate) place: String,
+    pub(crate) text: String,
+    pub(crate) score: f64,
+}
+
+impl TextIndex {
+    /// Opens the index, or makes an empty one if there is none or if the one there is damaged or of another
+    /// kind. What is missing in it, [`catch_up`](Self::catch_up) adds.
+    pub(crate) fn open(folder: &Path) -> Result<Self, LibraryError> {
+        files::create_dir(folder)?;
+        match Self::existing(folder) {
+            Ok(Some(index)) => return Ok(index),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the full-text index is made again"),
+        }
+        files::remove_dir(folder)?;
+        files::create_dir(folder)?;
+        let index = Index::create_in_dir(folder, Fields::schema().0).map_err(failed("make"))?;
+        Ok(Self::over(index)?)
+    }
+
+    /// The index that is there, if it is of this kind and whole.
+    fn existing(folder: &Path) -> Result<Option<Self>, IndexError> {
+        if !folder.join("meta.json").is_file() {
+            return Ok(None);
+        }
+        let index = Index::open_in_dir(folder).map_err(failed("open"))?;
+        if index.schema() != Fields::schema().0 {
+            return Ok(None);
+        }
+        let damaged = index.validate_checksum().map_err(failed("check"))?;
+        if let Some(file) = damaged.iter().next() {
+            tracing::warn!(file = %file.display(), "the full-text index is damaged");
+            return Ok(None);
+        }
+        Self::over(index).map(Some)
+    }
+
+    fn over(index: Index) -> Result<Self, IndexError> {
+        index.tokenizers().register(ANALYSER, analyser());
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual);
+        let reader = reader.try_into().map_err(failed("read"))?;
+        Ok(Self { index, reader, fields: Fields::schema().1 })
+    }
+
+    /// What can be found as of the last change. Later changes do not show in it.
+    pub(crate) fn searcher(&self) -> TextSearcher {
+        TextSearcher { searcher: self.reader.searcher(), fields: self.fields }
+    }
+
+    /// Makes the index that of exactly these documents. Gives how many had to be read for that.
+    pub(crate) fn catch_up(
+        &self,
+        entries: &[Arc<Entry>],
+        truth: &Truth,
+    ) -> Result<usize, LibraryError> {
+        let searcher = self.searcher();
+        let mut missing = Vec::new();
+        for entry in entries {
+            let version = versioned(&entry.header.id, &entry.version);
+            if searcher.count(self.fields.version, &version)? != entry.chunks() {
+                missing.push(Arc::clone(entry));
+            }
+        }
+        self.add(&missing, truth)?;
+        let chunks: usize = entries.iter().map(|entry| entry.chunks()).sum();
+        if self.reader.searcher().num_docs() == chunks as u64 {
+            return Ok(missing.len());
+        }
+        // There is something else in it, of documents that are gone: begin anew.
+        let writer = self.writer()?;
+        writer.delete_all_documents().map_err(failed("empty"))?;
+        self.commit(writer)?;
+        self.add(entries, truth)?;
+        Ok(entries.len())
+    }
+
+    /// Reads documents, one at a time, and adds them in one commit.
+    fn add(&self, entries: &[Arc<Entry>], truth: &Truth) -> Result<(), LibraryError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let writer = self.writer()?;
+        for entry in entries {
+            let (document, version) = truth.read(&entry.header.id)?;
+            self.put(&writer, &document, &version)?;
+        }
+        Ok(self.commit(writer)?)
+    }
+
+    /// Puts a document in, replacing the one of the same id: all of it or nothing.
+    pub(crate) fn replace(&self, document: &Document, version: &str) -> Result<(), IndexError> {
+        let writer = self.writer()?;
+        self.put(&writer, document, version)?;
+        self.commit(writer)
+    }
+
+    /// Takes a document out.
+    pub(crate) fn remove(&self, document: &DocumentId) -> Result<(), IndexError> {
+        let writer = self.writer()?;
+        writer.delete_term(Term::from_field_text(self.fields.document, document.as_str()));
+        self.commit(writer)
+    }
+
+    fn put(
+        &self,
+        writer: &IndexWriter,
+        document: &Document,
+        version: &str,
+    ) -> Result<(), IndexError> {
+        let id = &document.header.id;
+        writer.delete_term(Term::from_field_text(self.fields.document, id.as_str()));
+        let version = versioned(id, version);
+        for (at, chunk) in (0_u64..).zip(&document.chunks) {
+            let entry = self.entry(document, &version, at, chunk);
+            writer.add_document(entry).map_err(failed("write"))?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, document: &Document, version: &str, at: u64, chunk: &Chunk) -> TantivyDocument {
+        let mut entry = TantivyDocument::default();
+        let id = document.header.id.as_str();
+        entry.add_text(self.fields.chunk, chunk.id.to_string());
+        entry.add_text(self.fields.document, id);
+        entry.add_text(self.fields.version, version);
+        entry.add_u64(self.fields.order, order(id, at));
+        entry.add_text(self.fields.place, chunk.place.to_string());
+        entry.add_text(self.fields.text, &chunk.text);
+        entry
+    }
+
+    /// A writer lives only as long as a change: an idle one would keep threads and memory.
+    fn writer(&self) -> Result<IndexWriter, IndexError> {
+        self.index.writer_with_num_threads(1, WRITER_MEMORY).map_err(failed("write"))
+    }
+
+    fn commit(&self, mut writer: IndexWriter) -> Result<(), IndexError> {
+        writer.commit().map_err(failed("commit"))?;
+        writer.wait_merging_threads().map_err(failed("merge"))?;
+        self.reader.reload().map_err(failed("reload"))
+    }
+}
+
+fn versioned(document: &DocumentId, version: &str) -> String {
+    format!("{document} {version}")
+}
+
+/// Five bytes of the document's id, then three of the place.
+fn order(document: &str, at: u64) -> u64 {
+    let digits = document.trim_start_matches("doc-").get(..10).unwrap_or_default();
+    u64::from_str_radix(digits, 16).unwrap_or_default() << 24 | at.min(0xff_ffff)
+}
+
+/// The index as it was at one time.
+#[derive(Clone)]
+pub(crate) struct TextSearcher {
+    searcher: Searcher,
+    fields: Fields,
+}
+
+impl TextSearcher {
+    /// Chunks with the words of `query`, the best first; of equals, by document and place. `documents` are those
+    /// that may be found, or all.
+    pub(crate) fn search(
+        &self,
+        query: &str,
+        documents: Option<&[&DocumentId]>,
+        most: usize,
+    ) -> Result<Lexical, IndexError> {
+        let mut analyser = analyser();
+        let words = query::words(query, &mut analyser);
+        let mut lexical =
+            Lexical { found: Vec::new(), dropped: words.dropped, empty: words.is_empty() };
+        let Some(query) = words.query(self.fields.text) else { return Ok(lexical) };
+        let query = query::filtered(query, self.fields.document, documents);
+        let by =
+            (SortBySimilarityScore, (SortByStaticFastValue::<u64>::for_field("order"), Order::Asc));
+        let top = TopDocs::with_limit(most.max(1)).order_by(by);
+        let hits = self.searcher.search(&query, &top).map_err(failed("search"))?;
+        for ((score, _), address) in hits.into_iter().take(most) {
+            lexical.found.push(self.load(address, f64::from(score))?);
+        }
+        Ok(lexical)
+    }
+
+    /// The chunks of these ids that are there, with the scores that they are given.
+    pub(crate) fn get(&self, ids: &[(ChunkId, f64)]) -> Result<Vec<Found>, IndexError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for (id, score) in ids {
+            let query = self.term(self.fields.chunk, &id.to_string());
+            let hits = self.searcher.search(&query, &TopDocs::with_limit(1).order_by_score());
+            if let Some((_, address)) = hits.map_err(failed("search"))?.first() {
+                found.push(self.load(*address, *score)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn count(&self, field: Field, text: &str) -> Result<usize, IndexError> {
+        self.searcher.search(&self.term(field, text), &Count).map_err(failed("search"))
+    }
+
+    fn term(&self, field: Field, text: &str) -> TermQuery {
+        TermQuery::new(Term::from_field_text(field, text), IndexRecordOption::Basic)
+    }
+
+    fn load(&self, address: DocAddress, score: f64) -> Result<Found, IndexError> {
+        let stored: TantivyDocument = self.searcher.doc(address).map_err(failed("read"))?;
+        let text =
+            |field| stored.get_first(field).and_then(|value| value.as_str()).unwrap_or_default();
+        let damaged =
+            || failed("read")(TantivyError::InternalError("an entry has no ids".to_owned()));
+        Ok(Found {
+            chunk: text(self.fields.chunk).parse().map_err(|_| damaged())?,
+            document: DocumentId::parse(text(self.fields.document)).ok_or_else(damaged)?,
+            place: text(self.fields.place).to_owned(),
+            text: text(self.fields.text).to_owned(),
+            score,
+        })
+    }
+}
+
+/// What a search by words found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Lexical {
+    pub(crate) found: Vec<Found>,
+    /// Words beyond those that are looked for.
+    pub(crate) dropped: usize,
+    /// Whether there was no word to look for.
+    pub(crate) empty: bool,
+}
+
+#[cfg(test)]
+mod tests;

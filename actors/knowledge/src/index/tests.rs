@@ -1,0 +1,123 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::document::{Document, FORMAT, Format, Header, Place, content_hash};
+
+fn document(name: &str, texts: &[&str]) -> Document {
+    let id = DocumentId::new(None, name);
+    let chunk = |text: &&str| Chunk {
+        id: ChunkId::new(&id, text),
+        place: Place::default(),
+        text: (*text).to_owned(),
+    };
+    let chunks: Vec<Chunk> = texts.iter().map(chunk).collect();
+    let header = Header {
+        format: FORMAT,
+        id: id.clone(),
+        name: name.to_owned(),
+        title: name.to_owned(),
+        written_in: Format::Text,
+        team: None,
+        metadata: Default::default(),
+        chunks: u32::try_from(chunks.len()).unwrap(),
+        content: content_hash(texts.iter().copied()),
+        links: Vec::new(),
+    };
+    Document { header, headings: Vec::new(), terms: Vec::new(), chunks }
+}
+
+fn index(documents: &[Document]) -> (tempfile::TempDir, TextIndex) {
+    let dir = tempfile::tempdir().unwrap();
+    let index = TextIndex::open(&dir.path().join("index")).unwrap();
+    for document in documents {
+        index.replace(document, "1").unwrap();
+    }
+    (dir, index)
+}
+
+fn texts(index: &TextIndex, query: &str, most: usize) -> Vec<String> {
+    let lexical = index.searcher().search(query, None, most).unwrap();
+    lexical.found.into_iter().map(|found| found.text).collect()
+}
+
+#[test]
+fn the_chunk_that_has_more_of_the_rarer_words_comes_first() {
+    let (_dir, index) = index(&[document(
+        "a",
+        &["the pump runs", "the pump and the turbine run", "the weather", "a pump, a pump"],
+    )]);
+    assert_eq!(texts(&index, "turbines pumped", 2)[0], "the pump and the turbine run");
+    assert_eq!(texts(&index, "\"turbine run\"", 9), ["the pump and the turbine run"]);
+    assert!(texts(&index, "\"run turbine\"", 9).is_empty());
+    assert!(texts(&index, "unknown", 9).is_empty());
+}
+
+#[test]
+fn equals_come_in_the_same_order_however_the_index_was_written() {
+    let all: Vec<Document> = ["a", "b", "c"]
+        .iter()
+        .map(|name| document(name, &["one pump here", "one pump there"]))
+        .collect();
+    let (_dir, forwards) = index(&all);
+    let (_dir, backwards) = index(&all.iter().rev().cloned().collect::<Vec<_>>());
+    let order = |index: &TextIndex| -> Vec<ChunkId> {
+        index
+            .searcher()
+            .search("pump", None, 9)
+            .unwrap()
+            .found
+            .iter()
+            .map(|found| found.chunk)
+            .collect()
+    };
+    assert_eq!(order(&forwards).len(), 6);
+    assert_eq!(order(&forwards), order(&backwards));
+    let first: Vec<ChunkId> = order(&forwards).into_iter().take(3).collect();
+    let searcher = forwards.searcher();
+    let fewer = searcher.search("pump", None, 3).unwrap();
+    assert_eq!(fewer.found.iter().map(|found| found.chunk).collect::<Vec<_>>(), first);
+}
+
+#[test]
+fn a_filter_takes_no_place_among_the_best() {
+    let many: Vec<String> = (0..50).map(|number| format!("pump pump pump {number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (_dir, index) = index(&[
+        document("many", &many),
+        document("one", &["a text in which a pump is named once"]),
+    ]);
+    let one = DocumentId::new(None, "one");
+    let found = index.searcher().search("pump", Some(&[&one]), 1).unwrap().found;
+    assert_eq!(found[0].document, one);
+    assert!(index.searcher().search("pump", Some(&[]), 1).unwrap().found.is_empty());
+}
+
+#[test]
+fn an_earlier_searcher_does_not_see_what_comes_later() {
+    let (_dir, index) = index(&[document("a", &["the pump runs"])]);
+    let before = index.searcher();
+    index.replace(&document("a", &["the valve shuts"]), "2").unwrap();
+    assert_eq!(before.search("pump", None, 9).unwrap().found.len(), 1);
+    assert!(before.search("valve", None, 9).unwrap().found.is_empty());
+    assert_eq!(texts(&index, "valve", 9), ["the valve shuts"]);
+}
+
+/// What a person might write, and what the query languages of search engines are made of.
+fn queries() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), "[-+&|!(){}\\[\\]^\"~*?:\\\\/<>=a-c ]{0,30}"]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_asked_gives_results_or_none(query in queries()) {
+        // Made once per thread: it is only read.
+        thread_local!(static INDEX: (tempfile::TempDir, TextIndex) =
+            index(&[document("a", &["the pump runs", "AND OR NOT * a b c", "12\" pipes (steel)"])]));
+        INDEX.with(|(_dir, index)| {
+            prop_assert!(index.searcher().search(&query, None, 10).is_ok());
+            let quoted = format!("\"{query}\" pump");
+            prop_assert!(index.searcher().search(&quoted, None, 10).is_ok());
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,148 @@
+//! `ingest`: takes a document into the library.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use perennial_query::plan::ValueType;
+use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Trace};
+use serde_json::{Value, json};
+
+use super::EMBEDDER_GROUP;
+use super::arguments::{choice, required, strings, text};
+use crate::document::Format;
+use crate::library::{Ingested, Library, Outcome, Submission};
+
+/// A large document, and an embedder that is far away, take their time.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// What a role must be allowed.
+const PERMISSION: &str = "ingest";
+
+/// The tool.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    library: Library,
+    spec: ToolSpec,
+}
+
+impl Ingest {
+    pub(super) fn new(library: &Library) -> Self {
+        let description = "Takes a document into the library, or replaces the one of the same name and team. \
+                           The same document again changes nothing.";
+        let optional = Parameter::optional;
+        let formats = Format::ALL.map(|(name, _)| name);
+        let spec = ToolSpec {
+            group: EMBEDDER_GROUP.to_owned(),
+            permission: Some(PERMISSION.to_owned()),
+            timeout: TIMEOUT,
+            changes_world: true,
+            ..ToolSpec::new("ingest", description)
+        };
+        let spec = spec
+            .parameter(Parameter::required(
+                "name",
+                ValueType::String,
+                "What the document is called, such as its file's name.",
+            ))
+            .parameter(optional(
+                "title",
+                ValueType::String,
+                "For people; if not given, what the document says.",
+            ))
+            .parameter(
+                Parameter::required("format", ValueType::String, "What it is written in.")
+                    .of(&formats),
+            )
+            .parameter(optional("content", ValueType::String, "The document, if it is text."))
+            .parameter(optional(
+                "content_base64",
+                ValueType::String,
+                "The document's bytes in base64, if it is not.",
+            ))
+            .parameter(optional(
+                "metadata",
+                ValueType::Object,
+                "Names and values that searches can ask for; strings.",
+            ))
+            .parameter(optional(
+                "team",
+                ValueType::String,
+                "Who may see it; everybody if not given.",
+            ));
+        Self { library: library.clone(), spec }
+    }
+}
+
+impl Tool for Ingest {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
+        async move {
+            let ingested = self.library.ingest(submission(call)?, &call.identity).await?;
+            Ok(answer(ingested))
+        }
+        .boxed()
+    }
+
+    /// Whatever a crash left of it, doing it again completes it and changes nothing else.
+    fn reconcile<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Trace> {
+        ready(Trace::NotDone).boxed()
+    }
+}
+
+fn submission(call: &Call) -> Result<Submission, ToolError> {
+    let format = choice(call, "format", &Format::ALL)?;
+    let format = format.ok_or_else(|| ToolError::invalid("format is required"))?;
+    let content = match (text(call, "content")?, text(call, "content_base64")?) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(encoded)) => {
+            let compact: Vec<u8> =
+                encoded.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            STANDARD.decode(compact).map_err(|error| {
+                ToolError::invalid(format!("content_base64 is not base64: {error}"))
+            })?
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(ToolError::invalid("give either content or content_base64"));
+        }
+    };
+    Ok(Submission {
+        name: required(call, "name")?,
+        title: text(call, "title")?,
+        format,
+        content,
+        metadata: strings(call, "metadata")?,
+        team: text(call, "team")?,
+    })
+}
+
+fn answer(ingested: Ingested) -> ToolAnswer {
+    let (status, reason) = match &ingested.outcome {
+        Outcome::Added => ("added", None),
+        Outcome::Replaced => ("replaced", None),
+        Outcome::Unchanged => ("unchanged", None),
+        Outcome::Duplicate(of) => ("duplicate", Some(format!("the same text is there as {of}"))),
+        Outcome::Refused(refusal) => (refusal.as_str(), Some(refusal.reason())),
+    };
+    let kept = match &ingested.outcome {
+        Outcome::Added | Outcome::Replaced | Outcome::Unchanged => true,
+        Outcome::Duplicate(_) | Outcome::Refused(_) => false,
+    };
+    let value: Value = json!({
+        "document": ingested.document.as_str(),
+        "status": status,
+        "kept": kept,
+        "reason": reason,
+        "chunks": ingested.chunks,
+        "repeated_chunks": ingested.repeated,
+        "characters": ingested.characters,
+        "sanitized": ingested.sanitized,
+    });
+    let mut warnings = ingested.warnings;
+    warnings.extend(reason.map(|reason| format!("the document was not taken: {reason}")));
+    ToolAnswer { warnings, ..ToolAnswer::from(value) }
+}
