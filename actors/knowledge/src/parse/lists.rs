@@ -56,9 +56,13 @@ fn entry(line: &str, sanitizer: &Sanitizer) -> Option<Heading> {
     Some(Heading { level, text, page: digits.parse().ok() })
 }
 
-/// The terms of a section or page named `Index`, to the end of the document.
+/// What indexes are called.
+const INDEXES: [&str; 6] =
+    ["index", "general index", "subject index", "concept index", "name index", "author index"];
+
+/// The terms of a section or page named as an index is, to the end of the document.
 fn index(blocks: &[Block], sanitizer: &Sanitizer) -> Vec<Term> {
-    let Some(start) = blocks.iter().rposition(|block| titled(block, &["index"])) else {
+    let Some(start) = blocks.iter().rposition(|block| titled(block, &INDEXES)) else {
         return Vec::new();
     };
     let options = SanitizeOptions::default();
@@ -70,12 +74,12 @@ fn index(blocks: &[Block], sanitizer: &Sanitizer) -> Vec<Term> {
     terms
 }
 
-/// `Apple 5, 10-12` or `Apple, 5`: words, then pages.
+/// `Apple 5, 10-12`, `Apple, 5` or `Apple ..... 5`: words, then pages.
 fn term(line: &str) -> Option<Term> {
     let line = line.trim().trim_start_matches(['-', '*']).trim_start();
     let is_page = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-' | '\u{2013}');
     let words = line.trim_end_matches(is_page);
-    let text = words.trim_end_matches([',', ' ']);
+    let text = words.trim_end_matches([',', ' ', '.']);
     let numbers = line.get(words.len()..)?.split([',', ' ']).filter(|part| !part.is_empty());
     let mut pages: Vec<u32> =
         numbers.filter_map(|part| part.split(['-', '\u{2013}']).next()?.parse().ok()).collect();

@@ -88,7 +88,7 @@ fn a_script_over_blank_lines_of_text_is_found() {
 
 #[test]
 fn an_index_and_a_table_of_contents_in_the_text_are_found() {
-    let text = "Contents\n1 Fruit ..... 3\n1.1 Apples page 4\n\x0cFruit grows.\n\x0cIndex\nA\nApple 2, 4-5\nBanana, 3\n";
+    let text = "Contents\n1 Fruit ..... 3\n1.1 Apples page 4\n\x0cFruit grows.\n\x0cSubject Index\nA\nApple 2, 4-5\nBanana, 3\nCherry . . . . 5\n";
     let parsed = parsed(Format::Text, text.as_bytes());
     let contents: Vec<(u8, &str, Option<u32>)> = parsed
         .contents
@@ -98,7 +98,7 @@ fn an_index_and_a_table_of_contents_in_the_text_are_found() {
     assert_eq!(contents, [(1, "1 Fruit", Some(3)), (2, "1.1 Apples", Some(4))]);
     let terms: Vec<(&str, &[u32])> =
         parsed.terms.iter().map(|term| (term.text.as_str(), term.pages.as_slice())).collect();
-    assert_eq!(terms, [("Apple", [2, 4].as_slice()), ("Banana", [3].as_slice())]);
+    assert_eq!(terms, [("Apple", [2, 4].as_slice()), ("Banana", [3].as_slice()), ("Cherry", &[5])]);
 }
 
 #[test]
