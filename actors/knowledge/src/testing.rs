@@ -19,7 +19,7 @@ pub(crate) fn open(folder: &Path) -> Library {
 
 pub(crate) fn identity(teams: &[&str]) -> Identity {
     let teams = teams.iter().map(|team| (*team).to_owned()).collect();
-    Identity { name: "Ann".to_owned(), role: "analyst".to_owned(), teams }
+    Identity { name: "Ann".to_owned(), role: "analyst".to_owned(), teams, key: None }
 }
 
 pub(crate) fn submission(name: &str, text: &str) -> Submission {

@@ -23,6 +23,8 @@ pub mod question;
 pub mod record;
 pub mod roles;
 pub mod rules;
+#[cfg(test)]
+mod samples;
 pub mod schema;
 pub mod secret;
 pub mod tool;

@@ -1,0 +1,333 @@
+//! The format of everything that queries store is frozen: a change fails here, and needs a new version and a
+//! migration.
+
+use std::time::Duration;
+
+use perennial_runtime::{Durable, Effect, Timestamp, frozen};
+use serde_json::json;
+
+use crate::admission::{Admission, AdmissionMessage, Admitted};
+use crate::json::Json;
+use crate::keys::{API_KEYS, KeyRow, Keys, KeysMessage, NewKey, SecretHash};
+use crate::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
+use crate::plan::{
+    ErrorKind, Input, OnFailure, Plan, Repeat, Retry, Step, StepId, ToolCall, ValueType, Work,
+};
+use crate::record::{
+    Answer, DEAD_STEPS, DeadStep, EVENTS, Event, EventRow, Origin, Outcome, QUERIES, QueryRow,
+    QueryStatus, STEPS, SUBMISSIONS, StepRow, StepStatus, Submission,
+};
+use crate::tool::{Citation, Identity, ToolAnswer, ToolError};
+use crate::worker::invoke::{Halt, Invoke};
+use crate::worker::{CallId, Order, ToolWorker, WorkerMessage};
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_micros(second * 1_000_000)
+}
+
+fn call(tool: &str) -> ToolCall {
+    ToolCall { tool: tool.to_owned(), arguments: Json(json!({"path": "{{ inputs.path }}"})) }
+}
+
+fn works() -> Vec<Work> {
+    vec![
+        Work::Call(call("file_read")),
+        Work::Value(Json(json!([1, "two", null]))),
+        Work::Gate { that: "true".to_owned(), reason: "because".to_owned() },
+        Work::Approval { prompt: "Really?".to_owned(), wait: Duration::from_secs(3600) },
+    ]
+}
+
+fn repeats() -> Vec<Repeat> {
+    vec![
+        Repeat::Once,
+        Repeat::Each { items: Json(json!([1, 2])), max_parallel: 3, max_items: 4 },
+        Repeat::While { condition: "last < 5".to_owned(), max_iterations: 6 },
+        Repeat::Once,
+    ]
+}
+
+fn policies() -> Vec<OnFailure> {
+    vec![
+        OnFailure::Fail,
+        OnFailure::Continue,
+        OnFailure::Skip,
+        OnFailure::Route("s0".into()),
+        OnFailure::Fallback(vec![call("http")]),
+    ]
+}
+
+fn plan() -> Plan {
+    let retry = Retry { kinds: ErrorKind::ALL.to_vec(), ..Retry::default() };
+    let step = |(n, work): (usize, Work)| Step {
+        needs: vec!["before".into()],
+        condition: Some("inputs.path != ''".to_owned()),
+        repeat: repeats()[n].clone(),
+        retry: retry.clone(),
+        timeout: Some(Duration::from_millis(1500)),
+        on_success: Some("s1".into()),
+        on_false: Some("s2".into()),
+        on_failure: policies()[n + 1].clone(),
+        ..Step::new(format!("s{n}"), work)
+    };
+    let input = |value_type| Input {
+        name: "path".to_owned(),
+        value_type,
+        description: "Where.".to_owned(),
+        default: Some(Json(json!("a.txt"))),
+    };
+    Plan {
+        name: "sample".to_owned(),
+        description: "All there is.".to_owned(),
+        inputs: ValueType::ALL.map(input).to_vec(),
+        steps: works().into_iter().enumerate().map(step).collect(),
+        outputs: vec![("text".to_owned(), Json(json!("{{ steps.s0.result }}")))],
+        answer: Some("It is so.".to_owned()),
+        timeout: Some(Duration::from_secs(30)),
+        max_parallel: Some(2),
+    }
+}
+
+fn identity() -> Identity {
+    let teams = vec!["blues".to_owned(), "reds".to_owned()];
+    Identity { name: "ann".to_owned(), role: "analyst".to_owned(), teams, key: Some(7) }
+}
+
+fn origins() -> Vec<Origin> {
+    let name = || "name".to_owned();
+    vec![
+        Origin::Plan,
+        Origin::Pipeline(name()),
+        Origin::Rules(name()),
+        Origin::Question(name()),
+        Origin::Schedule(name()),
+    ]
+}
+
+fn submission(origin: Origin) -> Submission {
+    Submission {
+        plan: plan(),
+        inputs: Json(json!({"path": "b.txt"})),
+        origin,
+        identity: identity(),
+        name: Some("query/once".to_owned()),
+        cache_key: Some("abc".to_owned()),
+        warnings: vec!["careful".to_owned()],
+        problems: vec!["cannot".to_owned()],
+        clarification: Some("What?".to_owned()),
+    }
+}
+
+fn error(kind: ErrorKind) -> ToolError {
+    ToolError { retry_after: Some(Duration::from_secs(2)), ..ToolError::new(kind, "why") }
+}
+
+fn citation() -> Citation {
+    Citation { id: "c1".to_owned(), source: "a.txt".to_owned(), place: "line 1".to_owned() }
+}
+
+fn answer() -> ToolAnswer {
+    let warnings = vec!["old".to_owned()];
+    ToolAnswer { value: Json(json!({"n": 1.5})), citations: vec![citation()], warnings }
+}
+
+fn call_id() -> CallId {
+    let query = "q-1".to_owned();
+    CallId { query, step: 1, instance: 2, alternative: 3, attempt: 4, run: 5 }
+}
+
+fn order() -> Order {
+    Order {
+        id: call_id(),
+        step: "s1".into(),
+        tool: "file_read".to_owned(),
+        arguments: Json(json!({"path": "b.txt"})),
+        identity: identity(),
+        deadline: at(60),
+        timeout: Some(Duration::from_secs(5)),
+    }
+}
+
+#[test]
+fn the_format_of_what_a_query_was_accepted_as_is_frozen() {
+    let all: Vec<Submission> = origins().into_iter().map(submission).collect();
+    frozen("query/submission", SUBMISSIONS.version(), &all);
+}
+
+#[test]
+fn the_format_of_a_query_is_frozen() {
+    let row = |status: QueryStatus| QueryRow {
+        id: "q-1".to_owned(),
+        name: "sample".to_owned(),
+        origin: Origin::Plan,
+        identity: identity(),
+        status,
+        outcome: None,
+        reason: "because".to_owned(),
+        accepted_at: at(1),
+        started_at: Some(at(2)),
+        ended_at: Some(at(3)),
+        deadline: Some(at(4)),
+        outputs: Json(json!({"text": "x"})),
+        answer: Some(Answer {
+            text: "It is so.".to_owned(),
+            composed_by: "template".to_owned(),
+            citations: vec![citation()],
+        }),
+        warnings: vec!["careful".to_owned()],
+        parallel_peak: 3,
+        retries: 1,
+    };
+    let ended = |outcome| QueryRow { outcome: Some(outcome), ..row(QueryStatus::Finished) };
+    let mut all = QueryStatus::ALL.map(row).to_vec();
+    all.extend(Outcome::ALL.map(ended));
+    frozen("query/query", QUERIES.version(), &all);
+}
+
+#[test]
+fn the_format_of_steps_is_frozen() {
+    let row = |status: StepStatus| StepRow {
+        id: "s1".into(),
+        place: 1,
+        instance: Some(2),
+        tool: "file_read".to_owned(),
+        status,
+        attempts: 3,
+        started_at: Some(at(1)),
+        ended_at: Some(at(2)),
+        result: Some(Json(json!("x"))),
+        error: Some(error(ErrorKind::Timeout)),
+        reason: "because".to_owned(),
+        citations: vec![citation()],
+        warnings: vec!["careful".to_owned()],
+        fallback_from: Some("http".to_owned()),
+    };
+    frozen("query/step", STEPS.version(), &StepStatus::ALL.map(row).to_vec());
+    let dead = |kind| DeadStep {
+        query: "q-1".to_owned(),
+        step: "s1".into(),
+        tool: "file_read".to_owned(),
+        attempts: 3,
+        error: error(kind),
+        at: at(5),
+    };
+    frozen("query/dead-step", DEAD_STEPS.version(), &ErrorKind::ALL.map(dead).to_vec());
+}
+
+#[test]
+fn the_format_of_events_is_frozen() {
+    let (step, by): (StepId, String) = ("s1".into(), "ann".to_owned());
+    let events = vec![
+        Event::Accepted,
+        Event::Started,
+        Event::StepStarted {
+            step: step.clone(),
+            instance: Some(1),
+            attempt: 2,
+            tool: "http".to_owned(),
+        },
+        Event::AttemptFailed {
+            step: step.clone(),
+            instance: None,
+            attempt: 2,
+            error: error(ErrorKind::Unavailable),
+            again_at: at(9),
+        },
+        Event::StepEnded {
+            step: step.clone(),
+            instance: None,
+            status: StepStatus::Skipped,
+            reason: "because".to_owned(),
+        },
+        Event::ApprovalWanted { step: step.clone(), prompt: "Really?".to_owned(), until: at(9) },
+        Event::Decided { step, by: by.clone(), approved: true, note: "fine".to_owned() },
+        Event::Paused { by: by.clone() },
+        Event::Resumed { by: by.clone() },
+        Event::Retried { by },
+        Event::Finished { outcome: Outcome::Failed, reason: "because".to_owned() },
+    ];
+    let numbered = (1..).zip(events);
+    let rows: Vec<EventRow> =
+        numbered.map(|(number, event)| EventRow { number, at: at(number), event }).collect();
+    frozen("query/event", EVENTS.version(), &rows);
+}
+
+#[test]
+fn the_format_of_messages_to_orchestrators_is_frozen() {
+    let orders = [
+        QueryOrder::Cancel { reason: "enough".to_owned() },
+        QueryOrder::Pause,
+        QueryOrder::Resume,
+        QueryOrder::Decide { step: "s1".into(), approved: false, note: "no".to_owned() },
+        QueryOrder::Retry,
+        QueryOrder::Discard,
+    ];
+    let mut all = vec![
+        OrchestratorMessage::Accept(Box::new(submission(Origin::Plan))),
+        OrchestratorMessage::Begin,
+        OrchestratorMessage::Answered { call: call_id(), result: Ok(answer()) },
+        OrchestratorMessage::Answered { call: call_id(), result: Err(error(ErrorKind::Failed)) },
+        OrchestratorMessage::AttemptDue(call_id()),
+        OrchestratorMessage::ApprovalOver(3),
+        OrchestratorMessage::DeadlineOver,
+        OrchestratorMessage::Forget,
+    ];
+    all.extend(orders.map(|order| OrchestratorMessage::Order { by: "ann".to_owned(), order }));
+    frozen("query/orchestrator-message", Orchestrator::VERSION, &all);
+    let ordered = vec![Ordered::Done, Ordered::Unknown, Ordered::Conflict("over".to_owned())];
+    frozen("query/ordered", Orchestrator::VERSION, &ordered);
+}
+
+#[test]
+fn the_format_of_messages_to_the_admission_is_frozen() {
+    let id = || "q-1".to_owned();
+    let all = vec![
+        AdmissionMessage::Submit(Box::new(submission(Origin::Plan))),
+        AdmissionMessage::Return(id()),
+        AdmissionMessage::Release { id: id(), result: Some(Outcome::Succeeded) },
+        AdmissionMessage::Expired("key".to_owned()),
+        AdmissionMessage::Unnamed("name".to_owned()),
+    ];
+    frozen("query/admission-message", Admission::VERSION, &all);
+    let admitted = vec![
+        Admitted::Accepted { id: id(), ahead: 2 },
+        Admitted::Shared { id: id() },
+        Admitted::Full { waiting: 9 },
+    ];
+    frozen("query/admitted", Admission::VERSION, &admitted);
+}
+
+#[test]
+fn the_format_of_calls_is_frozen() {
+    let messages = vec![WorkerMessage::Call(order()), WorkerMessage::Cancel(call_id())];
+    frozen("query/worker-message", ToolWorker::VERSION, &messages);
+    let invoke = Invoke { order: order(), timeout: Duration::from_secs(5) };
+    frozen("query/invoke", Invoke::VERSION, &invoke);
+    let outcomes: Vec<<Invoke as Effect>::Outcome> =
+        vec![Ok(answer()), Err(error(ErrorKind::Denied))];
+    frozen("query/invoke-outcome", Invoke::VERSION, &outcomes);
+    frozen("query/halt", Halt::VERSION, &Halt { id: call_id(), until: at(60) });
+}
+
+#[test]
+fn the_format_of_keys_is_frozen() {
+    let teams = || vec!["blues".to_owned()];
+    let row = KeyRow {
+        number: 7,
+        name: "ann".to_owned(),
+        role: "analyst".to_owned(),
+        teams: teams(),
+        hash: SecretHash([3; 32]),
+        created_at: at(1),
+        revoked_at: Some(at(2)),
+    };
+    frozen("query/api-key", API_KEYS.version(), &row);
+    let new = NewKey {
+        name: "ann".to_owned(),
+        role: "analyst".to_owned(),
+        teams: teams().into_iter().collect(),
+        hash: SecretHash([3; 32]),
+    };
+    let messages = vec![KeysMessage::Create(new), KeysMessage::Revoke(7)];
+    frozen("query/keys-message", Keys::VERSION, &messages);
+}
