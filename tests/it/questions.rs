@@ -54,9 +54,9 @@ async fn a_node_answers_questions_from_its_table_and_asks_back_who_asks_nothing(
     assert_eq!((&query["type"], &query["inputs"]["path"]), (&json!("question"), &json!("a.txt")));
     fs::write(path("a.txt"), "all is better").unwrap();
     let again = ask(&node, " what does the NOTE a.txt say", &[]);
-    assert_eq!(again, (0, "It says: all is well\n".to_owned()));
+    assert_eq!(again, (0, "It says: all is well\n\n[[a.txt]] a.txt\n".to_owned()));
     let fresh = ask(&node, "what does the note a.txt say?", &["--fresh"]);
-    assert_eq!(fresh, (0, "It says: all is better\n".to_owned()));
+    assert_eq!(fresh, (0, "It says: all is better\n\n[[a.txt]] a.txt\n".to_owned()));
     let (status, query) = posted(&node, &json!({"question": " hello "})).await;
     assert_eq!((status, &query["outcome"]), (200, &json!("clarification")), "{query}");
     assert_eq!((&query["steps"], &query["success"]), (&json!([]), &json!(false)));
