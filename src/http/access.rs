@@ -83,6 +83,8 @@ pub(super) enum Permission {
     DeadLetters,
     /// To read the metrics.
     Metrics,
+    /// To do jobs of the node's tools outside of it: to see what they are called with, and to answer for them.
+    Work,
 }
 
 impl Permission {
@@ -97,6 +99,7 @@ impl Permission {
             Self::Keys => "keys",
             Self::DeadLetters => "dead_letters",
             Self::Metrics => "metrics",
+            Self::Work => "work",
         }
     }
 }
@@ -115,6 +118,10 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         | ("POST", "/v1/dead-letters/{id}/redrive") => Permission::DeadLetters,
         ("GET" | "POST", "/v1/keys") | ("DELETE", "/v1/keys/{id}") => Permission::Keys,
         ("GET", "/metrics") => Permission::Metrics,
+        ("GET", "/v1/workers")
+        | ("POST", "/v1/workers/{pool}/poll")
+        | ("POST", "/v1/workers/{pool}/jobs/{id}/heartbeat")
+        | ("POST", "/v1/workers/{pool}/jobs/{id}/result") => Permission::Work,
         // It shows steps of everybody's queries.
         ("GET", "/v1/dead-steps") => Permission::QueriesAll,
         ("GET", "/v1/tools" | "/v1/pipelines" | "/v1/pipelines/{name}" | "/v1/rules")

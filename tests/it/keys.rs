@@ -73,8 +73,8 @@ fn routes() -> Vec<(Method, String)> {
     let source = source.expect("the router's source");
     let mut routes = Vec::new();
     for line in source.lines().filter(|line| line.contains(".route(\"/v1/")) {
-        let path =
-            line.split('"').nth(1).expect("a path").replace("{id}", "1").replace("{name}", "x");
+        let path = line.split('"').nth(1).expect("a path");
+        let path = path.replace("{id}", "1").replace("{name}", "x").replace("{pool}", "x");
         for method in [Method::GET, Method::POST, Method::DELETE] {
             let call = format!("{}(", method.as_str().to_lowercase());
             if line.contains(&format!(" {call}")) || line.contains(&format!(").{call}")) {
@@ -83,6 +83,7 @@ fn routes() -> Vec<(Method, String)> {
         }
     }
     assert!(routes.len() > 30, "{routes:?}");
+    assert!(routes.iter().all(|(_, path)| !path.contains('{')), "{routes:?}");
     routes
 }
 
