@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use perennial_query::names::closest;
+
 /// What the standard library says of text that is no socket address.
 const NO_ADDRESS: &str = "invalid socket address syntax";
 
@@ -70,7 +72,7 @@ pub(super) fn explain(message: &str) -> String {
     let Some(unknown) = unknown_name(message) else { return message.to_owned() };
     let known: Vec<&str> = quoted(message).into_iter().skip(1).collect();
     let what = if message.starts_with("unknown variant") { "value" } else { "key" };
-    match closest(unknown, &known) {
+    match closest(unknown, known.iter().copied()) {
         Some(name) => format!("unknown {what} `{unknown}`; did you mean `{name}`?"),
         None if known.is_empty() => format!("unknown {what} `{unknown}`; there are none here"),
         None => format!("unknown {what} `{unknown}`; known are `{}`", known.join("`, `")),
@@ -86,28 +88,6 @@ pub(super) fn unknown_name(message: &str) -> Option<&str> {
 /// What stands between back-quotes.
 fn quoted(message: &str) -> Vec<&str> {
     message.split('`').skip(1).step_by(2).collect()
-}
-
-/// The known name that a typing error away from `name`, if one is near enough to be meant.
-fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known.iter().map(|known| (distance(name, known), *known));
-    let allowed = (name.chars().count() / 3).max(2);
-    near.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
-}
-
-/// The number of insertions, deletions and replacements that make `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, right) in b.iter().enumerate() {
-            let replaced = row[j] + usize::from(left != *right);
-            next.push(replaced.min(row[j + 1] + 1).min(next[j] + 1));
-        }
-        row = next;
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -130,13 +110,6 @@ mod tests {
     fn an_address_that_is_none_is_answered_with_what_one_looks_like() {
         let refused = "nowhere".parse::<std::net::SocketAddr>().unwrap_err();
         assert!(explain(&refused.to_string()).contains("127.0.0.1:8000"));
-    }
-
-    #[test]
-    fn distances_count_single_edits() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 
     #[test]

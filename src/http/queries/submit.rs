@@ -13,6 +13,7 @@ use perennial_query::pipeline::{self, Compiled};
 use perennial_query::plan::Plan;
 use perennial_query::record::{Origin, QUERIES, QueryStatus, SUBMISSIONS, Submission};
 use perennial_query::rules;
+use perennial_query::tool::Catalogue;
 use serde_json::Value;
 
 use super::sharing::cache_key;
@@ -177,9 +178,21 @@ fn submission(
     let (inputs, identity) = (StoredJson(inputs), identity.clone());
     let mut submission = Submission { inputs, identity, ..draft };
     if asked.cache.unwrap_or_default() {
+        shareable(&submission.plan, catalogue)?;
         submission.cache_key = Some(cache_key(&submission, &submission.identity, catalogue)?);
     }
     Ok(submission)
+}
+
+/// Refuses to share what comes of a plan that changes the world: who asks again wants it changed again.
+fn shareable(plan: &Plan, catalogue: &Catalogue) -> Result<(), ApiError> {
+    let changes = |tool: &&str| catalogue.get(tool).is_none_or(|spec| spec.changes_world);
+    plan.tools().find(changes).map_or(Ok(()), |tool| {
+        let why = format!(
+            "`cache` is only for plans that change nothing, and `{tool}` changes the world"
+        );
+        Err(ApiError::Invalid(vec![why]))
+    })
 }
 
 fn invalid(findings: &[Finding]) -> ApiError {
