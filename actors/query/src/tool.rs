@@ -259,6 +259,14 @@ pub struct Identity {
 /// What stands for all teams.
 pub const EVERY_TEAM: &str = "*";
 
+impl Identity {
+    /// Whether it may see rows of `team`. Those of no team may be seen by everybody.
+    #[must_use]
+    pub fn sees(&self, team: Option<&str>) -> bool {
+        team.is_none_or(|wanted| self.teams.iter().any(|team| team == wanted || team == EVERY_TEAM))
+    }
+}
+
 /// One attempt at one call, as the tool sees it.
 #[derive(Clone, Debug)]
 pub struct Call {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use perennial_query::plan::ErrorKind;
-use perennial_query::tool::{Identity, ToolError};
+use perennial_query::tool::{EVERY_TEAM, Identity, ToolError};
 
 use super::{Entry, Inner, Library, LibraryError, State, Truth, blocking, chunks};
 use crate::chunk;
@@ -310,7 +310,12 @@ impl Inner {
 
 /// Whether a submission can be taken at all.
 fn check(submission: &Submission, identity: &Identity, most_bytes: usize) -> Result<(), ToolError> {
-    if let Some(team) = submission.team.as_ref().filter(|team| !identity.teams.contains(team)) {
+    let team = submission.team.as_deref();
+    if team == Some(EVERY_TEAM) {
+        let why = format!("team must be one team, not `{EVERY_TEAM}`; leave it out for everybody");
+        return Err(ToolError::invalid(why));
+    }
+    if let Some(team) = team.filter(|team| !identity.sees(Some(team))) {
         let why = format!("`{}` is not in the team `{team}`", identity.name);
         return Err(ToolError::new(
             ErrorKind::Denied,

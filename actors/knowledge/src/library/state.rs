@@ -25,7 +25,7 @@ impl Entry {
 
     /// Whether who asks may see it. Everything that is told of documents goes through this.
     fn is_visible_to(&self, identity: &Identity) -> bool {
-        self.header.team.as_ref().is_none_or(|team| identity.teams.contains(team))
+        identity.sees(self.header.team.as_deref())
     }
 }
 

@@ -64,6 +64,8 @@ async fn nobody_sees_the_documents_of_a_team_that_is_not_theirs_with_any_tool() 
         let asked = ask(wanted, &["red"]).await.unwrap();
         assert!(asked.citations.is_empty() && hits(&asked).is_empty(), "{tool}");
     }
+    let all = call(&library, "search", json!({"query": "pressure"}), &["*"]).await.unwrap();
+    assert_eq!(sorted(&all), ["pump.md", "secret.md", "valve.md"]);
     let secret = DocumentId::new(Some("blue"), "secret.md");
     for from in ["secret.md", secret.as_str()] {
         let error = call(&library, "graph", json!({"from": from}), &["red"]).await.unwrap_err();
@@ -88,6 +90,9 @@ async fn a_document_of_another_team_is_neither_replaced_nor_found_as_a_duplicate
     assert_eq!(answer.value.0["status"], "added");
     let denied = call(&library, "ingest", arguments, &["blue"]).await.unwrap_err();
     assert_eq!(denied.kind, ErrorKind::Denied);
+    let arguments = json!({"name": "b.md", "format": "text", "content": "Some text.", "team": "*"});
+    let refused = call(&library, "ingest", arguments, &["*"]).await.unwrap_err();
+    assert!(refused.message.contains("one team"), "{refused}");
 }
 
 #[tokio::test]
