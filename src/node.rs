@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_healing::docker::Engine;
-use perennial_runtime::{Options, Runtime, RuntimeError, SystemClock};
+use perennial_runtime::{Observation, Options, Runtime, RuntimeError, SystemClock};
 use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard, TappedBackend};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Running;
 use crate::http::{App, Queries, Verified, router, serve};
-use crate::metrics::{BackupFigures, Metrics};
+use crate::metrics::{BackupFigures, Intake, Metrics};
 use crate::signal::Signals;
 use queries::{Asking, queries};
 pub(crate) use queries::{GUARD, catalogue};
@@ -102,15 +102,13 @@ impl Node {
         options.backend = store.clone();
         options.limits = runtime.into();
         let (ringer, bell) = watch::channel(0);
-        options.observer = Arc::new(move |observation| {
-            intake.observe(observation);
-            if observation.metric == perennial_query::metrics::EVENTS {
-                ringer.send_modify(|rung| *rung += 1);
-            }
-        });
+        options.observer = Arc::new(observer(intake, ringer));
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
+        if let Some(library) = library {
+            tokio::spawn(knowledge::catch_up(library));
+        }
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);
         let trouble = Trouble::default();
@@ -180,6 +178,16 @@ impl Node {
         self.data_dir.mark_clean()?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Counts what turns contribute, and rings when something has happened in a query.
+fn observer(intake: Intake, ringer: watch::Sender<u64>) -> impl Fn(&Observation) {
+    move |observation| {
+        intake.observe(observation);
+        if observation.metric == perennial_query::metrics::EVENTS {
+            ringer.send_modify(|rung| *rung += 1);
+        }
     }
 }
 

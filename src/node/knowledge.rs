@@ -18,6 +18,16 @@ pub(super) async fn open(config: Knowledge) -> Result<Option<Library>, Failure> 
     opened.await.map_err(|error| Failure::new(Exit::Software, error.to_string()))?
 }
 
+/// Makes the vectors that are missing since the embedder was changed. What cannot be made now is not found by
+/// likeness until the next start, and searches say so.
+pub(super) async fn catch_up(library: Library) {
+    match library.catch_up().await {
+        Ok(0) => {}
+        Ok(documents) => tracing::info!(documents, "vectors were made anew"),
+        Err(error) => tracing::warn!(%error, "not all vectors of documents could be made"),
+    }
+}
+
 /// The same tools on documents of nobody's, for plans that are only checked. They are gone afterwards.
 pub(super) fn with_described(toolbox: Toolbox, config: &Knowledge) -> Result<Toolbox, Failure> {
     if config.directory().is_none() {
