@@ -76,7 +76,7 @@ impl Following {
     async fn wait(&self) -> Option<Vec<EventRow>> {
         let (tables, id, last) = (self.app.runtime.tables(), self.id.clone(), self.last);
         let more = || {
-            let found = tables.scan_owned(&EVENTS, &id, last + 1, PAGE)?;
+            let found = tables.scan_owned(&EVENTS, &id, last.saturating_add(1), PAGE)?;
             Ok((!found.is_empty()).then_some(found))
         };
         loop {

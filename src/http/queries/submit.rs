@@ -48,7 +48,7 @@ pub(crate) async fn submit(
     };
     written(&app, &id).await?;
     if submission.name.is_some() {
-        same(&app, &id, &submission, shared)?;
+        same(&app, &id, &submission)?;
     }
     answer(&app, Taken::new(id, ahead, shared), patience).await
 }
@@ -82,13 +82,13 @@ async fn written(app: &App, id: &str) -> Result<(), ApiError> {
 }
 
 /// A name that was given to another query before.
-fn same(app: &App, id: &str, submission: &Submission, shared: bool) -> Result<(), ApiError> {
+fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
     let before = app.runtime.tables().get(&SUBMISSIONS, id)?;
     let is_same = |before: &Submission| {
         // One whose result is shared was submitted under a name of its own, and maybe by somebody else.
         let named = Submission { name: submission.name.clone(), ..before.clone() };
         named == *submission
-            || shared && before.cache_key == submission.cache_key
+            || submission.cache_key.is_some() && before.cache_key == submission.cache_key
             || question::same(before, submission)
     };
     if before.as_ref().is_none_or(is_same) {

@@ -23,6 +23,8 @@ use crate::record::{
 use crate::tool::{Citation, ToolError};
 use crate::worker::{ToolWorker, WorkerMessage};
 
+/// The outputs and the answer of a query together, in bytes: they stand in one row.
+const MAX_RESULT_BYTES: usize = 1024 * 1024;
 /// What composed an answer without a model.
 const TEMPLATE: &str = "template";
 
@@ -312,6 +314,7 @@ impl Orchestrator {
             Some(Err(error)) => end.wanting(&format!("the answer: {error}")),
             None => {}
         }
+        end.bound();
         Ok(end)
     }
 
@@ -425,6 +428,24 @@ impl Conclusion {
         if self.outcome == Outcome::Succeeded {
             self.outcome = Outcome::Failed;
             why.clone_into(&mut self.reason);
+        }
+    }
+}
+
+impl Conclusion {
+    /// What cannot be stored must not keep the query from ending.
+    fn bound(&mut self) {
+        let outputs = Json(Value::Object(self.outputs.clone())).bytes();
+        let cited =
+            |citation: &Citation| citation.id.len() + citation.source.len() + citation.place.len();
+        let answer = self.answer.as_ref().map_or(0, |answer| {
+            answer.text.len() + answer.citations.iter().map(cited).sum::<usize>()
+        });
+        if outputs + answer > MAX_RESULT_BYTES {
+            self.outputs.clear();
+            self.answer = None;
+            let bytes = outputs + answer;
+            self.wanting(&format!("its result has {bytes} bytes, over {MAX_RESULT_BYTES}"));
         }
     }
 }

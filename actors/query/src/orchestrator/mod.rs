@@ -229,10 +229,15 @@ impl Orchestrator {
 
     /// Goes on, now that there is a place.
     fn begin(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        if self.phase != Phase::Waiting {
+        match self.phase {
+            Phase::Waiting => {}
+            // It was told before, and keeps the place that it has.
+            Phase::Running => return Ok(()),
             // It was taken back, or paused, while it waited: the place is free.
-            release(turn);
-            return Ok(());
+            Phase::Unknown | Phase::Paused | Phase::Approval | Phase::Ended => {
+                release(turn);
+                return Ok(());
+            }
         }
         self.phase = Phase::Running;
         self.deadline = turn.now() + self.left;

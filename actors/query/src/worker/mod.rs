@@ -144,8 +144,14 @@ impl ToolWorker {
     ) -> Result<(), Failure> {
         let order = finished.effect.order;
         self.running.remove(&order.id);
+        // It was never begun, which tells nothing about what the group rests on.
+        let expired = matches!(finished.result, Err(Undone::Expired(_)));
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
-        self.judge(&result, turn);
+        if expired {
+            self.breaker.undecided();
+        } else {
+            self.judge(&result, turn);
+        }
         answer(&order, result, turn);
         while self.running.len() < bounds(turn).concurrency {
             let Some(id) = self.waiting.pop_front() else { break };

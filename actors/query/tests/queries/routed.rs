@@ -126,3 +126,14 @@ async fn an_output_that_is_not_there_is_no_success() {
     assert_eq!(ended.outcome(), "failed");
     assert!(ended.row.reason.contains("output `x`"), "{}", ended.row.reason);
 }
+
+#[tokio::test]
+async fn a_result_that_is_too_large_ends_the_query_and_says_so() {
+    let node = Node::start().await;
+    let mut plan = plan(vec![value("a", json!("x".repeat(200_000)))]);
+    plan.outputs =
+        (0..6).map(|n| (format!("o{n}"), json!("{{ steps.a.result }}").into())).collect();
+    let ended = node.run(plan).await;
+    assert_eq!((ended.outcome(), ended.row.outputs.0.clone()), ("failed", json!({})));
+    assert!(ended.row.reason.contains("its result has"), "{}", ended.row.reason);
+}

@@ -100,8 +100,15 @@ pub struct Standing {
 impl Broker {
     /// A broker of these pools.
     pub fn new(pools: &[Pool], clock: Arc<dyn Clock>) -> Self {
-        let lent =
-            |pool: &Pool| Lent { lease: pool.lease, bell: Notify::new(), state: Mutex::default() };
+        let now = clock.now();
+        // Numbers go on from an earlier process, whose workers may still give back what they had. And
+        // workers need a moment to find out that there is a new one.
+        let state = || State { last: now.as_micros(), seen: Some(now), ..State::default() };
+        let lent = |pool: &Pool| Lent {
+            lease: pool.lease,
+            bell: Notify::new(),
+            state: Mutex::new(state()),
+        };
         let pools = pools.iter().map(|pool| (pool.name.clone(), lent(pool))).collect();
         Self { clock, pools }
     }

@@ -92,6 +92,22 @@ async fn the_job_of_a_silent_worker_goes_to_another_and_what_the_first_one_did_c
 }
 
 #[tokio::test]
+async fn what_a_worker_of_an_earlier_process_gives_back_is_taken_for_no_other_job() {
+    let bench = Bench::new();
+    let _call = bench.call(false);
+    let before = bench.lend("a").await;
+    bench.clock.advance(Duration::from_millis(1));
+    let next = Bench {
+        broker: Arc::new(Broker::new(&pool(false).pools, Arc::new(bench.clock.clone()))),
+        clock: bench.clock.clone(),
+    };
+    let _call = next.call(false);
+    next.lend("b").await;
+    let late = answer_of(Some(json!("late")), None).unwrap();
+    assert_eq!(next.broker.give_back("math", before.id, before.lease, late), Err(Gone));
+}
+
+#[tokio::test]
 async fn a_worker_that_says_it_is_alive_keeps_its_job() {
     let bench = Bench::new();
     let _call = bench.call(false);
@@ -116,7 +132,9 @@ async fn what_changes_the_world_is_not_done_by_a_second_worker() {
 #[tokio::test]
 async fn a_pool_without_workers_says_so_and_a_call_that_is_dropped_leaves_no_job() {
     let bench = Bench::new();
-    let error = bench.call(false).await.unwrap().unwrap_err();
+    let call = bench.call(false);
+    bench.clock.advance(Duration::from_secs(91));
+    let error = call.await.unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains("no worker of the pool `math`"), "{error}");
     // Somebody comes, so that the next job waits.
