@@ -25,7 +25,7 @@ const MOST_LIMIT: u64 = 1000;
 /// The tool.
 #[derive(Debug)]
 pub(super) struct GraphWalk {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -60,7 +60,7 @@ impl GraphWalk {
                 )
                 .between(1.0, 1000.0),
             );
-        Self { library: library.clone(), spec }
+        Self { documents: library.clone(), spec }
     }
 }
 
@@ -77,7 +77,7 @@ impl Tool for GraphWalk {
                 depth: u32::try_from(number(call, "depth", 1, u64::from(MOST_DEPTH))?).unwrap_or(1),
                 limit: usize::try_from(number(call, "limit", LIMIT, MOST_LIMIT)?).unwrap_or(1),
             };
-            let (library, identity) = (self.library.clone(), call.identity.clone());
+            let (library, identity) = (self.documents.clone(), call.identity.clone());
             blocking(move || walked(&library, &identity, &from, bounds)).await
         }
         .boxed()

@@ -24,7 +24,7 @@ const ASKED_FOR: usize = 2;
 /// The tool.
 #[derive(Debug)]
 pub(super) struct Hybrid {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -32,7 +32,7 @@ impl Hybrid {
     pub(super) fn new(library: &Library) -> Self {
         let description = "Finds passages of documents by their words and by their vectors, and joins both \
                            rankings (reciprocal rank fusion, k = 60). The usual choice for questions.";
-        Self { library: library.clone(), spec: search_spec("hybrid", description) }
+        Self { documents: library.clone(), spec: search_spec("hybrid", description) }
     }
 
     async fn both(&self, state: &Arc<State>, asked: &Asked) -> Result<Sides, ToolError> {
@@ -41,7 +41,7 @@ impl Hybrid {
             let (state, asked) = (Arc::clone(state), asked.clone());
             blocking(move || lexical(&state, &asked, most))
         };
-        let by_vectors = nearest(&self.library, state, asked, most);
+        let by_vectors = nearest(&self.documents, state, asked, most);
         let (by_words, by_vectors) = join(by_words, by_vectors).await;
         Sides::new(by_words, by_vectors)
     }
@@ -55,8 +55,8 @@ impl Tool for Hybrid {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;
-            let state = self.library.state();
-            let embedder = self.library.embedder().name().to_owned();
+            let state = self.documents.state();
+            let embedder = self.documents.embedder().name().to_owned();
             let sides = self.both(&state, &asked).await?;
             blocking(move || {
                 let found = sides.fused(&state, asked.top_k)?;

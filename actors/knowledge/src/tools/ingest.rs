@@ -23,7 +23,7 @@ const PERMISSION: &str = "ingest";
 /// The tool.
 #[derive(Debug)]
 pub(super) struct Ingest {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -71,7 +71,7 @@ impl Ingest {
                 ValueType::String,
                 "Who may see it; everybody if not given.",
             ));
-        Self { library: library.clone(), spec }
+        Self { documents: library.clone(), spec }
     }
 }
 
@@ -82,7 +82,7 @@ impl Tool for Ingest {
 
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
-            let ingested = self.library.ingest(submission(call)?, &call.identity).await?;
+            let ingested = self.documents.ingest(submission(call)?, &call.identity).await?;
             Ok(answer(ingested))
         }
         .boxed()

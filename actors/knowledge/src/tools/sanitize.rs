@@ -18,7 +18,7 @@ const PURPOSES: [(&str, Purpose); 3] =
 /// The tool.
 #[derive(Debug)]
 pub(super) struct Sanitize {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -43,7 +43,7 @@ impl Sanitize {
                 "markdown",
                 "Whether to take out addresses of Markdown links as well.",
             ));
-        Self { library: library.clone(), spec }
+        Self { documents: library.clone(), spec }
     }
 }
 
@@ -60,7 +60,7 @@ impl Tool for Sanitize {
                 |name| call.arguments.0.get(name).and_then(Value::as_bool).unwrap_or_default();
             let options =
                 SanitizeOptions { code_fences: flag("code_fences"), markdown: flag("markdown") };
-            let library = self.library.clone();
+            let library = self.documents.clone();
             blocking(move || {
                 let result = library.sanitizer().sanitize(&text, purpose, &options);
                 let removed: u64 = result.counts.values().sum();

@@ -14,7 +14,7 @@ use crate::library::{Library, LibraryError, State, blocking};
 /// The tool.
 #[derive(Debug)]
 pub(super) struct Search {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -22,7 +22,7 @@ impl Search {
     pub(super) fn new(library: &Library) -> Self {
         let description = "Finds passages of documents by their words (BM25). Words in double quotes must \
                            stand together; no other character has a meaning.";
-        Self { library: library.clone(), spec: search_spec("search", description) }
+        Self { documents: library.clone(), spec: search_spec("search", description) }
     }
 }
 
@@ -34,7 +34,7 @@ impl Tool for Search {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;
-            let state = self.library.state();
+            let state = self.documents.state();
             blocking(move || {
                 let lexical = lexical(&state, &asked, asked.top_k)?;
                 let mut warnings = library_warnings(&state);

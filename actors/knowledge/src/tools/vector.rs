@@ -16,7 +16,7 @@ use crate::vectors::Neighbours;
 /// The tool.
 #[derive(Debug)]
 pub(super) struct VectorSearch {
-    library: Library,
+    documents: Library,
     spec: ToolSpec,
 }
 
@@ -26,7 +26,7 @@ impl VectorSearch {
                            (cosine). Only what the filters admit is compared, and all of it.";
         let spec = search_spec("vector", description);
         Self {
-            library: library.clone(),
+            documents: library.clone(),
             spec: ToolSpec { group: EMBEDDER_GROUP.to_owned(), ..spec },
         }
     }
@@ -40,9 +40,9 @@ impl Tool for VectorSearch {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;
-            let state = self.library.state();
-            let embedder = self.library.embedder().name().to_owned();
-            let near = nearest(&self.library, &state, &asked, asked.top_k).await?;
+            let state = self.documents.state();
+            let embedder = self.documents.embedder().name().to_owned();
+            let near = nearest(&self.documents, &state, &asked, asked.top_k).await?;
             blocking(move || {
                 let found = state.text.get(&scored(&near)).map_err(LibraryError::from)?;
                 let mut warnings = library_warnings(&state);
