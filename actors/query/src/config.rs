@@ -103,6 +103,13 @@ impl Config {
                 invalid.push(("query.groups", why));
             }
         }
+        let least = self.cache_ttl.max(admission::NAMES_KEPT);
+        if self.retention < least {
+            let why = format!(
+                "must be at least {least:?}: results and names lead to queries for so long"
+            );
+            invalid.push(("query.retention", why));
+        }
         let of_sections = [
             ("query.roles", self.roles.problems()),
             ("query.shell", self.shell.problems()),

@@ -14,7 +14,7 @@ use crate::admission::{ADMISSION, Admission, AdmissionMessage};
 use crate::expression;
 use crate::json::Json;
 use crate::metrics;
-use crate::plan::{ErrorKind, OnFailure, StepId};
+use crate::plan::{ErrorKind, OnFailure, Repeat, StepId};
 use crate::question::answer::{Checked, check_claims};
 use crate::record::{
     Answer, DEAD_STEPS, DeadStep, EVENTS, Event, Outcome, QUERIES, QueryStatus, STEPS, SUBMISSIONS,
@@ -23,7 +23,8 @@ use crate::record::{
 use crate::tool::{Citation, ToolError};
 use crate::worker::{ToolWorker, WorkerMessage};
 
-/// The outputs and the answer of a query together, in bytes: they stand in one row.
+/// What stands in one row or message, in bytes: the outputs and the answer of a query, the results of a
+/// repeated step, the arguments of a call.
 const MAX_RESULT_BYTES: usize = 1024 * 1024;
 /// What composed an answer without a model.
 const TEMPLATE: &str = "template";
@@ -112,7 +113,11 @@ impl Orchestrator {
             results.push(one.result.map_or(Value::Null, |result| result.0));
             citations.extend(one.citations);
         }
-        row.result = Some(Json(Value::Array(results)));
+        let results = Json(Value::Array(results));
+        if let Err(error) = bounded("its results", &results) {
+            return self.step_failed(query, at, error, turn);
+        }
+        row.result = Some(results);
         row.citations = citations.into_iter().collect();
         if failed == 0 {
             return self.succeeded(query, row, turn);
@@ -130,8 +135,11 @@ impl Orchestrator {
         error: ToolError,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        self.recall(query, at, turn);
+        self.recall(query, at, turn)?;
         let mut row = self.step_row(at, None, turn)?;
+        if let StepState::Active(active) = &self.steps[at] {
+            row.attempts = row.attempts.max(active.attempts);
+        }
         row.error = Some(error.clone());
         if row.attempts > 0 {
             self.bury(&row, &error, turn);
@@ -170,8 +178,14 @@ impl Orchestrator {
     }
 
     /// Takes back the calls of a step that are under way.
-    fn recall(&mut self, query: &Query, at: usize, turn: &mut Turn<'_, Self>) {
-        let StepState::Active(active) = &self.steps[at] else { return };
+    fn recall(
+        &mut self,
+        query: &Query,
+        at: usize,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let StepState::Active(active) = &self.steps[at] else { return Ok(()) };
+        let repeated = query.step(at).repeat != Repeat::Once;
         for (number, instance) in active.instances.clone().into_iter().enumerate() {
             match instance.state {
                 InstanceState::Calling => {
@@ -182,9 +196,14 @@ impl Orchestrator {
                     }
                 }
                 InstanceState::Backoff => turn.cancel(&attempt_timer((at, number))),
-                InstanceState::Ready | InstanceState::Succeeded | InstanceState::Failed => {}
+                InstanceState::Ready | InstanceState::Succeeded | InstanceState::Failed => continue,
+            }
+            if repeated {
+                let row = self.step_row(at, u32::try_from(number).ok(), turn)?;
+                self.close(row, StepStatus::Cancelled, "its step has ended".to_owned(), turn);
             }
         }
+        Ok(())
     }
 
     /// Every step has ended: so has the query.
@@ -270,7 +289,7 @@ impl Orchestrator {
                     StepStatus::Cancelled
                 }
                 StepState::Active(_) => {
-                    self.recall(query, at, turn);
+                    self.recall(query, at, turn)?;
                     StepStatus::Cancelled
                 }
             };
@@ -448,6 +467,16 @@ impl Conclusion {
             self.wanting(&format!("its result has {bytes} bytes, over {MAX_RESULT_BYTES}"));
         }
     }
+}
+
+/// Refuses what would not fit a row or a message, which would keep the turn from being applied at all.
+pub(super) fn bounded(what: &str, value: &Json) -> Result<(), ToolError> {
+    let bytes = value.bytes();
+    if bytes <= MAX_RESULT_BYTES {
+        return Ok(());
+    }
+    let why = format!("{what} have {bytes} bytes, over the limit of {MAX_RESULT_BYTES}");
+    Err(ToolError::failed(why))
 }
 
 /// The group of the tool that a call of step `at` went to.

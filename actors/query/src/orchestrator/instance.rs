@@ -3,10 +3,12 @@
 use perennial_runtime::{Failure, Turn};
 use serde_json::Value;
 
+use super::ending::bounded;
 use super::scope::Around;
 use super::steps::unfilled;
 use super::{InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState};
 use crate::expression;
+use crate::json::Json;
 use crate::metrics;
 use crate::plan::{OnFailure, Repeat, Step, ToolCall, ValueType, Work};
 use crate::record::{Event, STEPS, StepStatus, step_number};
@@ -64,9 +66,9 @@ impl Orchestrator {
         };
         let scope = self.scope(query, at, &around, turn)?;
         match &step.work {
-            Work::Value(value) => match expression::render(&value.0, &scope) {
-                Ok(value) => self.instance_succeeded(query, (at, instance), value.into(), turn),
-                Err(error) => self.instance_failed(query, (at, instance), unfilled(&error), turn),
+            Work::Value(value) => match given(&value.0, &scope) {
+                Ok(value) => self.instance_succeeded(query, (at, instance), value.0.into(), turn),
+                Err(error) => self.instance_failed(query, (at, instance), error, turn),
             },
             Work::Call(own) => {
                 let call = step.call(self.alternative(at, instance)).unwrap_or(own);
@@ -76,7 +78,7 @@ impl Orchestrator {
                             id: self.next_attempt((at, instance), turn),
                             step: step.id.clone(),
                             tool: call.tool.clone(),
-                            arguments: arguments.into(),
+                            arguments,
                             identity: query.submission.identity.clone(),
                             deadline: self.deadline,
                             timeout: step.timeout,
@@ -390,13 +392,15 @@ fn prepare(
     call: &ToolCall,
     scope: &Value,
     turn: &Turn<'_, Orchestrator>,
-) -> Result<(Value, String), ToolError> {
+) -> Result<(Json, String), ToolError> {
     let unknown = || ToolError::invalid(format!("there is no tool `{}`", call.tool));
     let spec = turn.settings().catalogue.get(&call.tool).ok_or_else(unknown)?;
     let mut arguments =
         expression::render(&call.arguments.0, scope).map_err(|error| unfilled(&error))?;
     as_text(spec, call, &mut arguments, scope)?;
-    match spec.problems(&arguments, false).first() {
+    let arguments = Json(arguments);
+    bounded("its arguments", &arguments)?;
+    match spec.problems(&arguments.0, false).first() {
         Some((name, why)) => {
             Err(ToolError::invalid(format!("argument `{name}` of `{}` {why}", call.tool)))
         }
@@ -424,4 +428,11 @@ fn as_text(
         }
     }
     Ok(())
+}
+
+/// The value that a step gives.
+fn given(value: &Value, scope: &Value) -> Result<Json, ToolError> {
+    let value = Json(expression::render(value, scope).map_err(|error| unfilled(&error))?);
+    bounded("its values", &value)?;
+    Ok(value)
 }

@@ -123,8 +123,11 @@ impl Orchestrator {
             return Ok(Ordered::Conflict("it has not ended yet".to_owned()));
         }
         let done = |state: &StepState| *state == StepState::Ended(End::Succeeded);
-        if self.steps.iter().all(done) {
-            return Ok(Ordered::Conflict("every step of it has succeeded".to_owned()));
+        let undone = |state: &StepState| {
+            matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
+        };
+        if !self.steps.iter().any(undone) {
+            return Ok(Ordered::Conflict("nothing of it has failed".to_owned()));
         }
         let again: Vec<bool> = self.steps.iter().map(|state| !done(state)).collect();
         self.forget_steps(|at| again.get(at).copied().unwrap_or_default(), turn)?;
@@ -134,6 +137,13 @@ impl Orchestrator {
             }
         }
         let query = self.query(turn)?;
+        for at in 0..self.steps.len() {
+            // What a step that stays done went past is not done this time either.
+            let target = query.step(at).on_success.as_ref().filter(|_| done(&self.steps[at]));
+            if let Some(target) = target {
+                self.pass_over(&query, at, target, turn)?;
+            }
+        }
         let most = turn.settings().deadline;
         self.left = query.plan().timeout.unwrap_or(most).min(most);
         self.retries += 1;

@@ -142,12 +142,14 @@ impl ToolWorker {
         finished: Finished<Invoke>,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        let order = finished.effect.order;
+        let Invoke { order, timeout } = finished.effect;
         self.running.remove(&order.id);
-        // It was never begun, which tells nothing about what the group rests on.
         let expired = matches!(finished.result, Err(Undone::Expired(_)));
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
-        if expired {
+        let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
+        // One that was never begun, or had less time than the tool takes, tells nothing about what the group
+        // rests on.
+        if expired || late && !had_its_time(&order, timeout, turn) {
             self.breaker.undecided();
         } else {
             self.judge(&result, turn);
@@ -198,6 +200,12 @@ fn check<'a>(order: &Order, settings: &'a Settings) -> Result<&'a ToolSpec, Tool
     let problems: Vec<String> =
         problems.into_iter().map(|(name, why)| format!("`{name}` {why}")).collect();
     Err(ToolError::invalid(format!("`{}`: {}", order.tool, problems.join("; "))))
+}
+
+/// Whether a call was given all the time that its tool may take.
+fn had_its_time(order: &Order, timeout: Duration, turn: &Turn<'_, ToolWorker>) -> bool {
+    let spec = turn.settings().catalogue.get(&order.tool);
+    spec.is_some_and(|spec| timeout >= spec.timeout) && turn.now() < order.deadline
 }
 
 fn bounds(turn: &Turn<'_, ToolWorker>) -> Bounds {

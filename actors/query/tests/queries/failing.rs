@@ -149,3 +149,33 @@ async fn a_failed_step_is_kept_for_somebody_to_look_at_until_the_query_is_tried_
     assert_eq!(node.outside.said(), ["a", "ab", "ab"], "what had succeeded is not done again");
     assert!(dead().is_empty());
 }
+
+#[tokio::test]
+async fn what_a_step_went_past_is_not_done_when_the_query_is_tried_again() {
+    let node = Node::start().await;
+    let mut first = says("first", json!({"text": "first"}));
+    first.on_success = Some("end".into());
+    let between = says("between", json!({"text": "between"}));
+    let steps = vec![first, between, says("end", json!({"text": "end", "fails": 1}))];
+    let id = node.submit(plan(steps)).await;
+    assert_eq!(node.ended(&id).await.outcome(), "failed");
+    assert_eq!(node.order(&id, QueryOrder::Retry).await, Ordered::Done);
+    node.until("it has succeeded", |node| {
+        node.row(&id)?.outcome.filter(|outcome| outcome.as_str() == "succeeded")
+    })
+    .await;
+    assert_eq!(node.outside.said(), ["first", "end", "end"]);
+    let nothing = node.order(&id, QueryOrder::Retry).await;
+    assert_eq!(nothing, Ordered::Conflict("nothing of it has failed".to_owned()));
+}
+
+#[tokio::test]
+async fn short_time_outs_of_their_own_do_not_keep_others_from_a_tool() {
+    let node = Node::start().await;
+    let mut step = says("a", json!({"text": "a", "waits": true}));
+    step.timeout = Some(Duration::from_millis(1));
+    step.retry.attempts = 6;
+    assert_eq!(node.run(plan(vec![step])).await.outcome(), "failed");
+    let other = node.run(plan(vec![says("b", json!({"text": "b"}))])).await;
+    assert_eq!(other.outcome(), "succeeded");
+}

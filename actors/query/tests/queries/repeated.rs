@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use perennial_query::config::Config;
 use perennial_query::plan::{OnFailure, Repeat, Step};
+use perennial_query::record::DEAD_STEPS;
 use perennial_query::worker::Bounds;
 use serde_json::{Value, json};
 
@@ -150,4 +151,36 @@ async fn one_element_that_fails_leaves_the_others_if_the_step_may_fail() {
     assert_eq!(node.outside.said(), ["x", "y", "z"]);
     let result = ended.step("a").result.clone().unwrap().0;
     assert_eq!((result[0]["text"].clone(), result[1].clone()), (json!("x"), json!(null)));
+}
+
+#[tokio::test]
+async fn times_that_are_cut_are_told_as_cancelled_and_the_step_is_kept_for_somebody_to_look_at() {
+    let node = Node::start().await;
+    let arguments = json!({
+        "text": "{{ item }}",
+        "waits": "{{ item == 'x' }}",
+        "fails": "{{ 9 if item == 'y' else 0 }}",
+    });
+    let id = node.submit(plan(vec![each(says("a", arguments), json!(["x", "y"]), 2)])).await;
+    let ended = node.ended(&id).await;
+    let times: Vec<&str> = ended
+        .steps
+        .iter()
+        .filter(|row| row.instance.is_some())
+        .map(|row| row.status.as_str())
+        .collect();
+    assert_eq!(times, ["cancelled", "failed"]);
+    let prefix = perennial_runtime::owner_prefix(&id);
+    let dead = node.runtime.tables().scan(&DEAD_STEPS, &prefix, 10).unwrap();
+    assert_eq!((dead.len(), dead[0].attempts), (1, 2));
+}
+
+#[tokio::test]
+async fn results_that_together_are_too_large_fail_their_step_and_not_the_turn() {
+    let node = Node::start().await;
+    let text = "x".repeat(200_000);
+    let items = json!([1, 2, 3, 4, 5, 6]);
+    let ended = node.run(plan(vec![each(says("a", json!({"text": text})), items, 2)])).await;
+    let error = ended.step("a").error.clone().unwrap();
+    assert!(error.message.contains("its results have"), "{error}");
 }
