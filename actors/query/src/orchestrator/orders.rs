@@ -127,7 +127,9 @@ impl Orchestrator {
             matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
         };
         if !self.steps.iter().any(undone) {
-            return Ok(Ordered::Conflict("nothing of it has failed".to_owned()));
+            return Ok(Ordered::Conflict(
+                "every step of it that was to be done has succeeded".to_owned(),
+            ));
         }
         let again: Vec<bool> = self.steps.iter().map(|state| !done(state)).collect();
         self.forget_steps(|at| again.get(at).copied().unwrap_or_default(), turn)?;

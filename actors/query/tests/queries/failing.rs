@@ -166,7 +166,7 @@ async fn what_a_step_went_past_is_not_done_when_the_query_is_tried_again() {
     .await;
     assert_eq!(node.outside.said(), ["first", "end", "end"]);
     let nothing = node.order(&id, QueryOrder::Retry).await;
-    assert_eq!(nothing, Ordered::Conflict("nothing of it has failed".to_owned()));
+    assert!(matches!(nothing, Ordered::Conflict(_)), "{nothing:?}");
 }
 
 #[tokio::test]
