@@ -31,8 +31,17 @@ async fn left_by(actors: &[String], first: Option<Told>, others: &[Told]) -> Mem
         }
     };
     futures::future::join_all(actors.iter().map(tell)).await;
+    all_were_tried(&node, actors.len()).await;
     node.runtime.shutdown().await.unwrap();
     image
+}
+
+async fn all_were_tried(node: &Node, actors: usize) {
+    eventually("all were tried", async || {
+        let tried = actors_of(node).iter().filter(|actor| actor.last_error.is_some()).count();
+        (tried == actors).then_some(())
+    })
+    .await;
 }
 
 /// What a node left: each of `actors` did what it was told, and nothing waits.
@@ -140,11 +149,7 @@ async fn a_backlog_of_many_actors_is_taken_up_a_bounded_number_of_actors_at_a_ti
 async fn actors_that_fail_again_and_again_do_not_keep_recovery_from_the_others() {
     let image = left_by(&numbered(600), None, &[]).await;
     let node = started(&image, patient).await;
-    eventually("all were tried", async || {
-        let tried = actors_of(&node).iter().filter(|actor| actor.last_error.is_some()).count();
-        (tried == 600).then_some(())
-    })
-    .await;
+    all_were_tried(&node, 600).await;
 }
 
 #[tokio::test]
