@@ -14,7 +14,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use perennial_query::question::Planner;
 use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
-use perennial_query::tool::Catalogue;
+use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use tokio::sync::watch;
@@ -41,6 +41,8 @@ const LOOKED_AT: usize = 10_000;
 pub(crate) struct Queries {
     /// The tools there are.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// The tools themselves, which tell the versions of their data.
+    pub(crate) tools: Toolbox,
     /// The directory of the node's pipelines; empty for none.
     pub(crate) pipelines: PathBuf,
     /// The directory of the node's rules; empty for none.

@@ -60,8 +60,8 @@ pub(super) fn queries(
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
-    let queries =
-        Queries { catalogue, pipelines, rules, broker, planner, clock: SystemClock, bell };
+    let (tools, clock) = (toolbox.clone(), SystemClock);
+    let queries = Queries { catalogue, tools, pipelines, rules, broker, planner, clock, bell };
     Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
 }
 

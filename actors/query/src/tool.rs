@@ -1,6 +1,6 @@
 //! What a tool is: its description, which is data, and the code that does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use futures::future::BoxFuture;
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::json::Json;
-use crate::plan::{ErrorKind, ValueType};
+use crate::plan::{ErrorKind, Plan, ValueType};
 
 /// One call of a tool may take so long, unless the tool says otherwise.
 pub const TOOL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -380,6 +381,13 @@ pub trait Tool: Send + Sync + 'static {
         };
         Box::pin(async { trace })
     }
+
+    /// Which version of its data the tool answers from: another number whenever they have changed, also after a
+    /// restart, and cheap to tell. Results of other versions are not given again from the cache. The default
+    /// suits tools whose answers may be as old as the cache keeps them.
+    fn data_version(&self) -> u64 {
+        0
+    }
 }
 
 /// The tools of a node, by name.
@@ -412,6 +420,25 @@ impl Toolbox {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
         self.tools.get(name)
+    }
+
+    /// Which version of the data a plan answers from: that of the data of all its tools together. 0 if none of
+    /// them tells.
+    #[must_use]
+    pub fn data_version(&self, plan: &Plan) -> u64 {
+        let names: BTreeSet<&str> = plan.tools().collect();
+        let versions = names.iter().filter_map(|name| self.tools.get(*name));
+        let versions = versions.map(|tool| (tool.spec().name.as_str(), tool.data_version()));
+        let told: Vec<_> = versions.filter(|(_, version)| *version != 0).collect();
+        if told.is_empty() {
+            return 0;
+        }
+        let mut digest = Sha256::new();
+        for (name, version) in told {
+            digest.update(format!("{name} {version};"));
+        }
+        let bytes: [u8; 32] = digest.finalize().into();
+        bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// What is there, without the code.

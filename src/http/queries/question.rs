@@ -12,10 +12,6 @@ use super::sharing::whom;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 
-/// The version of the data that answers rest on, for those that are given again: no tool of a node tells yet
-/// that its data have changed.
-const DATA_VERSION: u64 = 0;
-
 /// What is done for `question`, or what it is answered at once. With `cache`, an answer to the same question
 /// may be given again, if it is one that may.
 pub(super) fn prepare(
@@ -37,11 +33,12 @@ pub(super) fn prepare(
         Planned::Plan(planned) => {
             if cache && planned.shareable {
                 let whole = (&planned.plan, &planned.inputs);
-                let key = cache_key(&question, &submission.identity, whole, DATA_VERSION);
+                let version = queries.tools.data_version(&planned.plan);
+                let key = cache_key(&question, &submission.identity, whole, version);
                 let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
                 let whom = whom(&planned.plan, &submission.identity, catalogue);
                 submission.cache_key =
-                    Some(whom.map_or(key.clone(), |whom| format!("{key}/{whom}")));
+                    Some(whom.map_or(key.clone(), |whom| format!("{whom}/{key}")));
             }
             submission.warnings = planned.denied.iter().map(ToString::to_string).collect();
             (submission.plan, submission.inputs) = (planned.plan, planned.inputs);

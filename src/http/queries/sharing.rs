@@ -11,18 +11,29 @@ use crate::http::access::Caller;
 use crate::http::error::ApiError;
 
 /// What makes two queries the same if `identity` asks: what is done, and for which role and teams. Where a tool
-/// looks at who asks, also for whom.
+/// looks at who asks, also for whom. Then `@`, and the version of the data.
 pub(super) fn cache_key(
     submission: &Submission,
     identity: &Identity,
     catalogue: &Catalogue,
+    data_version: u64,
 ) -> Result<String, ApiError> {
     let Submission { plan, inputs, .. } = submission;
     let whom = whom(plan, identity, catalogue);
     let same = (plan, inputs, &identity.role, &identity.teams, whom);
     let text = serde_json::to_vec(&same).map_err(|e| ApiError::Internal(e.to_string()))?;
     let digest = Sha256::digest(text);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{hash}@{data_version:x}"))
+}
+
+/// Whether two queries are the same, though the data may have changed between them.
+pub(super) fn same_apart_from_data(one: &Submission, other: &Submission) -> bool {
+    let what = |submission: &Submission| {
+        let key = submission.cache_key.as_ref()?;
+        Some(key.rsplit_once('@').map_or(key.as_str(), |(what, _)| what).to_owned())
+    };
+    what(one).is_some() && what(one) == what(other)
 }
 
 /// Who asks, if a tool that `plan` calls looks at that.
@@ -66,7 +77,15 @@ mod tests {
         let text = "name: a\nsteps:\n  - id: s\n    tool: look\n";
         let plan = pipeline::read(text, &catalogue).unwrap().plan;
         let submission = Submission { plan, ..Submission::default() };
-        cache_key(&submission, identity, &catalogue).unwrap()
+        cache_key(&submission, identity, &catalogue, 0).unwrap()
+    }
+
+    #[test]
+    fn who_gives_a_query_again_gives_the_same_though_the_data_have_changed() {
+        let of = |key: &str| Submission { cache_key: Some(key.into()), ..Submission::default() };
+        assert!(same_apart_from_data(&of("ann@x/abc@0"), &of("ann@x/abc@1f")));
+        assert!(!same_apart_from_data(&of("abc@0"), &of("abd@0")));
+        assert!(!same_apart_from_data(&Submission::default(), &Submission::default()));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use perennial_query::rules;
 use perennial_query::tool::Catalogue;
 use serde_json::Value;
 
-use super::sharing::cache_key;
+use super::sharing::{cache_key, same_apart_from_data};
 use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language};
 use crate::http::App;
@@ -88,7 +88,7 @@ fn same(app: &App, id: &str, submission: &Submission) -> Result<(), ApiError> {
         // One whose result is shared was submitted under a name of its own, and maybe by somebody else.
         let named = Submission { name: submission.name.clone(), ..before.clone() };
         named == *submission
-            || submission.cache_key.is_some() && before.cache_key == submission.cache_key
+            || same_apart_from_data(before, submission)
             || question::same(before, submission)
     };
     if before.as_ref().is_none_or(is_same) {
@@ -179,7 +179,9 @@ fn submission(
     let mut submission = Submission { inputs, identity, ..draft };
     if asked.cache.unwrap_or_default() {
         shareable(&submission.plan, catalogue)?;
-        submission.cache_key = Some(cache_key(&submission, &submission.identity, catalogue)?);
+        let version = app.queries.tools.data_version(&submission.plan);
+        let key = cache_key(&submission, &submission.identity, catalogue, version)?;
+        submission.cache_key = Some(key);
     }
     Ok(submission)
 }

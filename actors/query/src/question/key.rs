@@ -10,7 +10,8 @@ use crate::plan::{OnFailure, Plan, Step, ToolCall, Work};
 use crate::tool::{Catalogue, Identity};
 
 /// The key under which an answer is given again: the same for the same words, role and teams, as long as the
-/// question leads to the same plan and days, and the data have the same `data_version`. A hash, in hexadecimal.
+/// question leads to the same plan and days, and the data have the same `data_version`. A hash, in hexadecimal, then
+/// `@` and the version.
 ///
 /// # Errors
 /// The plan cannot be written as JSON, which is a defect.
@@ -23,9 +24,10 @@ pub fn cache_key(
     let mut teams = identity.teams.clone();
     teams.sort();
     let days: Vec<&Value> = NAMES.iter().map(|name| &inputs.0[*name]).collect();
-    let same = (normalised(question), &identity.role, teams, data_version, plan, days);
+    let same = (normalised(question), &identity.role, teams, plan, days);
     let digest = Sha256::digest(serde_json::to_vec(&same)?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{hash}@{data_version:x}"))
 }
 
 /// Whether any call of `plan` may change the world: such a call is made as often as it is asked for.
