@@ -13,11 +13,10 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use perennial_secret::Secret;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use crate::config::Secret;
 
 /// For the whole of one request; more than the node takes for any.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use perennial_healing::{alert, analyzer, docker, monitor, responder};
 use perennial_query::config as query;
+use perennial_secret::Secret;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -23,7 +24,6 @@ pub(crate) use environment::variable;
 pub use error::{ConfigError, Problem};
 pub use knowledge::Knowledge;
 pub use load::Sources;
-pub use perennial_healing::alert::{REDACTED, Secret};
 pub use runtime::Runtime;
 
 /// The node's configuration; a section for each of its parts.

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::path::Path;
 
 use hyper::{Method, StatusCode};
+use perennial_secret::Secret;
 use serde_json::{Value, json};
 
 use super::{Command, DeadLetters, NodeArgs, print, show};
 use crate::client::{Client, ClientError};
-use crate::config::{Config, Secret, Sources};
+use crate::config::{Config, Sources};
 use crate::exit::{Exit, Failure};
 
 impl From<ClientError> for Failure {

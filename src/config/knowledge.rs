@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use perennial_knowledge::{EndpointConfig, Limits};
+use perennial_secret::Secret;
 use serde::{Deserialize, Serialize};
-
-use super::Secret;
 
 /// `[knowledge]`: documents, and the tools that take them in and search them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

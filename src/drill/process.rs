@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use perennial_secret::Secret;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use crate::client::Client;
-use crate::config::Secret;
 use crate::exit::{Exit, Failure};
 
 /// A node that has not started after this is counted as broken.

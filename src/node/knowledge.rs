@@ -47,8 +47,7 @@ fn library(directory: &Path, config: &Knowledge) -> Result<Library, Failure> {
     let mut how = Config { limits: config.limits(), ..Config::default() };
     if let Some(endpoint) = config.endpoint() {
         let refused = |why: String| Failure::new(Exit::Config, format!("knowledge: {why}"));
-        let key = &config.embeddings_key;
-        let endpoint = Endpoint::new(&endpoint, key.is_set().then(|| key.expose()));
+        let endpoint = Endpoint::new(&endpoint, &config.embeddings_key);
         how.embedder = Arc::new(endpoint.map_err(|error| refused(error.to_string()))?);
     }
     Library::open(directory, how).map_err(|error| {

@@ -38,7 +38,7 @@ const RESERVED: [(&str, &[&str]); 8] = [
 ];
 
 /// Each crate of ours and the crates of ours it may depend on.
-const DIRECTION: [(&str, &[&str]); 6] = [
+const DIRECTION: [(&str, &[&str]); 7] = [
     (
         "perennial",
         &[
@@ -46,13 +46,15 @@ const DIRECTION: [(&str, &[&str]); 6] = [
             "perennial-knowledge",
             "perennial-query",
             "perennial-runtime",
+            "perennial-secret",
             "perennial-store",
         ],
     ),
-    ("perennial-healing", &["perennial-runtime"]),
-    ("perennial-knowledge", &["perennial-query", "perennial-runtime"]),
-    ("perennial-query", &["perennial-runtime"]),
+    ("perennial-healing", &["perennial-runtime", "perennial-secret"]),
+    ("perennial-knowledge", &["perennial-query", "perennial-runtime", "perennial-secret"]),
+    ("perennial-query", &["perennial-runtime", "perennial-secret"]),
     ("perennial-runtime", &["perennial-store"]),
+    ("perennial-secret", &[]),
     ("perennial-store", &[]),
 ];
 

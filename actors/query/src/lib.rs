@@ -26,7 +26,6 @@ pub mod rules;
 #[cfg(test)]
 mod samples;
 pub mod schema;
-pub mod secret;
 pub mod tool;
 pub mod tools;
 pub mod tree;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use perennial_secret::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::secret::Secret;
 use crate::alert::webhook::address;
 use crate::model::Severity;
 

@@ -18,7 +18,6 @@ mod life;
 mod message;
 mod notice;
 mod retention;
-mod secret;
 mod slack;
 mod telling;
 mod text;
@@ -31,7 +30,6 @@ pub use grouping::{Collected, Gap, Groups, News, UNGROUPED, group_of};
 pub use life::{INCIDENTS, Incident, IncidentStatus, JOURNAL, JournalEntry};
 pub use message::*;
 pub use notice::{Field, Item, Notice};
-pub use secret::{REDACTED, Secret};
 pub(crate) use telling::RESULTS;
 
 use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};

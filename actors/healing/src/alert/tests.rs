@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use perennial_runtime::{Effect, Finished, Play, Recorded, Undone};
+use perennial_secret::Secret;
 
 use super::deliver::Deliver;
 use super::samples::{key, opened, second, subject};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use perennial_runtime::{Attempt, EffectError, Timestamp};
+use perennial_secret::Secret;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use sha2::Sha256;
 use crate::alert::answer::{BODY_LIMIT, judge};
 use crate::alert::channels::ChannelError;
 use crate::alert::text::{line, time, unix_seconds};
-use crate::alert::{Config, Item, Notice, Secret};
+use crate::alert::{Config, Item, Notice};
 
 /// One request may take this long; below the effect's own timeout, so that its error says more.
 const TIMEOUT: Duration = Duration::from_secs(8);

@@ -7,8 +7,7 @@
 mod assignments;
 mod shapes;
 
-/// Stands where a secret was.
-pub const MASK: &str = "[redacted]";
+use perennial_secret::REDACTED;
 
 /// Redacts line by line; private key blocks span lines, so it remembers being inside one.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +31,12 @@ impl Redactor {
         loop {
             if self.inside_key {
                 let Some(end) = rest.find("-----END ") else {
-                    return format!("{out}{MASK}");
+                    return format!("{out}{REDACTED}");
                 };
                 let after = rest.get(end + "-----END ".len()..).unwrap_or_default();
                 let closed = after.find("-----").map_or(after.len(), |at| at + "-----".len());
                 rest = after.get(closed..).unwrap_or_default();
-                out.push_str(MASK);
+                out.push_str(REDACTED);
                 self.inside_key = false;
             }
             let Some(begin) = private_key_begin(rest) else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::ToolError;
+use perennial_secret::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -87,16 +88,16 @@ struct Entry {
 }
 
 impl Endpoint {
-    /// Prepares requests. The key, if the service wants one, is sent as a bearer token and shown nowhere.
+    /// Prepares requests. The key, if one is set, is sent as a bearer token and shown nowhere.
     ///
     /// # Errors
     ///
     /// What of the configuration cannot be used.
-    pub fn new(config: &EndpointConfig, key: Option<&str>) -> Result<Self, EndpointError> {
+    pub fn new(config: &EndpointConfig, key: &Secret) -> Result<Self, EndpointError> {
         let url = address(&config.base_url)?;
         let mut headers = HeaderMap::new();
-        if let Some(key) = key {
-            let value = HeaderValue::from_str(&format!("Bearer {key}"));
+        if key.is_set() {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
             let mut value = value.map_err(|_| EndpointError::Key)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_query::plan::ErrorKind;
-use perennial_query::secret::Secret;
 use perennial_query::tool::{Call, Tool, ToolAnswer, ToolError, Toolbox, Trace};
 use perennial_query::tools::llm::{Budget, Config, Llm, Model, Provider, add};
 use perennial_runtime::{ManualClock, Timestamp};
+use perennial_secret::Secret;
 use serde_json::{Value, json};
 
 use crate::model::{Act, ModelServer};

@@ -1,10 +1,10 @@
 use perennial_runtime::Timestamp;
+use perennial_secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::alert::Secret;
 use crate::alert::samples::{attempt, notice};
 
 /// A server on the loopback that gives one answer per connection and hands over the requests.

@@ -1,9 +1,9 @@
+use perennial_secret::Secret;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::alert::Secret;
 use crate::alert::samples::notice;
 
 fn email() -> Email {

@@ -1,6 +1,8 @@
 //! Secrets that show by the name they are given to: `name=value`, `"name": "value"`, `--name value`.
 
-use crate::analyzer::redact::{MASK, shapes};
+use perennial_secret::REDACTED;
+
+use crate::analyzer::redact::shapes;
 
 /// Parts of a name that say it holds a secret in any kind of text.
 const STRONG: &[&str] = &[
@@ -49,7 +51,7 @@ pub(super) fn mask(text: &str) -> String {
         let opens_line = out.get(..out.len() - name.len()).is_some_and(opens_line);
         if let Some(found) = smell(name).and_then(|smell| value(after, name, smell, opens_line)) {
             out.push_str(after.get(..found.start).unwrap_or_default());
-            out.push_str(MASK);
+            out.push_str(REDACTED);
             rest = after.get(found.end..).unwrap_or_default();
         }
     }
@@ -136,7 +138,7 @@ fn blanks(text: &str) -> usize {
 fn plain_value(after: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let from = from + blanks(after.get(from..)?);
     let value = after.get(from..)?;
-    if value.trim_start_matches(['\\', '"', '\'']).starts_with(MASK) {
+    if value.trim_start_matches(['\\', '"', '\'']).starts_with(REDACTED) {
         return None;
     }
     let opening = value.len() - value.trim_start_matches(['\\', '"', '\'']).len();

@@ -1,6 +1,6 @@
 //! Secrets that show by their own shape: in URLs, after an authentication scheme, or as a word.
 
-use crate::analyzer::redact::MASK;
+use perennial_secret::REDACTED;
 
 /// Beginnings of issued tokens, and how many more characters make it one.
 const TOKENS: &[(&str, usize)] = &[
@@ -57,13 +57,13 @@ fn ends_url(letter: char) -> bool {
 /// `url` is what follows the scheme's `://`.
 fn masked_url(url: &str) -> String {
     let url = match credentials(url) {
-        Some((user, host)) => format!("{user}:{MASK}@{host}"),
+        Some((user, host)) => format!("{user}:{REDACTED}@{host}"),
         None => url.to_owned(),
     };
     let lower = format!("//{}", url.to_ascii_lowercase());
     match url.find('/') {
         Some(slash) if WEBHOOKS.iter().any(|mark| lower.contains(mark)) => {
-            format!("{}/{MASK}", url.get(..slash).unwrap_or_default())
+            format!("{}/{REDACTED}", url.get(..slash).unwrap_or_default())
         }
         Some(_) | None => url,
     }
@@ -90,7 +90,7 @@ pub(super) fn mask_words(text: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(|letter| !in_token(letter)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        out.push_str(if is_token(word) { MASK } else { word });
+        out.push_str(if is_token(word) { REDACTED } else { word });
         let next = after.find(in_token).unwrap_or(after.len());
         let (between, tail) = after.split_at(next);
         out.push_str(between);
@@ -130,7 +130,7 @@ pub(super) fn mask_schemes(text: &str) -> String {
         let end = rest.find(|letter| !in_credential(letter)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let secret = follows_scheme && word.len() >= 8 && (looks_random(word) || word.len() >= 32);
-        out.push_str(if secret { MASK } else { word });
+        out.push_str(if secret { REDACTED } else { word });
         let next = after.find(in_credential).unwrap_or(after.len());
         let (between, tail) = after.split_at(next);
         out.push_str(between);

@@ -55,7 +55,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 fn endpoint(url: &str, batch: usize) -> Endpoint {
     let config = EndpointConfig { batch, ..EndpointConfig::new(url, "small") };
-    Endpoint::new(&config, Some("s3cret")).unwrap()
+    Endpoint::new(&config, &Secret::new("s3cret")).unwrap()
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_service_that_does_not_answer_is_a_timeout_and_one_that_is_not_there_u
     let (url, _requests) = service(vec![None]).await;
     let config =
         EndpointConfig { timeout: Duration::from_millis(50), ..EndpointConfig::new(&url, "m") };
-    let silent = Endpoint::new(&config, None).unwrap();
+    let silent = Endpoint::new(&config, &Secret::default()).unwrap();
     assert_eq!(silent.embed(&texts(&["a"])).await.unwrap_err().kind, ErrorKind::Timeout);
     let gone = endpoint("http://127.0.0.1:1", 1).embed(&texts(&["a"])).await.unwrap_err();
     assert_eq!(gone.kind, ErrorKind::Unavailable);
@@ -129,9 +129,13 @@ async fn the_key_shows_nowhere() {
     for shown in [format!("{endpoint:?}"), format!("{error:?} {error}")] {
         assert!(!shown.contains("s3cret"), "{shown}");
     }
-    let bad = Endpoint::new(&EndpointConfig::new("http://x", "m"), Some("s3cret\n")).unwrap_err();
+    let bad =
+        Endpoint::new(&EndpointConfig::new("http://x", "m"), &Secret::new("s3cret\n")).unwrap_err();
     assert!(!format!("{bad:?} {bad}").contains("s3cret"));
     for url in ["ftp://x", "nowhere", "http://"] {
-        assert!(Endpoint::new(&EndpointConfig::new(url, "m"), None).is_err(), "{url}");
+        assert!(
+            Endpoint::new(&EndpointConfig::new(url, "m"), &Secret::default()).is_err(),
+            "{url}"
+        );
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use perennial_secret::Secret;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Secret;
 use crate::tool::TOOL_TIMEOUT;
 
 /// What the HTTP tool may reach. Nothing unless a host is listed.

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use perennial_runtime::{ManualClock, Timestamp};
+use perennial_secret::Secret;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::json::Json;
-use crate::secret::Secret;
 use crate::tool::Identity;
 use server::{Reply, Server};
 

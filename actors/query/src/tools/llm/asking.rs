@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use perennial_runtime::instant;
+use perennial_secret::REDACTED;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,6 @@ use super::wish::Wish;
 use super::{Models, client};
 use crate::plan::ErrorKind;
 use crate::schema;
-use crate::secret::REDACTED;
 use crate::tool::{Call, ToolAnswer, ToolError};
 
 /// Requests for one call, whatever they are made for.

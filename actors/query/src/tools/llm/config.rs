@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use perennial_secret::Secret;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
-
-use crate::secret::Secret;
 
 /// The models that queries may ask. Nothing unless one is listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

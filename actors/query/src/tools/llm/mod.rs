@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use perennial_runtime::{Clock, instant};
+use perennial_secret::Secret;
 use reqwest::Client;
 use tokio::time::Instant;
 
 use crate::plan::ValueType;
-use crate::secret::Secret;
 use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
 use crate::tools::ConfigError;
 

@@ -1,4 +1,6 @@
-//! A value that never shows.
+//! A text that is needed and never shown: in no log, no error, no dump of a configuration.
+//!
+//! The principal type is [`Secret`]. Reading it from a file or a variable is for who knows of those.
 
 use std::fmt;
 
@@ -19,6 +21,12 @@ impl Secret {
         Self(text.into())
     }
 
+    /// Whether it is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// The text itself, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -26,7 +34,7 @@ impl Secret {
     }
 
     fn shown(&self) -> &'static str {
-        if self.0.is_empty() { "" } else { REDACTED }
+        if self.is_set() { REDACTED } else { "" }
     }
 }
 
