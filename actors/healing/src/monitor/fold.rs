@@ -59,7 +59,12 @@ impl Monitor {
         if event.kind == EventKind::Start {
             self.decide_end(turn)?;
         }
-        let asked = self.intent.stopped().is_some();
+        let asked = self.intent.stopped().is_some() || self.acts(turn.now());
+        let run = engine_time(&self.facts.started_at);
+        let ends_known_run = matches!(event.kind, EventKind::Die(_));
+        if let Some(run) = run.filter(|run| ends_known_run && *run <= event.at) {
+            self.intent.forget_before(run);
+        }
         self.intent.observe(event.at, &event.kind, self.stop_signal, self.facts.stop_timeout);
         match &event.kind {
             EventKind::Start => self.fold_start(event.at, asked, seen),

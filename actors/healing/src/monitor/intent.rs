@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Facts, RestartPolicy, Status};
 use crate::monitor::EventKind;
+use crate::monitor::fold::engine_time;
 
 /// How long after a signal an end is still put down to it, beyond the container's own time to stop.
 const GRACE: Duration = Duration::from_secs(60);
@@ -69,6 +70,11 @@ impl Intent {
         self.stopped = self.stopped.or(end);
     }
 
+    /// An end of the run that began at `run` is not put down to what was sent to one before it.
+    pub fn forget_before(&mut self, run: Timestamp) {
+        self.asked = self.asked.filter(|asked| *asked >= run);
+    }
+
     /// Folds an event. `stop_signal` and `stop_timeout` are the container's own settings.
     pub fn observe(
         &mut self,
@@ -114,15 +120,21 @@ impl Intent {
     /// Concludes from what the engine shows, for when events were lost or are still to come: an end
     /// after a signal was wanted; and a container that the engine was told to keep running, that is
     /// down and is left down, was stopped by somebody. `at` is when it ended.
+    ///
+    /// A run that is seen does not undo a signal: the event of the end before it, which that signal caused, may
+    /// still come.
     pub fn infer(&mut self, at: Timestamp, facts: &Facts) {
         let running = matches!(facts.status, Status::Running | Status::Paused);
         if running && self.stopped.is_some() {
-            *self = Self::default();
+            (self.stopped, self.unexplained) = (None, None);
         }
         let kept_up =
             matches!(facts.restart_policy, RestartPolicy::Always | RestartPolicy::UnlessStopped);
         let left_down = facts.status == Status::Exited && kept_up && !facts.oom_killed;
         let ended = matches!(facts.status, Status::Exited | Status::Dead);
+        if let Some(run) = engine_time(&facts.started_at).filter(|_| ended) {
+            self.forget_before(run);
+        }
         let explained = ended && self.explains(at, facts.stop_timeout);
         if (left_down || explained) && self.stopped.is_none() {
             (self.stopped, self.unexplained) = (Some(at), None);

@@ -105,7 +105,9 @@ impl Durable for Monitor {
             }
             MonitorMessage::Acting { until } => {
                 self.acting_until = until;
-                Ok(())
+                // An end that was put down to a restart which is not made shows now.
+                let shows = self.ended && !self.acts(turn.now());
+                if shows { self.judge(turn.now(), turn) } else { Ok(()) }
             }
         }
     }
@@ -114,6 +116,11 @@ impl Durable for Monitor {
 impl Monitor {
     fn is_unknown(&self) -> bool {
         self.subject.id.0.is_empty()
+    }
+
+    /// Whether the Responder restarts it: an end is that restart's then.
+    fn acts(&self, now: Timestamp) -> bool {
+        self.acting_until > now
     }
 
     fn runs(&self) -> bool {

@@ -98,6 +98,7 @@ impl Monitor {
         self.counted.expire(now, config.restart_window);
         self.flips.expire(now, config.flapping_window);
         self.ended_symptoms.retain(|(_, at)| *at + MEMORY > now);
+        let acts = self.acts(now);
         let restarts = self.starts.count().max(self.counted.count());
         let facts = &mut self.facts;
         facts.restarts_in_window = u32::try_from(restarts).unwrap_or(u32::MAX);
@@ -106,7 +107,7 @@ impl Monitor {
         facts.stop_timeout = policy.stop_timeout.or(facts.stop_timeout);
         facts.one_shot =
             facts.restart_policy == RestartPolicy::No && !self.has_health_check && !policy.opted_in;
-        facts.stopped_by_operator = self.intent.stopped().is_some() && self.acting_until <= now;
+        facts.stopped_by_operator = self.intent.stopped().is_some() && !acts;
         facts.deploying = self.deploying_until > now;
     }
 
@@ -124,7 +125,7 @@ impl Monitor {
     /// an end that was told as a crash before the wish for it was known is taken back at once.
     fn settle_stop(&mut self, since: Timestamp, turn: &mut Turn<'_, Self>) {
         let late = self.intent.came_late() && self.has(SymptomKind::NonZeroExit);
-        if late && (self.symptoms.len() > 1 || self.acting_until > turn.now()) {
+        if late && (self.symptoms.len() > 1 || self.acts(turn.now())) {
             let mut rest = self.symptoms.clone();
             rest.retain(|symptom| symptom.kind != SymptomKind::NonZeroExit);
             self.tell_symptoms(rest, turn.now().into(), turn);
@@ -184,12 +185,14 @@ impl Monitor {
     }
 
     /// Crashes during a deploy wait until it settles, ends that were only inspected wait for their
-    /// event; ends before our time are history.
+    /// event, and ends while the Responder restarts it for the run that follows; ends before our time are
+    /// history.
     fn is_held_back(&self, kind: SymptomKind, now: Timestamp) -> bool {
         match kind {
             SymptomKind::NonZeroExit | SymptomKind::OomKilled => {
                 let awaited = self.awaits_cause_until(now).is_some();
-                self.facts.deploying || self.ended_before_us || awaited
+                let restarted = self.acts(now) && !self.facts.oom_killed;
+                self.facts.deploying || self.ended_before_us || awaited || restarted
             }
             SymptomKind::CrashLoop => self.facts.deploying,
             SymptomKind::Unhealthy
@@ -327,6 +330,7 @@ impl Monitor {
             loops.flatten(),
             flaps,
             Some(self.end_confirmed_at).filter(|_| self.ended),
+            Some(self.acting_until).filter(|_| self.ended),
             oom.map(|at| at + OOM_SETTLES),
             oom.map(|at| at + config.restart_window),
             self.coverage_due(config),

@@ -119,13 +119,19 @@ fn a_run_that_ended_before_its_first_inspection_is_counted_once() {
     }
 }
 
-/// Unhealthy, and asked to end by the node, which acts on it until then.
-fn acted_on() -> (Scene, Timestamp) {
+/// Unhealthy, and acted on by the node until then, with nothing told of that yet.
+fn acted_on_unseen() -> (Scene, Timestamp) {
     let mut scene = scene();
     scene.seen.facts.health = Health::Unhealthy;
     scene.event(EventKind::HealthStatus("unhealthy".into()));
     let until = scene.play.now() + Duration::from_secs(70);
     scene.play.handle(MonitorMessage::Acting { until }).unwrap();
+    (scene, until)
+}
+
+/// The same, and asked to end.
+fn acted_on() -> (Scene, Timestamp) {
+    let (mut scene, until) = acted_on_unseen();
     scene.event(EventKind::Kill(15));
     (scene, until)
 }
@@ -152,4 +158,92 @@ fn a_restart_by_the_node_that_never_comes_up_counts_as_a_stop_in_the_end() {
     scene.die(143);
     assert_eq!(withdrawn(&scene.play.fire_next_timer().unwrap()), 1);
     assert_eq!(scene.play.now(), until);
+}
+
+/// What the sensor tells of a container whose events it got all at once: each comes with what is seen at the end.
+fn batch(scene: &mut Scene, events: &[(Timestamp, EventKind)]) -> Vec<Recorded> {
+    scene.seen.at = scene.play.now();
+    let told = events.iter().cloned().map(|(at, kind)| {
+        let event = ContainerEvent { at, kind };
+        let seen = Some(scene.seen.clone());
+        scene.play.handle(MonitorMessage::Event(event, seen)).unwrap()
+    });
+    told.collect()
+}
+
+#[test]
+fn a_restart_whose_events_come_after_the_next_run_was_seen_is_no_crash() {
+    let mut scene = scene();
+    let asked_at = scene.play.now();
+    scene.wait(1);
+    // The first signal is told when the second has ended it already.
+    scene.end(137);
+    let first = batch(&mut scene, &[(asked_at, EventKind::Kill(15))]);
+    let ended_at = scene.play.now();
+    millis(&mut scene, 300);
+    scene.begin_run();
+    let rest = [
+        (ended_at, EventKind::Kill(9)),
+        (ended_at, EventKind::Die(137)),
+        (ended_at, EventKind::Stop),
+        (scene.play.now(), EventKind::Start),
+    ];
+    let all = first.into_iter().chain(batch(&mut scene, &rest));
+    let all: Vec<_> = all.collect();
+    assert!(all.iter().all(|turn| raised(turn).is_empty()), "{all:?}");
+    let row = scene.row().unwrap();
+    assert_eq!((row.facts.status, row.symptoms), (Status::Running, Vec::new()));
+}
+
+#[test]
+fn a_signal_to_one_run_does_not_explain_a_crash_of_the_next_whose_start_was_only_seen() {
+    let mut scene = scene();
+    scene.event(EventKind::Kill(15));
+    scene.end(143);
+    scene.look();
+    scene.wait(1);
+    scene.begin_run();
+    scene.look();
+    scene.wait(5);
+    assert_eq!(raised(&scene.die(1)), [SymptomKind::NonZeroExit]);
+    assert!(!scene.row().unwrap().facts.stopped_by_operator);
+}
+
+#[test]
+fn the_end_by_a_restart_of_the_node_is_no_crash_in_whatever_order_its_events_come() {
+    for code in [143, 1] {
+        for late in [true, false] {
+            let (mut scene, _) = acted_on_unseen();
+            assert_eq!(raised(&scene.die(code)), [], "{code}");
+            millis(&mut scene, 400);
+            if late {
+                assert!(silent(&scene.event(EventKind::Kill(15))), "{code}");
+            }
+            scene.seen.facts.health = Health::Starting;
+            let started = scene.start();
+            assert_eq!(raised(&started), [], "{code}, signal told: {late}");
+            assert_eq!(scene.row().unwrap().facts.restarts_in_window, 0);
+            // The next end is its own.
+            scene.wait(5);
+            assert_eq!(raised(&scene.die(3)), [SymptomKind::NonZeroExit]);
+        }
+    }
+}
+
+#[test]
+fn an_end_during_a_restart_that_is_not_made_is_told_then() {
+    for given_up in [true, false] {
+        let (mut scene, until) = acted_on_unseen();
+        assert_eq!(raised(&scene.die(1)), []);
+        let turn = if given_up {
+            scene.wait(2);
+            let now = scene.play.now();
+            scene.play.handle(MonitorMessage::Acting { until: now }).unwrap()
+        } else {
+            let turn = scene.play.fire_next_timer().unwrap();
+            assert_eq!(scene.play.now(), until);
+            turn
+        };
+        assert_eq!(raised(&turn), [SymptomKind::NonZeroExit], "given up: {given_up}");
+    }
 }
