@@ -4,6 +4,7 @@
 
 pub mod alert;
 pub mod analyzer;
+mod breaker;
 #[cfg(any(test, feature = "testing"))]
 pub mod decoding;
 pub mod docker;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use perennial_runtime::{Attempt, EffectError, Performer, Timestamp};
 
-use crate::alert::breaker::Breaker;
 use crate::alert::deliver::Deliver;
 use crate::alert::email::Email;
 use crate::alert::slack::Slack;
 use crate::alert::webhook::Webhook;
 use crate::alert::{Config, EMAIL, Notice, SLACK, WEBHOOK};
+use crate::breaker::Breaker;
 
 /// Below the effect's own timeout, so that a channel that hangs is counted as down.
 const PATIENCE: Duration = Duration::from_secs(9);

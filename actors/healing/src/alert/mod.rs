@@ -4,7 +4,6 @@
 //! The rows are the truth; the state holds only what has been collected and not yet told.
 
 mod answer;
-mod breaker;
 mod change;
 mod channels;
 mod config;
