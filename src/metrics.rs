@@ -43,7 +43,7 @@ type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
 /// Name and help.
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
     (DOCKER_EVENTS, "Events received from the engine"),
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
@@ -56,11 +56,17 @@ const COUNTERS: [(&str, &str); 12] = [
     (query::CACHE, "Queries whose result might be shared, and whether it was"),
     (query::REFUSED, "Queries that were turned away"),
     (query::EVENTS, "What was written to the journals of queries"),
+    (
+        query::MODEL_CALLS,
+        "Times that a language model was asked to plan or to answer, by what came of it",
+    ),
 ];
 
-/// Counters whose lines are known only when something is counted: name and help.
-const COUNTERS_OF_TOOLS: [(&str, &str); 1] =
-    [(query::TOOL_CALLS, "Calls of tools, by tool and how they ended")];
+/// Counters whose lines are known only when something is counted, or from the configuration: name and help.
+const COUNTERS_OF_TOOLS: [(&str, &str); 2] = [
+    (query::TOOL_CALLS, "Calls of tools, by tool and how they ended"),
+    (query::TOKENS, "Tokens that language models have read and written for queries"),
+];
 
 /// What is told of the most there was at a time: name and help.
 const PEAKS: [(&str, &str); 3] = [
@@ -153,6 +159,17 @@ impl Metrics {
     /// Where others register theirs, before the first scrape.
     pub fn registry_mut(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+
+    /// Shows the tokens of each of these language models from the start.
+    pub fn expect_models<'a>(&self, models: impl Iterator<Item = &'a str>) {
+        let Some(family) = self.counters.get(query::TOKENS) else { return };
+        for model in models {
+            for direction in query::DIRECTIONS {
+                let labels = vec![("model", model.to_owned()), ("direction", direction.to_owned())];
+                family.get_or_create_owned(&labels);
+            }
+        }
     }
 
     /// Registers the figures of scheduled backups, which a node without them does not have.

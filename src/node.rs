@@ -88,10 +88,12 @@ impl Node {
         let agents = Agents { monitor, analyzer, responder, alert };
         let running = Running::default();
         let library = knowledge::open(knowledge).await?;
+        let models: Vec<String> = query.llm.models.iter().map(|model| model.name.clone()).collect();
         let asking = queries(query, Arc::clone(&running), library.as_ref())?;
         let Asking { queries, access, actors: asking } = asking;
         let tree = tree(&engine, agents, rows.clone())?.child(asking);
         let mut metrics = Metrics::default();
+        metrics.expect_models(models.iter().map(String::as_str));
         let intake = metrics.intake();
         let data_dir = claim(&store).await?;
         // Said only now: before, another node may be the one that the data belongs to.

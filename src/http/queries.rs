@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use perennial_query::config::Questions;
 use perennial_query::question::Planner;
-use perennial_query::record::{DEAD_STEPS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
+use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
@@ -33,6 +34,9 @@ pub(super) use submit::submit;
 /// Rows of one query's steps that are shown.
 const STEP_ROWS: usize = 20_000;
 
+/// Times that a model was asked for one query that are shown.
+const MODEL_ROWS: usize = 1_000;
+
 /// Rows of queries that are looked at for one list.
 const LOOKED_AT: usize = 10_000;
 
@@ -51,6 +55,8 @@ pub(crate) struct Queries {
     pub(crate) broker: Arc<Broker>,
     /// What makes plans of questions in words.
     pub(crate) planner: Planner,
+    /// What language models do for them.
+    pub(crate) questions: Questions,
     /// When they are asked.
     pub(crate) clock: SystemClock,
     /// Rises when something has happened in a query.
@@ -91,7 +97,8 @@ fn document(tables: &TableReader, id: &str) -> Result<Query, ApiError> {
     let row = tables.get(&QUERIES, id)?.ok_or_else(|| unknown(id))?;
     let submission = tables.get(&SUBMISSIONS, id)?.unwrap_or_default();
     let steps = tables.scan(&STEPS, &owner_prefix(id), STEP_ROWS)?;
-    Ok(Query::new(&row, &submission, &steps))
+    let asked = tables.scan(&MODEL_CALLS, &owner_prefix(id), MODEL_ROWS)?;
+    Ok(Query::new(&row, &submission, &steps).with_models(&asked))
 }
 
 fn unknown(id: &str) -> ApiError {

@@ -61,7 +61,9 @@ pub(super) fn queries(
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let (tools, clock) = (toolbox.clone(), SystemClock);
-    let queries = Queries { catalogue, tools, pipelines, rules, broker, planner, clock, bell };
+    let questions = config.questions.clone();
+    let queries =
+        Queries { catalogue, tools, pipelines, rules, broker, planner, questions, clock, bell };
     Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
 }
 

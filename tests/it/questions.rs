@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::node::{Node, perennial};
 
+mod models;
+
 const NO_ENGINE: &str = "[docker]\nhost = \"unix:///nowhere/docker.sock\"\n";
 
 /// What can be asked of a node with notes.

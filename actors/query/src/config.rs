@@ -11,6 +11,10 @@ use crate::tools::{external, file, http, llm, shell};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator};
 
+mod questions;
+
+pub use questions::{AnswerBy, Changes, PlannedBy, Questions, WordedBy};
+
 /// Requests that one API key may make in a minute, unless the configuration says otherwise.
 pub const REQUESTS_PER_MINUTE: u32 = 1_000;
 
@@ -56,6 +60,8 @@ pub struct Config {
     pub workers: external::Config,
     /// Language models that may be asked.
     pub llm: llm::Config,
+    /// What they do for questions.
+    pub questions: Questions,
 }
 
 impl Default for Config {
@@ -78,6 +84,7 @@ impl Default for Config {
             http: http::Config::default(),
             workers: external::Config::default(),
             llm: llm::Config::default(),
+            questions: Questions::default(),
         }
     }
 }
@@ -117,6 +124,7 @@ impl Config {
             ("query.http", self.http.problems()),
             ("query.workers", self.workers.problems()),
             ("query.llm", self.llm.problems()),
+            ("query.questions", self.questions.problems(&self.llm)),
         ];
         for (option, problems) in of_sections {
             invalid.extend(problems.into_iter().map(|problem| (option, problem)));

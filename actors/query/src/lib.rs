@@ -29,4 +29,5 @@ pub mod schema;
 pub mod tool;
 pub mod tools;
 pub mod tree;
+pub mod wording;
 pub mod worker;

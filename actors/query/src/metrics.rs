@@ -1,7 +1,7 @@
 //! Names of the figures this crate contributes, and the values that their labels are known to have; the node
 //! exports them.
 
-use crate::record::{Origin, Outcome};
+use crate::record::{Origin, Outcome, Purpose};
 
 /// Counter, labels `tool`, `outcome`.
 pub const TOOL_CALLS: &str = "perennial_tool_calls_total";
@@ -19,6 +19,13 @@ pub const QUERY_PARALLEL: &str = "perennial_query_tools_parallel_peak";
 pub const CACHE: &str = "perennial_query_cache_total";
 /// Counter: queries that were turned away.
 pub const REFUSED: &str = "perennial_queries_refused_total";
+/// Counter, labels `model`, `direction` (`read`, `written`): tokens of language models, of calls that were answered.
+pub const TOKENS: &str = "perennial_query_tokens_total";
+/// The directions of [`TOKENS`].
+pub const DIRECTIONS: [&str; 2] = ["read", "written"];
+/// Counter, labels `purpose` (`plan`, `answer`), `outcome` (`used`, `refused`, `failed`): times that a model was
+/// asked to plan or to answer.
+pub const MODEL_CALLS: &str = "perennial_query_model_calls_total";
 /// Counter of what was written to the journals of queries; who waits for one of them looks again.
 pub const EVENTS: &str = "perennial_query_events_total";
 
@@ -31,6 +38,12 @@ pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
 pub fn known_series() -> Vec<Series> {
     let mut all = vec![(REFUSED, Vec::new()), (EVENTS, Vec::new())];
     all.extend(["hit", "joined", "miss"].map(|result| (CACHE, vec![("result", result)])));
+    for purpose in Purpose::ALL.map(Purpose::as_str) {
+        all.extend(
+            ["failed", "refused", "used"]
+                .map(|outcome| (MODEL_CALLS, vec![("purpose", purpose), ("outcome", outcome)])),
+        );
+    }
     let types = [
         Origin::Plan,
         Origin::Pipeline(String::new()),

@@ -4,13 +4,21 @@
 use serde_json::{Value, json};
 
 use crate::check::{Finding, MAX_STEPS, Severity};
+use crate::inputs;
 use crate::pipeline::{self, Compiled};
+use crate::record::Exchange;
 use crate::tool::{Catalogue, ToolSpec};
+
+mod approving;
+
+pub use approving::with_approvals;
 
 /// Steps of a plan that a model makes, unless whoever asks says otherwise: what a person can look over.
 pub const STEPS: usize = 20;
 /// Findings that a model is told of at once.
-const FINDINGS: usize = 20;
+pub const FINDINGS: usize = 20;
+/// Characters of what a model asks back.
+const UNCLEAR: usize = 2_000;
 
 /// The plan in the prompt that shows a model what one looks like. Its tools are not the caller's.
 const EXAMPLE: &str = r#"{
@@ -54,8 +62,9 @@ pub fn arguments(question: &str, catalogue: &Catalogue, max_steps: usize) -> Val
          tools that you may not have:\n{EXAMPLE}\n\nThe tools that there are, with the JSON Schemas of their \
          arguments:\n{tools}\n\nRules:\n- At most {most} steps, and as few as will do.\n- Only tools from \
          the list, with arguments that fit their schemas.\n- A tool that changes the world only if the \
-         question asks for the change.\n- Answer with the JSON object alone: no words before or after it, \
-         and no code fences."
+         question asks for the change.\n- If the tools cannot answer the question, or it is not clear what is \
+         asked, there is no plan: answer {{\"unclear\": \"what the asker should say or know\"}} instead.\n- \
+         Answer with the JSON object alone: no words before or after it, and no code fences."
     );
     json!({"system": system, "prompt": format!("Make a plan for this question: {question}")})
 }
@@ -67,6 +76,33 @@ fn described(spec: &ToolSpec) -> Value {
         "changes_world": spec.changes_world,
         "arguments": spec.schema(),
     })
+}
+
+/// Adds to the arguments of a call what was said `earlier` in the conversation: it says what words such as `it`
+/// mean, and it is data.
+#[must_use]
+pub fn with_earlier(mut arguments: Value, earlier: &[Exchange]) -> Value {
+    if !earlier.is_empty() {
+        let said: Vec<Value> = earlier
+            .iter()
+            .map(|said| json!({"question": said.question, "answer": said.answer}))
+            .collect();
+        let said = json!({"said_before_in_this_conversation": said}).to_string();
+        match arguments["untrusted"].as_array_mut() {
+            Some(pieces) => pieces.insert(0, Value::from(said)),
+            None => arguments["untrusted"] = json!([said]),
+        }
+    }
+    arguments
+}
+
+/// What a model says the asker should say or know, if its `reply` is that there is no plan.
+#[must_use]
+pub fn unclear(reply: &str) -> Option<String> {
+    let reply: Value = serde_json::from_str(reply.trim()).ok()?;
+    let why = reply.as_object().filter(|fields| fields.len() == 1)?.get("unclear")?.as_str()?;
+    let why: String = why.trim().chars().take(UNCLEAR).collect();
+    (!why.is_empty()).then_some(why)
 }
 
 /// Reads a model's `reply` as a plan. `catalogue` and `max_steps` are those that it was asked with.
@@ -88,6 +124,8 @@ pub fn read(
         let message = format!("a plan has at most {max_steps} steps here, not {steps}");
         return Err(vec![refusal("too_many_steps", "steps", message)]);
     }
+    // Nobody is there to give it any.
+    inputs::bind(&compiled.plan, &Value::Null)?;
     Ok(compiled)
 }
 
@@ -103,12 +141,12 @@ fn refusal(code: &'static str, path: &str, message: String) -> Finding {
     }
 }
 
-/// The arguments of the one further call after a `reply` that was refused for `findings`: the same question
-/// in `asked`, the reply, and what is wrong with it.
+/// The arguments of a further call after a `reply` that was refused: the same question in `asked`, the reply, and
+/// what is wrong with it.
 #[must_use]
-pub fn correction(asked: &Value, reply: &str, findings: &[Finding]) -> Value {
-    let errors = findings.iter().filter(|finding| finding.is_error());
-    let told: Vec<String> = errors.take(FINDINGS).map(|finding| format!("- {finding}")).collect();
+pub fn correction(asked: &Value, reply: &str, problems: &[String]) -> Value {
+    let told: Vec<String> =
+        problems.iter().take(FINDINGS).map(|problem| format!("- {problem}")).collect();
     let stricter = format!(
         "That plan is refused:\n{}\nAnswer again with the whole plan, corrected: one JSON object and \
          nothing else. The first character must be {{ and the last one }}.",
@@ -116,14 +154,25 @@ pub fn correction(asked: &Value, reply: &str, findings: &[Finding]) -> Value {
     );
     // A model cannot have said nothing.
     let said = if reply.trim().is_empty() { "(nothing)" } else { reply };
-    json!({
+    let mut arguments = json!({
         "system": asked["system"],
         "messages": [
             {"role": "user", "content": asked["prompt"]},
             {"role": "assistant", "content": said},
             {"role": "user", "content": stricter},
         ],
-    })
+    });
+    if !asked["untrusted"].is_null() {
+        arguments["untrusted"] = asked["untrusted"].clone();
+    }
+    arguments
+}
+
+/// What is wrong with a reply, as whoever wrote it is told.
+#[must_use]
+pub fn problems(findings: &[Finding]) -> Vec<String> {
+    let errors = findings.iter().filter(|finding| finding.is_error());
+    errors.take(FINDINGS).map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -191,12 +240,39 @@ mod tests {
     fn a_correction_repeats_the_question_the_reply_and_what_is_wrong() {
         let asked = arguments("Which logs are large?", &catalogue(), 2);
         let findings = read(EXAMPLE, &catalogue(), 2).unwrap_err();
-        let again = correction(&asked, EXAMPLE, &findings);
+        let again = correction(&asked, EXAMPLE, &problems(&findings));
         assert_eq!(again["system"], asked["system"]);
         assert_eq!(again["messages"][0]["content"], asked["prompt"]);
         assert_eq!(again["messages"][1]["content"], EXAMPLE);
         let stricter = again["messages"][2]["content"].as_str().unwrap();
         assert!(stricter.contains("a plan has at most 2 steps here, not 3"), "{stricter}");
         assert_eq!(correction(&asked, " ", &[])["messages"][1]["content"], "(nothing)");
+    }
+
+    #[test]
+    fn what_was_said_before_is_data_also_when_a_model_is_asked_again() {
+        let said = Exchange { question: "Who is it?".to_owned(), answer: "Suzuki.".to_owned() };
+        let first = with_earlier(arguments("Is he well?", &catalogue(), 2), &[said]);
+        assert!(first["untrusted"][0].as_str().unwrap().contains("Suzuki."), "{first}");
+        assert!(!first["prompt"].as_str().unwrap().contains("Suzuki"));
+        assert_eq!(correction(&first, "{}", &[])["untrusted"], first["untrusted"]);
+        let alone = arguments("Is he well?", &catalogue(), 2);
+        assert_eq!(with_earlier(alone.clone(), &[]), alone);
+    }
+
+    #[test]
+    fn a_model_can_say_that_there_is_no_plan() {
+        assert_eq!(unclear(" {\"unclear\": \"Which log?\"} ").as_deref(), Some("Which log?"));
+        for reply in ["{\"unclear\": \" \"}", "{\"unclear\": \"a\", \"steps\": []}", EXAMPLE, "no"]
+        {
+            assert_eq!(unclear(reply), None, "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_plan_that_wants_to_be_given_something_is_refused() {
+        let reply =
+            EXAMPLE.replace("\"steps\"", "\"inputs\": {\"a\": {\"type\": \"string\"}}, \"steps\"");
+        assert_eq!(codes(&reply, STEPS), ["missing_input"]);
     }
 }

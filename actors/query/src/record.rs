@@ -7,14 +7,21 @@ use crate::json::Json;
 use crate::plan::{Plan, StepId};
 use crate::tool::{Citation, Identity, ToolError};
 
+mod models;
+pub(crate) mod older;
+
+pub use models::{ByModel, Exchange, MODEL_CALLS, ModelCall, Purpose};
+
 /// Queries by id; ids rise with the time of acceptance.
 pub const QUERIES: Table<QueryRow> = Table::new("queries", 1);
-/// What each query was accepted as, by its id.
-pub const SUBMISSIONS: Table<Submission> = Table::new("query-submissions", 1);
+/// What each query was accepted as, by its id; the plan that a model made takes the place of the one that it
+/// was accepted with.
+pub const SUBMISSIONS: Table<Submission> =
+    Table::new("query-submissions", 2).migrated_by(older::submission);
 /// What became of steps, by query and [`step_number`].
 pub const STEPS: Table<StepRow> = Table::new("query-steps", 1);
 /// What happened, by query and number.
-pub const EVENTS: Table<EventRow> = Table::new("query-events", 1);
+pub const EVENTS: Table<EventRow> = Table::new("query-events", 2).migrated_by(older::event);
 
 /// Steps whose attempts were used up, by query and [`step_number`], until somebody retries the query or
 /// discards them.
@@ -49,8 +56,11 @@ pub struct Submission {
     pub warnings: Vec<String>,
     /// What was to be done and cannot be. With any, the query has failed, whatever comes of the rest.
     pub problems: Vec<String>,
-    /// What is answered to a question that is not clear enough to begin: then nothing is done.
+    /// What is answered to a question that is not clear enough to begin: then nothing is done, unless a model
+    /// makes a plan of it.
     pub clarification: Option<String>,
+    /// What language models do for it.
+    pub by_model: ByModel,
 }
 
 /// What a query came from.
@@ -399,6 +409,24 @@ pub enum Event {
         /// Why, if that needs a reason.
         reason: String,
     },
+    /// A model is asked.
+    ModelAsked {
+        /// What for.
+        purpose: Purpose,
+        /// From 1.
+        attempt: u32,
+    },
+    /// A model was asked, and it is known what came of it.
+    ModelAnswered {
+        /// What for.
+        purpose: Purpose,
+        /// From 1.
+        attempt: u32,
+        /// The one that answered, by its name in the configuration; empty if none did.
+        model: String,
+        /// Why nothing is made of it; empty if something is.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -417,6 +445,10 @@ impl Event {
             Self::Resumed { .. } => "resumed",
             Self::Retried { .. } => "retried",
             Self::Finished { .. } => "finished",
+            Self::ModelAsked { purpose: Purpose::Plan, .. } => "planning_started",
+            Self::ModelAsked { purpose: Purpose::Answer, .. } => "answering_started",
+            Self::ModelAnswered { purpose: Purpose::Plan, .. } => "planning_ended",
+            Self::ModelAnswered { purpose: Purpose::Answer, .. } => "answering_ended",
         }
     }
 }

@@ -3,19 +3,23 @@
 
 use std::time::Duration;
 
-use perennial_runtime::{Durable, Effect, Timestamp, frozen};
+use perennial_runtime::{Durable, Effect, Timestamp, decode, frozen};
 use serde_json::json;
 
+use crate::admission::older::AdmissionMessage1;
 use crate::admission::{Admission, AdmissionMessage, Admitted};
 use crate::json::Json;
 use crate::keys::{API_KEYS, KeyRow, Keys, KeysMessage, NewKey, SecretHash};
+use crate::orchestrator::older::OrchestratorMessage1;
 use crate::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
 use crate::plan::{
     ErrorKind, Input, OnFailure, Plan, Repeat, Retry, Step, StepId, ToolCall, ValueType, Work,
 };
+use crate::record::older::Submission1;
 use crate::record::{
-    Answer, DEAD_STEPS, DeadStep, EVENTS, Event, EventRow, Origin, Outcome, QUERIES, QueryRow,
-    QueryStatus, STEPS, SUBMISSIONS, StepRow, StepStatus, Submission,
+    Answer, ByModel, DEAD_STEPS, DeadStep, EVENTS, Event, EventRow, Exchange, MODEL_CALLS,
+    ModelCall, Origin, Outcome, Purpose, QUERIES, QueryRow, QueryStatus, STEPS, SUBMISSIONS,
+    StepRow, StepStatus, Submission,
 };
 use crate::tool::{Citation, Identity, ToolAnswer, ToolError};
 use crate::worker::invoke::{Halt, Invoke};
@@ -115,6 +119,11 @@ fn submission(origin: Origin) -> Submission {
         warnings: vec!["careful".to_owned()],
         problems: vec!["cannot".to_owned()],
         clarification: Some("What?".to_owned()),
+        by_model: ByModel {
+            plan: true,
+            answer: true,
+            earlier: vec![Exchange { question: "Who?".to_owned(), answer: "She.".to_owned() }],
+        },
     }
 }
 
@@ -215,9 +224,28 @@ fn the_format_of_steps_is_frozen() {
 }
 
 #[test]
-fn the_format_of_events_is_frozen() {
+fn the_format_of_what_models_were_asked_is_frozen() {
+    let call = |purpose| ModelCall {
+        number: 2,
+        purpose,
+        attempt: 1,
+        asked_at: at(1),
+        ended_at: Some(at(2)),
+        model: "small".to_owned(),
+        reply: Some("{}".to_owned()),
+        error: Some(error(ErrorKind::Unavailable)),
+        problems: vec!["wrong".to_owned()],
+        tokens_read: 30,
+        tokens_written: 12,
+        cost: 0.5,
+    };
+    frozen("query/model-call", MODEL_CALLS.version(), &Purpose::ALL.map(call).to_vec());
+}
+
+/// Events that there were in version 1.
+fn events() -> Vec<Event> {
     let (step, by): (StepId, String) = ("s1".into(), "ann".to_owned());
-    let events = vec![
+    vec![
         Event::Accepted,
         Event::Started,
         Event::StepStarted {
@@ -245,11 +273,53 @@ fn the_format_of_events_is_frozen() {
         Event::Resumed { by: by.clone() },
         Event::Retried { by },
         Event::Finished { outcome: Outcome::Failed, reason: "because".to_owned() },
-    ];
+    ]
+}
+
+fn numbered(events: Vec<Event>) -> Vec<EventRow> {
     let numbered = (1..).zip(events);
-    let rows: Vec<EventRow> =
-        numbered.map(|(number, event)| EventRow { number, at: at(number), event }).collect();
-    frozen("query/event", EVENTS.version(), &rows);
+    numbered.map(|(number, event)| EventRow { number, at: at(number), event }).collect()
+}
+
+#[test]
+fn the_format_of_events_is_frozen() {
+    let mut all = events();
+    all.extend(Purpose::ALL.map(|purpose| Event::ModelAsked { purpose, attempt: 2 }));
+    all.extend(Purpose::ALL.map(|purpose| Event::ModelAnswered {
+        purpose,
+        attempt: 2,
+        model: "small".to_owned(),
+        reason: "because".to_owned(),
+    }));
+    frozen("query/event", EVENTS.version(), &numbered(all));
+}
+
+#[test]
+fn what_version_1_stored_is_read() {
+    frozen("query/event", 1, &numbered(events()));
+    let without = |origin| Submission { by_model: ByModel::default(), ..submission(origin) };
+    let all: Vec<Submission> = origins().into_iter().map(without).collect();
+    let old: Vec<Submission1> = stored("query/submission", 1);
+    frozen("query/submission", 1, &old);
+    assert_eq!(old.into_iter().map(Submission::from).collect::<Vec<_>>(), all);
+    let old: Vec<AdmissionMessage1> = stored("query/admission-message", 1);
+    let first = AdmissionMessage::Submit(Box::new(without(Origin::Plan)));
+    assert_eq!(old.len(), 5);
+    assert_eq!(old.into_iter().map(AdmissionMessage::from).next(), Some(first));
+    let old: Vec<OrchestratorMessage1> = stored("query/orchestrator-message", 1);
+    let first = OrchestratorMessage::Accept(Box::new(without(Origin::Plan)));
+    assert_eq!(old.len(), 14);
+    assert_eq!(old.into_iter().map(OrchestratorMessage::from).next(), Some(first));
+}
+
+/// What the sample of this version holds.
+fn stored<T: serde::de::DeserializeOwned>(name: &str, version: u16) -> T {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
+    let text = std::fs::read_to_string(format!("{root}/{name}.{version}.hex")).unwrap();
+    let digits: String = text.split_whitespace().collect();
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+    decode(&bytes).unwrap()
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub fn tree(config: Config, roles: Arc<Roles>, toolbox: Toolbox) -> Supervisor {
         max_parallel_tools: config.max_parallel_tools,
         retention: config.retention,
         catalogue: Arc::clone(&catalogue),
+        roles: Arc::clone(&roles),
+        questions: config.questions.clone(),
     };
     let admission = admission::Settings {
         max_concurrent: config.max_concurrent,

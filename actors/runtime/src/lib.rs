@@ -91,7 +91,7 @@ pub use gate::{Receipt, SendOptions};
 #[cfg(feature = "testing")]
 pub use inflight::Slate;
 pub use limits::Limits;
-pub use perennial_store::{MessageId, StoreError, Timestamp};
+pub use perennial_store::{MessageId, StoreError, Timestamp, decode};
 #[cfg(feature = "testing")]
 pub use play::{Play, Recorded};
 pub use policy::{Intensity, Restart, Strategy};

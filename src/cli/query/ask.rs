@@ -15,6 +15,9 @@ pub(in crate::cli) struct AskArgs {
     /// Have it answered anew, though the same was answered a short while ago
     #[arg(long)]
     fresh: bool,
+    /// Who words the answer, if the node leaves it to who asks
+    #[arg(long, value_name = "WHO", value_parser = ["model", "template"])]
+    answer_by: Option<String>,
     /// A name of this question; given again under the same name, it is answered once
     #[arg(long, value_name = "NAME", value_parser = header_text)]
     once: Option<String>,
@@ -27,8 +30,8 @@ pub(in crate::cli) struct AskArgs {
 
 /// Has a question answered, and shows the answer with what it rests on.
 pub(in crate::cli) fn ask(args: AskArgs) -> Result<Exit, Failure> {
-    let AskArgs { question, fresh, once, detach, node } = args;
-    let body = json!({"question": question, "cache": !fresh});
+    let AskArgs { question, fresh, answer_by, once, detach, node } = args;
+    let body = json!({"question": question, "cache": !fresh, "answer_by": answer_by});
     let taken = match follow::submit(&node, &body, once.as_deref()) {
         Ok(taken) => taken,
         Err(follow::Refusal::Invalid(why)) => return Err(Failure::new(Exit::Usage, why)),

@@ -65,6 +65,12 @@ pub(super) fn answer(query: &Value) -> String {
         Some(answer) => answer.trim_end().to_owned(),
         None => format!("{}: {}", text(&query["outcome"]), text(&query["reason"])),
     };
+    // There is an answer, but it is not what was asked for, and the exit code says so.
+    let lesser = matches!(query["outcome"].as_str(), Some("degraded" | "failed"));
+    if lesser && query["answer"]["text"].is_string() {
+        let why = format!("{}: {}", text(&query["outcome"]), text(&query["reason"]));
+        shown = format!("{why}\n\n{shown}");
+    }
     for (at, citation) in items(&query["answer"]["citations"]).enumerate() {
         let (id, source, place) = (&citation["id"], &citation["source"], &citation["place"]);
         let blank = if at == 0 { "\n" } else { "" };
@@ -93,9 +99,10 @@ fn came_of(step: &Value) -> String {
 /// Something that happened, on one line.
 pub(super) fn event(event: &Value) -> String {
     let mut line = event["event"].as_str().unwrap_or_default().replace('_', " ");
-    for name in
-        ["step", "instance", "tool", "attempt", "status", "outcome", "reason", "prompt", "by"]
-    {
+    for name in [
+        "step", "instance", "tool", "model", "attempt", "status", "outcome", "reason", "prompt",
+        "by",
+    ] {
         let value = text(&event[name]);
         if !value.is_empty() {
             line = match name {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::Query as UrlQuery;
 use axum::http::{StatusCode, Uri};
+use perennial_query::config::AnswerBy;
 use perennial_query::graph::Graph;
-use perennial_query::record::{self, QueryRow, StepRow, StepStatus, Submission};
+use perennial_query::record::{self, ModelCall, QueryRow, StepRow, StepStatus, Submission};
 use perennial_query::tool::ToolSpec;
 use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub(crate) struct Asked {
     /// Whether a result of the same, for the same role and teams, will do if it is fresh. It does for a
     /// question, unless this says otherwise, and does not for anything else.
     pub(crate) cache: Option<bool>,
+    /// Who words the answer to a question: `model` or `template`; what the node prefers unless it is said.
+    pub(crate) answer_by: Option<AnswerBy>,
 }
 
 /// Where the plan comes from.
@@ -75,6 +78,12 @@ impl Asked {
             (Some(Source::Question(_)), None) if self.inputs.is_some() || self.facts.is_some() => {
                 let why =
                     "a question takes neither `inputs` nor `facts`: everything is in its words";
+                Err(ApiError::Malformed(why.to_owned()))
+            }
+            (Some(Source::Question(question)), None) => Ok(Source::Question(question)),
+            (Some(_), None) if self.answer_by.is_some() => {
+                let why =
+                    "`answer_by` is for questions: what else is asked says itself what it answers";
                 Err(ApiError::Malformed(why.to_owned()))
             }
             (Some(source), None) => Ok(source),
@@ -281,6 +290,8 @@ pub(crate) struct Query {
     /// Ids of steps that could be done at the same time, from first to last.
     levels: Vec<Vec<String>>,
     steps: Vec<Step>,
+    /// What language models were asked to plan or to answer.
+    model_calls: Vec<Value>,
 }
 
 impl Query {
@@ -317,8 +328,33 @@ impl Query {
             parallel_peak: row.parallel_peak,
             retries: row.retries,
             levels: graph.levels.iter().map(|level| level.iter().map(name).collect()).collect(),
+            model_calls: Vec::new(),
         }
     }
+
+    /// The same, with what language models were asked.
+    pub(crate) fn with_models(self, calls: &[ModelCall]) -> Self {
+        Self { model_calls: calls.iter().map(model_call).collect(), ..self }
+    }
+}
+
+fn model_call(call: &ModelCall) -> Value {
+    let error = call
+        .error
+        .as_ref()
+        .map(|error| json!({"kind": error.kind.as_str(), "message": error.message}));
+    json!({
+        "purpose": call.purpose.as_str(),
+        "attempt": call.attempt,
+        "asked_at": time(call.asked_at),
+        "ended_at": call.ended_at.map(time),
+        "model": Some(&call.model).filter(|model| !model.is_empty()),
+        "reply": call.reply,
+        "error": error,
+        "problems": call.problems,
+        "tokens": {"read": call.tokens_read, "written": call.tokens_written},
+        "cost": call.cost,
+    })
 }
 
 fn question(origin: &record::Origin) -> Option<String> {

@@ -57,6 +57,10 @@ fn more(event: &Event) -> Value {
             json!({"step": step.0, "by": by, "approved": approved, "note": note})
         }
         Event::Paused { by } | Event::Resumed { by } | Event::Retried { by } => json!({"by": by}),
+        Event::ModelAsked { attempt, purpose: _ } => json!({"attempt": attempt}),
+        Event::ModelAnswered { attempt, model, reason, purpose: _ } => {
+            json!({"attempt": attempt, "model": model, "reason": reason})
+        }
         Event::Finished { outcome, reason } => {
             json!({"outcome": outcome.as_str(), "reason": reason})
         }

@@ -1,5 +1,6 @@
 //! Questions in words, as they are taken in.
 
+use perennial_query::config::AnswerBy;
 use perennial_query::json::Json;
 use perennial_query::plan::Plan;
 use perennial_query::question::{Planned, QuestionError, cache_key, normalised, plan_question};
@@ -12,18 +13,28 @@ use super::sharing::whom;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 
-/// What is done for `question`, or what it is answered at once. With `cache`, an answer to the same question
-/// may be given again, if it is one that may.
+/// How somebody wants a question answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// An answer to the same question may be given again, if it is one that may.
+    pub(super) cache: bool,
+    /// Who is to word the answer, if it matters.
+    pub(super) answer_by: Option<AnswerBy>,
+}
+
+/// What is done for `question`, or what it is answered at once.
 pub(super) fn prepare(
     queries: &Queries,
     question: String,
     caller: &Caller,
-    cache: bool,
+    wanted: Wanted,
 ) -> Result<Submission, ApiError> {
     let identity = caller.identity().clone();
-    let Queries { planner, clock, catalogue, .. } = queries;
+    let Queries { planner, clock, catalogue, questions, .. } = queries;
     let planned = plan_question(planner, &question, &identity, clock.now()).map_err(refused)?;
-    let mut submission = Submission { identity, ..Submission::default() };
+    let by_model = questions.by_model((&question, &planned), wanted.answer_by, Vec::new());
+    let by_model = by_model.map_err(|why| ApiError::Invalid(vec![why]))?;
+    let mut submission = Submission { identity, by_model, ..Submission::default() };
     match planned {
         Planned::Clarification(clarification) => {
             submission.plan = Plan { name: "question".to_owned(), ..Plan::default() };
@@ -31,11 +42,13 @@ pub(super) fn prepare(
             submission.clarification = Some(clarification.text);
         }
         Planned::Plan(planned) => {
-            if cache && planned.shareable {
+            // Nobody knows yet what a plan by a model does, and what its tools look at.
+            if wanted.cache && planned.shareable && !submission.by_model.plan {
                 let whole = (&planned.plan, &planned.inputs);
                 let version = queries.tools.data_version(&planned.plan);
                 let key = cache_key(&question, &submission.identity, whole, version);
                 let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
+                let key = if submission.by_model.answer { format!("model/{key}") } else { key };
                 let whom = whom(&planned.plan, &submission.identity, catalogue);
                 submission.cache_key =
                     Some(whom.map_or(key.clone(), |whom| format!("{whom}/{key}")));

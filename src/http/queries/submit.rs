@@ -16,6 +16,7 @@ use perennial_query::rules;
 use perennial_query::tool::Catalogue;
 use serde_json::Value;
 
+use super::question::Wanted;
 use super::sharing::{cache_key, same_apart_from_data};
 use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language};
@@ -105,7 +106,8 @@ fn prepare(app: &App, caller: &Caller, asked: Asked) -> Result<Submission, ApiEr
     let catalogue = &queries.catalogue;
     let compiled = match source {
         Source::Question(question) => {
-            return question::prepare(queries, question, caller, asked.cache.unwrap_or(true));
+            let wanted = Wanted { cache: asked.cache.unwrap_or(true), answer_by: asked.answer_by };
+            return question::prepare(queries, question, caller, wanted);
         }
         Source::Plan(plan) => (Origin::Plan, pipeline::read_json(&plan, catalogue)),
         Source::Text(text) => (Origin::Plan, pipeline::read(&text, catalogue)),

@@ -2,16 +2,18 @@
 //! and gives those that want the same result one.
 
 mod message;
+pub(crate) mod older;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn};
+use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn, decode};
 use serde::{Deserialize, Serialize};
 
 pub use crate::admission::message::*;
 use crate::metrics;
 use crate::orchestrator::{Orchestrator, OrchestratorMessage};
+use crate::record::older::known;
 use crate::record::{Outcome, Submission};
 
 /// Queries that run at a time.
@@ -71,6 +73,8 @@ pub struct Admission {
 
 impl Durable for Admission {
     const KIND: Kind = Kind::new("admission");
+    /// Submissions tell of models since version 2.
+    const VERSION: u16 = 2;
     type Message = AdmissionMessage;
     type Settings = Settings;
 
@@ -90,6 +94,15 @@ impl Durable for Admission {
             AdmissionMessage::Unnamed(name) => turn.delete(&NAMES, &name),
         }
         Ok(())
+    }
+
+    fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
+        known(version)?;
+        Ok(decode(payload)?)
+    }
+
+    fn migrate_message(version: u16, payload: &[u8]) -> Result<AdmissionMessage, Failure> {
+        older::message(version, payload)
     }
 }
 

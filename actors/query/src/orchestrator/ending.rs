@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use perennial_runtime::{Failure, Turn};
 use serde_json::{Map, Value};
 
+use super::conclusion::Conclusion;
 use super::instance::attempt_timer;
 use super::steps::approval_timer;
 use super::{
@@ -15,7 +16,6 @@ use crate::expression;
 use crate::json::Json;
 use crate::metrics;
 use crate::plan::{ErrorKind, OnFailure, Repeat, StepId};
-use crate::question::answer::{Checked, check_claims};
 use crate::record::{
     Answer, DEAD_STEPS, DeadStep, EVENTS, Event, Outcome, QUERIES, QueryStatus, STEPS, SUBMISSIONS,
     StepRow, StepStatus, step_number,
@@ -25,7 +25,7 @@ use crate::worker::{ToolWorker, WorkerMessage};
 
 /// What stands in one row or message, in bytes: the outputs and the answer of a query, the results of a
 /// repeated step, the arguments of a call.
-const MAX_RESULT_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_RESULT_BYTES: usize = 1024 * 1024;
 /// What composed an answer without a model.
 const TEMPLATE: &str = "template";
 
@@ -223,10 +223,14 @@ impl Orchestrator {
             reasons.push(format!("failed steps: {}", failed.join(", ")));
         }
         let reason = reasons.join("; ");
-        if reason.is_empty() {
-            return self.finish(query, Outcome::Succeeded, reason, turn);
+        if !reason.is_empty() {
+            return self.finish(query, Outcome::Failed, reason, turn);
         }
-        self.finish(query, Outcome::Failed, reason, turn)
+        if query.submission.by_model.answer {
+            return self.want_answer(query, turn);
+        }
+        let (outcome, reason) = self.at_best();
+        self.finish(query, outcome, reason, turn)
     }
 
     /// Ends the query. What is under way is taken back, and what was not begun never is.
@@ -237,9 +241,20 @@ impl Orchestrator {
         reason: String,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        self.finish_with(query, (outcome, reason), None, turn)
+    }
+
+    /// The same, with an answer that was not composed from the results, and what there is to say of it.
+    pub(super) fn finish_with(
+        &mut self,
+        query: &Query,
+        (outcome, reason): (Outcome, String),
+        said: Option<(Answer, Vec<String>)>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
         self.cut(query, turn)?;
         turn.cancel(DEADLINE_TIMER);
-        let result = self.result(query, outcome, reason, turn)?;
+        let result = self.result(query, (outcome, reason), said, turn)?;
         let (now, peak, retries) = (turn.now(), self.peak, self.retries);
         let mut seconds = 0.0;
         self.change(turn, |row| {
@@ -298,15 +313,15 @@ impl Orchestrator {
             self.steps[at] = StepState::Ended(End::Cut);
         }
         self.calling = 0;
-        Ok(())
+        self.recall_model(turn)
     }
 
     /// What the query results in, as far as there is something.
     fn result(
         &mut self,
         query: &Query,
-        outcome: Outcome,
-        reason: String,
+        (outcome, reason): (Outcome, String),
+        said: Option<(Answer, Vec<String>)>,
         turn: &Turn<'_, Self>,
     ) -> Result<Conclusion, Failure> {
         let scope = self.whole_scope(query, turn)?;
@@ -320,8 +335,16 @@ impl Orchestrator {
                 Err(error) => end.wanting(&format!("output `{name}`: {error}")),
             }
         }
-        if let Some(text) = &query.submission.clarification {
+        // Who has taken a question back is not asked back.
+        let asks = matches!(outcome, Outcome::Clarification | Outcome::Failed);
+        if let Some(text) = query.submission.clarification.as_ref().filter(|_| asks) {
             end.answer = Some(self.answer(text.clone(), turn)?);
+        }
+        if let Some((answer, warnings)) = said {
+            end.warnings.extend(warnings);
+            end.claim(answer);
+            end.bound();
+            return Ok(end);
         }
         // Who is told that the evidence does not carry an answer is not given one.
         let template = query.plan().answer.as_ref().filter(|_| outcome != Outcome::Abstained);
@@ -349,6 +372,9 @@ impl Orchestrator {
     pub(super) fn deadline_over(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         if self.phase != Phase::Running {
             return Ok(());
+        }
+        if self.is_answering() {
+            return self.answer_late(turn);
         }
         let query = self.query(turn)?;
         self.finish(&query, Outcome::Failed, "it took longer than it may".to_owned(), turn)
@@ -386,6 +412,7 @@ impl Orchestrator {
         }
         let id = turn.key().to_owned();
         self.forget_steps(|_| true, turn)?;
+        self.forget_models(turn);
         for number in 1..=self.events {
             turn.delete(&EVENTS, &(id.as_str(), number));
         }
@@ -409,63 +436,6 @@ impl Orchestrator {
             turn.delete(&DEAD_STEPS, &(id.as_str(), number));
         }
         Ok(())
-    }
-}
-
-/// How a query ends, and with what.
-struct Conclusion {
-    outcome: Outcome,
-    reason: String,
-    outputs: Map<String, Value>,
-    answer: Option<Answer>,
-    /// What is not wrong but should be known.
-    warnings: Vec<String>,
-}
-
-impl Conclusion {
-    /// Takes the answer in, without what it claims on evidence that no step has found.
-    fn claim(&mut self, mut answer: Answer) {
-        let known = answer.citations.iter().map(|citation| citation.id.as_str()).collect();
-        let Checked { text, unknown } = check_claims(&answer.text, &known);
-        answer.text = text;
-        if !unknown.is_empty() {
-            let ids = unknown.join(", ");
-            let warning =
-                format!("removed from the answer: claims on {ids}, which no step has found");
-            self.warnings.push(warning);
-            if answer.text.is_empty() && self.outcome == Outcome::Succeeded {
-                self.outcome = Outcome::Abstained;
-                self.reason = format!("all of the answer rests on {ids}, which no step has found");
-                return;
-            }
-        }
-        self.answer = Some(answer);
-    }
-
-    /// Something of the result is not there. Who is told of success must find all of it.
-    fn wanting(&mut self, why: &str) {
-        if self.outcome == Outcome::Succeeded {
-            self.outcome = Outcome::Failed;
-            why.clone_into(&mut self.reason);
-        }
-    }
-}
-
-impl Conclusion {
-    /// What cannot be stored must not keep the query from ending.
-    fn bound(&mut self) {
-        let outputs = Json(Value::Object(self.outputs.clone())).bytes();
-        let cited =
-            |citation: &Citation| citation.id.len() + citation.source.len() + citation.place.len();
-        let answer = self.answer.as_ref().map_or(0, |answer| {
-            answer.text.len() + answer.citations.iter().map(cited).sum::<usize>()
-        });
-        if outputs + answer > MAX_RESULT_BYTES {
-            self.outputs.clear();
-            self.answer = None;
-            let bytes = outputs + answer;
-            self.wanting(&format!("its result has {bytes} bytes, over {MAX_RESULT_BYTES}"));
-        }
     }
 }
 

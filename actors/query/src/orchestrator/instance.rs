@@ -4,6 +4,7 @@ use perennial_runtime::{Failure, Turn};
 use serde_json::Value;
 
 use super::ending::bounded;
+use super::models::purpose;
 use super::scope::Around;
 use super::steps::unfilled;
 use super::{InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState};
@@ -206,6 +207,9 @@ impl Orchestrator {
         result: Result<ToolAnswer, ToolError>,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        if let Some(purpose) = purpose(call.step) {
+            return self.consulted(call, purpose, result, turn);
+        }
         if !self.awaits(call, InstanceState::Calling) {
             return Ok(());
         }

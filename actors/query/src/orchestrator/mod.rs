@@ -1,10 +1,13 @@
 //! The Orchestrator: one per query. Does the steps of its plan in their order, remembers what came of each,
 //! and after any crash goes on where it was: what has ended is never done again.
 
+mod conclusion;
 mod ending;
 mod instance;
 mod message;
+mod models;
 mod notes;
+pub(crate) mod older;
 mod orders;
 mod scope;
 mod steps;
@@ -16,10 +19,13 @@ use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{ADMISSION, Admission, AdmissionMessage};
+use crate::config::Questions;
 use crate::graph::Graph;
 pub use crate::orchestrator::message::*;
+use crate::orchestrator::models::Consulting;
 use crate::plan::{Plan, Step};
 use crate::record::{Event, Outcome, QueryRow, QueryStatus, SUBMISSIONS, Submission};
+use crate::roles::Roles;
 use crate::tool::Catalogue;
 
 /// A query may take so long, unless its plan or the configuration says less.
@@ -43,6 +49,10 @@ pub struct Settings {
     pub retention: Duration,
     /// The tools there are.
     pub catalogue: Arc<Catalogue>,
+    /// Who may call what.
+    pub roles: Arc<Roles>,
+    /// What models do for questions.
+    pub questions: Questions,
 }
 
 impl Default for Settings {
@@ -52,6 +62,8 @@ impl Default for Settings {
             max_parallel_tools: MAX_PARALLEL_TOOLS,
             retention: RETENTION,
             catalogue: Arc::default(),
+            roles: Arc::default(),
+            questions: Questions::default(),
         }
     }
 }
@@ -77,6 +89,8 @@ pub struct Orchestrator {
     peak: u32,
     /// How often it was begun again after it had failed.
     retries: u32,
+    /// What models are asked.
+    consulting: Consulting,
 }
 
 /// What a query waits for.
@@ -175,6 +189,8 @@ impl Query {
 
 impl Durable for Orchestrator {
     const KIND: Kind = Kind::new("orchestrator");
+    /// Models plan and answer since version 2.
+    const VERSION: u16 = 2;
     type Message = OrchestratorMessage;
     type Settings = Settings;
 
@@ -193,6 +209,14 @@ impl Durable for Orchestrator {
             OrchestratorMessage::Forget => self.forget(turn),
             OrchestratorMessage::Order { by, order } => self.order(&by, order, turn),
         }
+    }
+
+    fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
+        older::state(version, payload)
+    }
+
+    fn migrate_message(version: u16, payload: &[u8]) -> Result<OrchestratorMessage, Failure> {
+        older::message(version, payload)
     }
 }
 
@@ -219,6 +243,10 @@ impl Orchestrator {
         turn.put(&SUBMISSIONS, &id, &submission);
         turn.put(&crate::record::QUERIES, &id, &row);
         self.tell(Event::Accepted, turn);
+        if submission.by_model.plan {
+            self.want_plan();
+            return Ok(());
+        }
         if submission.clarification.is_none() {
             return Ok(());
         }

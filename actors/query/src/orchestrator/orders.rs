@@ -126,7 +126,7 @@ impl Orchestrator {
         let undone = |state: &StepState| {
             matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
         };
-        if !self.steps.iter().any(undone) {
+        if !self.steps.iter().any(undone) && !self.consulting.is_open() {
             return Ok(Ordered::Conflict(
                 "every step of it that was to be done has succeeded".to_owned(),
             ));
@@ -149,6 +149,7 @@ impl Orchestrator {
         let most = turn.settings().deadline;
         self.left = query.plan().timeout.unwrap_or(most).min(most);
         self.retries += 1;
+        self.consult_again();
         turn.cancel("forget");
         self.tell(Event::Retried { by: by.to_owned() }, turn);
         self.queue(turn)?;

@@ -10,9 +10,15 @@ use crate::plan::{ErrorKind, Repeat, Work};
 use crate::record::{Event, Outcome, StepStatus};
 use crate::tool::ToolError;
 
+/// What somebody who approves is shown, in bytes.
+const MAX_PROMPT_BYTES: usize = 16 * 1024;
+
 impl Orchestrator {
     /// Does whatever can be done now.
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        if !self.consult(turn)? {
+            return Ok(());
+        }
         let query = self.query(turn)?;
         while self.phase == Phase::Running {
             let decided = self.decide_all(&query, turn)?;
@@ -150,6 +156,7 @@ impl Orchestrator {
         let scope = self.scope(query, at, &Around::Once, turn)?;
         match expression::render_text(prompt, &scope) {
             Ok(prompt) => {
+                let prompt = shortened(prompt);
                 self.steps[at] = StepState::Asking;
                 let step = query.step(at).id.clone();
                 let place = u32::try_from(at).unwrap_or(u32::MAX);
@@ -252,6 +259,16 @@ impl Active {
     fn of(instances: usize) -> Self {
         Self { instances: vec![Instance::default(); instances], attempts: 0 }
     }
+}
+
+/// What stands in an event: what is left out of it is told.
+fn shortened(mut prompt: String) -> String {
+    if prompt.len() > MAX_PROMPT_BYTES {
+        let left_out = prompt.len() - MAX_PROMPT_BYTES;
+        prompt.truncate(prompt.floor_char_boundary(MAX_PROMPT_BYTES));
+        prompt.push_str(&format!("… (about {left_out} bytes more)"));
+    }
+    prompt
 }
 
 /// The name of the timer of an approval.

@@ -252,7 +252,7 @@ fn answer(intent: &Intent, out: &BTreeSet<StepId>) -> String {
 }
 
 /// A template of what came of a step, if something did. Double brackets in it are no marks of evidence.
-fn shown(id: &StepId) -> String {
+pub(crate) fn shown(id: &StepId) -> String {
     format!(
         "{{% if steps.{id}.result is defined %}}{id}: \
          {{{{ (steps.{id}.result | string)[:{SHOWN}] | replace(\"[[\", \"[ [\") }}}}\n{{% endif %}}"

@@ -58,6 +58,7 @@ use serde_json::{Map, Value};
 pub use self::builtin::built_in;
 pub use self::clarify::Clarification;
 pub use self::compose::Denied;
+pub(crate) use self::compose::shown;
 pub use self::intents::Table;
 pub use self::key::cache_key;
 pub use self::read::{Read, read};

@@ -18,6 +18,7 @@ use crate::orchestrator::{Orchestrator, OrchestratorMessage};
 use crate::plan::ErrorKind;
 use crate::roles::Roles;
 use crate::tool::{Catalogue, ToolAnswer, ToolError, ToolSpec};
+use crate::tools::llm;
 use crate::worker::breaker::Breaker;
 use crate::worker::invoke::{Halt, Invoke};
 pub use crate::worker::message::*;
@@ -236,6 +237,13 @@ fn error_of(undone: Undone) -> ToolError {
 fn answer(order: &Order, result: Result<ToolAnswer, ToolError>, turn: &mut Turn<'_, ToolWorker>) {
     let outcome = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| "succeeded");
     turn.count(metrics::TOOL_CALLS, &[("tool", &order.tool), ("outcome", outcome)]);
+    if let (Ok(answer), llm::NAME) = (&result, order.tool.as_str()) {
+        let model = answer.value.0["model"].as_str().unwrap_or_default();
+        for (name, direction) in ["input", "output"].into_iter().zip(metrics::DIRECTIONS) {
+            let tokens = answer.value.0["tokens"][name].as_f64().unwrap_or_default();
+            turn.measure(metrics::TOKENS, &[("model", model), ("direction", direction)], tokens);
+        }
+    }
     let answered = OrchestratorMessage::Answered { call: order.id.clone(), result };
     turn.send::<Orchestrator>(order.id.query.clone(), &answered);
 }

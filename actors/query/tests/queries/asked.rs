@@ -108,7 +108,7 @@ async fn the_same_question_in_the_same_role_and_teams_is_done_once() {
 }
 
 /// Finds something, and says what.
-struct Find(ToolSpec);
+pub(crate) struct Find(pub(crate) ToolSpec);
 
 impl Tool for Find {
     fn spec(&self) -> &ToolSpec {

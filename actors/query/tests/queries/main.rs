@@ -7,7 +7,13 @@ mod asked;
 mod failing;
 mod interrupted;
 mod keyed;
+#[expect(dead_code, reason = "the tests of the tool itself use more of the server")]
+#[path = "../tools/model.rs"]
+mod model;
+mod modelled;
 mod ordered;
+mod planned;
 mod repeated;
 mod routed;
+mod worded;
 mod world;

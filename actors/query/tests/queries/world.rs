@@ -14,8 +14,9 @@ use perennial_query::plan::{ErrorKind, Plan, Retry, Step, ToolCall, ValueType, W
 use perennial_query::record::{
     EVENTS, EventRow, QUERIES, QueryRow, QueryStatus, STEPS, StepRow, Submission,
 };
-use perennial_query::roles::Roles;
+use perennial_query::roles::{ADMIN, EVERYTHING, Roles};
 use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
+use perennial_query::tools::llm::NAME;
 use perennial_query::tree::tree;
 use perennial_runtime::{Options, Runtime, SystemClock, owner_prefix};
 use perennial_store::{Backend, MemoryBackend};
@@ -53,6 +54,11 @@ impl Outside {
 
     pub(crate) fn said(&self) -> Vec<String> {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Something is said, whoever says it.
+    pub(crate) fn say(&self, text: &str) {
+        self.said.lock().unwrap().push(text.to_owned());
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -148,6 +154,16 @@ impl Node {
         Self::of(Arc::new(store.clone()), (store, outside), Config::default(), toolbox).await
     }
 
+    /// A node on what `store` holds, with further tools.
+    pub(crate) async fn on_with(
+        (store, outside): (MemoryBackend, Arc<Outside>),
+        config: Config,
+        more: impl FnOnce(Toolbox) -> Toolbox,
+    ) -> Self {
+        let toolbox = more(Self::tools(&outside));
+        Self::of(Arc::new(store.clone()), (store, outside), config, toolbox).await
+    }
+
     fn tools(outside: &Arc<Outside>) -> Toolbox {
         Toolbox::default().with(say("say", outside)).with(say("whisper", outside))
     }
@@ -174,6 +190,10 @@ impl Node {
         toolbox: Toolbox,
     ) -> Self {
         let mut roles = Roles::default();
+        if toolbox.get(NAME).is_some() {
+            // Models are asked by the node itself.
+            roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
+        }
         roles.0.insert("insider".to_owned(), ["secrets".to_owned()].into());
         let tree = tree(config, Arc::new(roles), toolbox);
         let options = Options::new(backend, Arc::new(SystemClock));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// What the server does with a request.
@@ -26,6 +27,8 @@ pub(crate) enum Act {
     Stall(Vec<&'static str>),
     /// Sends these parts of a text, and closes the connection.
     Cut(Vec<&'static str>),
+    /// Answers with this text once it is let to.
+    Hold(String),
     /// Takes the request and never answers.
     Sleep,
 }
@@ -54,6 +57,7 @@ pub(crate) struct ModelServer {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     acts: Arc<Mutex<VecDeque<Act>>>,
+    held: Arc<Semaphore>,
     task: AbortHandle,
 }
 
@@ -70,15 +74,16 @@ impl ModelServer {
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let acts = Arc::new(Mutex::new(acts.into_iter().collect::<VecDeque<_>>()));
-        let (see, act) = (Arc::clone(&seen), Arc::clone(&acts));
+        let held = Arc::new(Semaphore::new(0));
+        let (see, act, hold) = (Arc::clone(&seen), Arc::clone(&acts), Arc::clone(&held));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (see, act) = (Arc::clone(&see), Arc::clone(&act));
-                tokio::spawn(async move { serve(stream, &see, &act).await });
+                let (see, act, hold) = (Arc::clone(&see), Arc::clone(&act), Arc::clone(&hold));
+                tokio::spawn(async move { serve(stream, &see, &act, &hold).await });
             }
         });
-        Self { url, seen, acts, task: task.abort_handle() }
+        Self { url, seen, acts, held, task: task.abort_handle() }
     }
 
     /// An address at which there is nothing.
@@ -90,6 +95,11 @@ impl ModelServer {
     /// Does `act` with the next request that it knows nothing for.
     pub(crate) fn then(&self, act: Act) {
         self.acts.lock().unwrap().push_back(act);
+    }
+
+    /// Lets one answer go that is held.
+    pub(crate) fn release(&self) {
+        self.held.add_permits(1);
     }
 
     /// The requests that came, looks at the list of models left out.
@@ -108,6 +118,7 @@ async fn serve(
     stream: TcpStream,
     seen: &Mutex<Vec<Seen>>,
     acts: &Mutex<VecDeque<Act>>,
+    held: &Semaphore,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let request = read(&mut stream).await?;
@@ -130,6 +141,10 @@ async fn serve(
             return never().await;
         }
         Act::Cut(parts) => return pieces(&mut stream, protocol, &parts).await,
+        Act::Hold(text) => {
+            held.acquire().await.ok()?.forget();
+            (text, false, true)
+        }
         Act::Sleep => return never().await,
     };
     if request.body["stream"] == json!(true) {
