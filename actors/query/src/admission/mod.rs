@@ -1,6 +1,8 @@
 //! The Admission: one per node. Takes queries in, lets so many run, keeps a bounded queue of the others,
 //! and gives those that want the same result one.
 
+#[cfg(test)]
+mod frozen;
 mod message;
 pub(crate) mod older;
 

@@ -3,6 +3,8 @@
 
 mod conclusion;
 mod ending;
+#[cfg(test)]
+mod frozen;
 mod instance;
 mod message;
 mod models;

@@ -2,6 +2,8 @@
 //! queue of the others, and spares the resource while it is out of order.
 
 pub mod breaker;
+#[cfg(test)]
+mod frozen;
 pub mod hands;
 pub mod invoke;
 mod message;
