@@ -58,7 +58,13 @@ pub(super) enum QueryCommand {
     /// Have a paused query go on
     Resume(IdArgs),
     /// Do again what failed of a query, and what was not done because of it
-    Retry(IdArgs),
+    Retry {
+        #[command(flatten)]
+        query: IdArgs,
+        /// Also what may have been done: you have looked
+        #[arg(long)]
+        unknown: bool,
+    },
     /// Let a step pass that waits for approval
     Approve(DecideArgs),
     /// Refuse to let a step pass
@@ -156,7 +162,7 @@ pub(super) fn execute(command: QueryCommand) -> Result<Exit, Failure> {
         QueryCommand::Cancel(args) => order(args, "cancel", "cancelled"),
         QueryCommand::Pause(args) => order(args, "pause", "paused"),
         QueryCommand::Resume(args) => order(args, "resume", "resumed"),
-        QueryCommand::Retry(args) => order(args, "retry", "begun again"),
+        QueryCommand::Retry { query, unknown } => retry(query, unknown),
         QueryCommand::Discard(args) => order(args, "discard", "off the list"),
         QueryCommand::Approve(args) => decide(args, "approve"),
         QueryCommand::Reject(args) => decide(args, "reject"),
@@ -171,6 +177,11 @@ fn path(id: &str) -> String {
 fn order(IdArgs { id, node }: IdArgs, what: &str, done: &str) -> Result<(), Failure> {
     let request = (Method::POST, None);
     wait_for(change(node, request, format!("{}/{what}", path(&id)), format!("{id} is {done}")))
+}
+
+fn retry(IdArgs { id, node }: IdArgs, unknown: bool) -> Result<(), Failure> {
+    let request = (Method::POST, Some(json!({"unknown": unknown})));
+    wait_for(change(node, request, format!("{}/retry", path(&id)), format!("{id} is begun again")))
 }
 
 fn decide(args: DecideArgs, what: &str) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use key::{ApiKey, KeyPage, NewApiKey, WantedKey};
 pub(super) use order::{Taken, Wanted};
 pub(super) use query::{
-    Admission, After, Answered, Approval, Asked, DeadStep, Query, QueryFilter, QuerySummary,
+    Admission, After, Again, Answered, Approval, Asked, DeadStep, Query, QueryFilter, QuerySummary,
     Reason, Source, Tool, Wait,
 };
 pub(super) use query_event::QueryEvent;

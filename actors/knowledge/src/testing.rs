@@ -64,6 +64,7 @@ pub(crate) async fn call(
         key: "key".to_owned(),
         label: "query/step".to_owned(),
         attempt: 1,
+        since: Timestamp::EPOCH,
         deadline: Timestamp::EPOCH,
         timeout: Duration::from_secs(60),
     };

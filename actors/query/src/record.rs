@@ -268,11 +268,13 @@ pub enum StepStatus {
     Cancelled,
     /// The query ended before it was its turn.
     NotRun,
+    /// It was told to end, and calls of it are under way still.
+    Halting,
 }
 
 impl StepStatus {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Running,
         Self::Succeeded,
@@ -280,6 +282,7 @@ impl StepStatus {
         Self::Skipped,
         Self::Cancelled,
         Self::NotRun,
+        Self::Halting,
     ];
 
     /// The name in documents.
@@ -293,6 +296,7 @@ impl StepStatus {
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
             Self::NotRun => "not_run",
+            Self::Halting => "halting",
         }
     }
 }
@@ -427,6 +431,26 @@ pub enum Event {
         /// Why nothing is made of it; empty if something is.
         reason: String,
     },
+    /// No attempt at a call is left, and another tool stands in for it.
+    StoodIn {
+        /// Which step.
+        step: StepId,
+        /// Which of its repetitions, if it is repeated.
+        instance: Option<u32>,
+        /// Attempts at the call that failed.
+        attempt: u32,
+        /// What went wrong with the last one.
+        error: ToolError,
+        /// What is called instead.
+        tool: String,
+    },
+    /// Its end is decided. It comes when the calls under way, which are told to end, have.
+    Ending {
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -449,6 +473,8 @@ impl Event {
             Self::ModelAsked { purpose: Purpose::Answer, .. } => "answering_started",
             Self::ModelAnswered { purpose: Purpose::Plan, .. } => "planning_ended",
             Self::ModelAnswered { purpose: Purpose::Answer, .. } => "answering_ended",
+            Self::StoodIn { .. } => "stood_in",
+            Self::Ending { .. } => "ending",
         }
     }
 }

@@ -211,7 +211,10 @@ fn the_format_of_steps_is_frozen() {
         warnings: vec!["careful".to_owned()],
         fallback_from: Some("http".to_owned()),
     };
-    frozen("query/step", STEPS.version(), &StepStatus::ALL.map(row).to_vec());
+    let (first, later) = StepStatus::ALL.split_at(7);
+    let rows = |all: &[StepStatus]| all.iter().copied().map(row).collect::<Vec<_>>();
+    frozen("query/step", STEPS.version(), &rows(first));
+    frozen("query/step-halting", STEPS.version(), &rows(later));
     let dead = |kind| DeadStep {
         query: "q-1".to_owned(),
         step: "s1".into(),
@@ -292,6 +295,18 @@ fn the_format_of_events_is_frozen() {
         reason: "because".to_owned(),
     }));
     frozen("query/event", EVENTS.version(), &numbered(all));
+    let outcome = Outcome::Cancelled;
+    let later = [
+        Event::StoodIn {
+            step: "s1".into(),
+            instance: Some(2),
+            attempt: 3,
+            error: error(ErrorKind::Unknown),
+            tool: "http".to_owned(),
+        },
+        Event::Ending { outcome, reason: "because".to_owned() },
+    ];
+    frozen("query/event-halting", EVENTS.version(), &numbered(later.to_vec()));
 }
 
 #[test]
@@ -344,6 +359,10 @@ fn the_format_of_messages_to_orchestrators_is_frozen() {
     ];
     all.extend(orders.map(|order| OrchestratorMessage::Order { by: "ann".to_owned(), order }));
     frozen("query/orchestrator-message", Orchestrator::VERSION, &all);
+    let order = QueryOrder::RetryAll;
+    let later =
+        vec![OrchestratorMessage::GoOn, OrchestratorMessage::Order { by: "ann".to_owned(), order }];
+    frozen("query/orchestrator-message-halting", Orchestrator::VERSION, &later);
     let ordered = vec![Ordered::Done, Ordered::Unknown, Ordered::Conflict("over".to_owned())];
     frozen("query/ordered", Orchestrator::VERSION, &ordered);
 }

@@ -283,6 +283,8 @@ pub struct Call {
     pub label: String,
     /// From 1.
     pub attempt: u32,
+    /// When its step was begun: no attempt at it was made before.
+    pub since: Timestamp,
     /// Nothing of it may go on after this.
     pub deadline: Timestamp,
     /// One attempt may take so long; whoever calls sees to it as well.
@@ -387,6 +389,12 @@ pub trait Tool: Send + Sync + 'static {
     /// suits tools whose answers may be as old as the cache keeps them.
     fn data_version(&self) -> u64 {
         0
+    }
+
+    /// Whether [`Trace::NotDone`] of this call, where it has begun, means that it was not made. Not so where
+    /// making it once more does no harm whether it was made or not. Asked when it is not to be made any more.
+    fn tells_apart(&self, _call: &Call) -> bool {
+        true
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durable, Failure};
+use crate::table::TableReader;
 
 /// Something to be done to the world, as data. Its outcome comes back to the owner as a message.
 pub trait Effect: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -195,6 +196,10 @@ pub enum Reconciliation<O> {
 
 /// Does one type of effect. Runs on a worker pool, with the effect's own limits around it.
 pub trait Performer<E: Effect>: Send + Sync + 'static {
+    /// Is given the rows of its node, each time its pool starts and before anything is asked of it. The
+    /// default needs none.
+    fn attach(&self, _rows: TableReader) {}
+
     /// Makes one attempt. Dropped at the effect's timeout, so it must be safe to cancel.
     fn perform(
         &self,

@@ -23,6 +23,7 @@ use crate::message::DeadContent;
 use crate::migration::{self, Stored};
 use crate::pool::{Job, Pool, UnderWay};
 use crate::slice::text;
+use crate::table::TableReader;
 
 #[derive(Debug)]
 pub(crate) enum PoolMessage {
@@ -72,6 +73,7 @@ impl Actor for PoolActor {
             let core = self.core()?;
             self.settled(&core).await?;
         }
+        self.pool.driver.attach(TableReader::new(self.core()?.backend.clone()));
         let term = self.pool.take_over(myself.clone(), self.restarted);
         myself.cast(PoolMessage::Wake)?;
         Ok(PoolState { term, ..PoolState::default() })
@@ -185,6 +187,9 @@ pub(crate) enum Driven {
 /// Brings one effect to its end or to its next wait, whatever its type.
 pub(crate) trait Driver: Send + Sync {
     fn drive(&self, task: Task) -> BoxFuture<'static, Driven>;
+
+    /// Gives the rows of its node to whoever performs.
+    fn attach(&self, rows: TableReader);
 }
 
 /// Drives effects of type `E` by `performer`.
@@ -206,6 +211,10 @@ impl<E: Effect, P: Performer<E>> Driver for DriverOf<E, P> {
                 Err(failure) => task.bury(("undecodable", failure.reason())),
             }
         })
+    }
+
+    fn attach(&self, rows: TableReader) {
+        self.performer.attach(rows);
     }
 }
 

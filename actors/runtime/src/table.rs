@@ -202,6 +202,24 @@ impl TableReader {
         row.map(|bytes| table.open(&key, &bytes)).transpose()
     }
 
+    /// One row as it was written last, which may not be durable yet. For a performer that decides by it
+    /// whether to begin: it waits for no sync, and what follows from the row can only become durable after it.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn glance<R>(
+        &self,
+        table: &Table<R>,
+        key: &(impl RowKey + ?Sized),
+    ) -> Result<Option<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let key = table.key(key);
+        let row = self.backend.get(key.as_ref())?;
+        row.map(|bytes| table.open(&key, &bytes)).transpose()
+    }
+
     /// At most `limit` committed rows whose key starts with `prefix`, ascending.
     ///
     /// # Errors

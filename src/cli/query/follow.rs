@@ -66,12 +66,18 @@ async fn following(node: &NodeArgs, id: &str, report: Report) -> Result<Exit, Fa
     if interrupted {
         // It may have ended in this moment, which is as good.
         let _cancelled = client.call(Method::POST, &format!("{}/cancel", path(id)), None).await;
+        // It has ended when it is known what became of what was under way. A second signal does not wait for that.
+        tokio::select! {
+            ended = to_the_end(&client, id, &mut progress) => ended?,
+            _ = signals.next() => {}
+        }
     }
     let document = client.call(Method::GET, &path(id), None).await?;
     print(&if node.json { format!("{document:#}") } else { report(&document) })?;
     Ok(match document["outcome"].as_str() {
         Some("succeeded") => Exit::Success,
         Some("cancelled") => Exit::Cancelled,
+        None if interrupted => Exit::Cancelled,
         Some(_) | None => Exit::Failed,
     })
 }

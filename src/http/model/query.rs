@@ -182,6 +182,16 @@ pub(crate) struct Reason {
     pub(crate) by: String,
 }
 
+/// Who wants a query done again, and how much of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Again {
+    pub(crate) reason: String,
+    pub(crate) by: String,
+    /// Also what may have been done.
+    pub(crate) unknown: bool,
+}
+
 /// Somebody's decision on a step.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

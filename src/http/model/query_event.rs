@@ -61,7 +61,14 @@ fn more(event: &Event) -> Value {
         Event::ModelAnswered { attempt, model, reason, purpose: _ } => {
             json!({"attempt": attempt, "model": model, "reason": reason})
         }
-        Event::Finished { outcome, reason } => {
+        Event::StoodIn { step, instance, attempt, error, tool } => json!({
+            "step": step.0,
+            "instance": instance,
+            "attempt": attempt,
+            "error": error_of(error),
+            "tool": tool,
+        }),
+        Event::Finished { outcome, reason } | Event::Ending { outcome, reason } => {
             json!({"outcome": outcome.as_str(), "reason": reason})
         }
     }

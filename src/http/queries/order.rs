@@ -13,7 +13,7 @@ use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::MaybeBody;
-use crate::http::model::{Approval, Reason};
+use crate::http::model::{Again, Approval, Reason};
 
 /// The wait for the query's commit.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,9 +49,10 @@ pub(crate) async fn retry(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    MaybeBody(Reason { by, .. }): MaybeBody<Reason>,
+    MaybeBody(Again { by, unknown, reason: _ }): MaybeBody<Again>,
 ) -> Result<StatusCode, ApiError> {
-    order(&app, &caller, &id, by, QueryOrder::Retry).await
+    let again = if unknown { QueryOrder::RetryAll } else { QueryOrder::Retry };
+    order(&app, &caller, &id, by, again).await
 }
 
 pub(crate) async fn discard(

@@ -1,6 +1,13 @@
 //! What people want of a query under way: by HTTP and by command line.
 
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr};
+
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use crate::support::node::perennial_started;
+use crate::support::process::signal;
 
 use super::{World, gone, own_seconds, runs, statuses, step, text};
 
@@ -38,6 +45,58 @@ async fn who_follows_a_query_that_is_cancelled_by_command_line_ends_with_130() {
     let followed = world.query(&["follow", &id, "--json"]);
     assert_eq!(followed.code, 130, "{followed:?}");
     assert_eq!(followed.json()["outcome"], "cancelled", "the result is printed all the same");
+    gone(&seconds).await;
+}
+
+/// Has `pipeline` done by a command line that goes on until the query has ended. Returns when that shows that
+/// the first step was begun.
+async fn follows(world: &World, pipeline: &str) -> (Child, Lines<BufReader<ChildStderr>>) {
+    world.file(pipeline);
+    let url = world.node.url("");
+    let arguments = ["query", "run", "plan.yaml", "--node", &url];
+    let mut child = perennial_started(world.directory.path(), &arguments);
+    let mut shown = BufReader::new(child.stderr.take().expect("it is read")).lines();
+    let begun = spawn_blocking(move || {
+        let begun =
+            shown.by_ref().map_while(Result::ok).any(|line| line.starts_with("step started"));
+        assert!(begun, "the command line ended before its query was begun");
+        shown
+    });
+    (child, begun.await.expect("its progress can be read"))
+}
+
+/// The exit code of a command line that ends by itself, and what it printed.
+async fn ends(child: Child) -> (Option<i32>, String) {
+    let ended = spawn_blocking(|| child.wait_with_output().expect("a child can be waited for"));
+    let output = ended.await.expect("the waiting thread does not panic");
+    (output.status.code(), String::from_utf8(output.stdout).expect("the output is text"))
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_query_that_a_command_line_follows_and_ends_it_with_130() {
+    let world = World::start().await;
+    let seconds = own_seconds(60, 62);
+    let (child, _shown) = follows(&world, &nap(&seconds)).await;
+    runs(&seconds).await;
+    signal(child.id(), "INT");
+    let (code, printed) = ends(child).await;
+    assert_eq!(code, Some(130), "{printed}");
+    assert!(printed.contains("cancelled"), "the result is printed all the same: {printed}");
+    gone(&seconds).await;
+}
+
+#[tokio::test]
+async fn a_command_line_whose_query_somebody_else_cancels_ends_with_130() {
+    let world = World::start().await;
+    let seconds = own_seconds(60, 63);
+    let (child, _shown) = follows(&world, &nap(&seconds)).await;
+    runs(&seconds).await;
+    let listed = world.node.get_json("/v1/queries").await;
+    let id = text(&listed["items"][0]["id"]).to_owned();
+    assert_eq!(world.order(&id, "cancel", json!({"by": "bob"})).await.0, 204);
+    let (code, printed) = ends(child).await;
+    assert_eq!(code, Some(130), "{printed}");
+    assert!(printed.contains("cancelled by bob"), "{printed}");
     gone(&seconds).await;
 }
 

@@ -221,6 +221,13 @@ pub(crate) fn perennial_with(
     process::output(command.args(arguments).envs(environment).current_dir(directory), COMMAND)
 }
 
+/// Starts the program with these arguments, in this directory, and lets whoever called read what it writes.
+pub(crate) fn perennial_started(directory: &Path, arguments: &[&str]) -> Child {
+    let mut command = perennial_command();
+    command.args(arguments).current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program runs")
+}
+
 /// Starts a node on a data directory without waiting for anything.
 pub(crate) fn spawn(data: &Path) -> Child {
     let mut command = perennial_command();

@@ -307,6 +307,7 @@ async fn an_interrupted_ingest_may_be_done_again_and_the_others_only_read() {
         key: String::new(),
         label: String::new(),
         attempt: 2,
+        since: perennial_runtime::Timestamp::EPOCH,
         deadline: perennial_runtime::Timestamp::EPOCH,
         timeout: std::time::Duration::from_secs(1),
     };

@@ -6,22 +6,19 @@ use perennial_runtime::{Failure, Turn};
 use serde_json::{Map, Value};
 
 use super::conclusion::Conclusion;
-use super::instance::attempt_timer;
-use super::steps::approval_timer;
 use super::{
     DEADLINE_TIMER, End, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState,
+    release,
 };
-use crate::admission::{ADMISSION, Admission, AdmissionMessage};
 use crate::expression;
 use crate::json::Json;
 use crate::metrics;
-use crate::plan::{ErrorKind, OnFailure, Repeat, StepId};
+use crate::plan::{ErrorKind, OnFailure, StepId};
 use crate::record::{
     Answer, DEAD_STEPS, DeadStep, EVENTS, Event, Outcome, QUERIES, QueryStatus, STEPS, SUBMISSIONS,
     StepRow, StepStatus, step_number,
 };
 use crate::tool::{Citation, ToolError};
-use crate::worker::{ToolWorker, WorkerMessage};
 
 /// What stands in one row or message, in bytes: the outputs and the answer of a query, the results of a
 /// repeated step, the arguments of a call.
@@ -97,7 +94,9 @@ impl Orchestrator {
         at: usize,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        let StepState::Active(active) = &self.steps[at] else { return Ok(()) };
+        let (StepState::Active(active) | StepState::Halting(active)) = &self.steps[at] else {
+            return Ok(());
+        };
         let ended = |state| matches!(state, InstanceState::Succeeded | InstanceState::Failed);
         if !active.instances.iter().all(|instance| ended(instance.state)) {
             return Ok(());
@@ -135,12 +134,18 @@ impl Orchestrator {
         error: ToolError,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        self.recall(query, at, turn)?;
+        let halting = self.recall(query, at, turn)?;
         let mut row = self.step_row(at, None, turn)?;
-        if let StepState::Active(active) = &self.steps[at] {
+        if let StepState::Active(active) | StepState::Halting(active) = &self.steps[at] {
             row.attempts = row.attempts.max(active.attempts);
         }
         row.error = Some(error.clone());
+        if halting {
+            // It ends with the last of its calls. What they do until then is not lost.
+            row.status = StepStatus::Halting;
+            self.keep(&row, turn);
+            return Ok(());
+        }
         if row.attempts > 0 {
             self.bury(&row, &error, turn);
         }
@@ -164,7 +169,7 @@ impl Orchestrator {
     }
 
     /// Keeps a step whose attempts are used up for somebody to look at.
-    fn bury(&self, row: &StepRow, error: &ToolError, turn: &mut Turn<'_, Self>) {
+    pub(super) fn bury(&self, row: &StepRow, error: &ToolError, turn: &mut Turn<'_, Self>) {
         let dead = DeadStep {
             query: turn.key().to_owned(),
             step: row.id.clone(),
@@ -175,35 +180,6 @@ impl Orchestrator {
         };
         let id = turn.key().to_owned();
         turn.put(&DEAD_STEPS, &(id.as_str(), step_number(row.place as usize, None)), &dead);
-    }
-
-    /// Takes back the calls of a step that are under way.
-    fn recall(
-        &mut self,
-        query: &Query,
-        at: usize,
-        turn: &mut Turn<'_, Self>,
-    ) -> Result<(), Failure> {
-        let StepState::Active(active) = &self.steps[at] else { return Ok(()) };
-        let repeated = query.step(at).repeat != Repeat::Once;
-        for (number, instance) in active.instances.clone().into_iter().enumerate() {
-            match instance.state {
-                InstanceState::Calling => {
-                    self.calling = self.calling.saturating_sub(1);
-                    let call = self.call_id((at, number), turn);
-                    if let Some(group) = group(query, at, instance.alternative, turn) {
-                        turn.send::<ToolWorker>(group, &WorkerMessage::Cancel(call));
-                    }
-                }
-                InstanceState::Backoff => turn.cancel(&attempt_timer((at, number))),
-                InstanceState::Ready | InstanceState::Succeeded | InstanceState::Failed => continue,
-            }
-            if repeated {
-                let row = self.step_row(at, u32::try_from(number).ok(), turn)?;
-                self.close(row, StepStatus::Cancelled, "its step has ended".to_owned(), turn);
-            }
-        }
-        Ok(())
     }
 
     /// Every step has ended: so has the query.
@@ -233,26 +209,26 @@ impl Orchestrator {
         self.finish(query, outcome, reason, turn)
     }
 
-    /// Ends the query. What is under way is taken back, and what was not begun never is.
-    pub(super) fn finish(
+    /// Ends the query, now that nothing of it goes on any more.
+    pub(super) fn end(
         &mut self,
         query: &Query,
         outcome: Outcome,
         reason: String,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        self.finish_with(query, (outcome, reason), None, turn)
+        self.end_with(query, (outcome, reason), None, turn)
     }
 
     /// The same, with an answer that was not composed from the results, and what there is to say of it.
-    pub(super) fn finish_with(
+    pub(super) fn end_with(
         &mut self,
         query: &Query,
         (outcome, reason): (Outcome, String),
         said: Option<(Answer, Vec<String>)>,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        self.cut(query, turn)?;
+        self.calling = 0;
         turn.cancel(DEADLINE_TIMER);
         let result = self.result(query, (outcome, reason), said, turn)?;
         let (now, peak, retries) = (turn.now(), self.peak, self.retries);
@@ -287,33 +263,9 @@ impl Orchestrator {
         turn.measure(metrics::QUERY_SECONDS, &[("type", kind)], seconds);
         self.tell(Event::Finished { outcome, reason }, turn);
         self.phase = Phase::Ended;
-        let id = turn.key().to_owned();
-        turn.send::<Admission>(ADMISSION, &AdmissionMessage::Release { id, result: Some(outcome) });
+        release(turn, Some(outcome));
         turn.send_after(turn.settings().retention, "forget", &OrchestratorMessage::Forget);
         Ok(())
-    }
-
-    /// Ends every step that has not.
-    fn cut(&mut self, query: &Query, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        for at in 0..self.steps.len() {
-            let status = match &self.steps[at] {
-                StepState::Ended(_) => continue,
-                StepState::Waiting => StepStatus::NotRun,
-                StepState::Asking => {
-                    turn.cancel(&approval_timer(at));
-                    StepStatus::Cancelled
-                }
-                StepState::Active(_) => {
-                    self.recall(query, at, turn)?;
-                    StepStatus::Cancelled
-                }
-            };
-            let row = self.step_row(at, None, turn)?;
-            self.close(row, status, "the query ended".to_owned(), turn);
-            self.steps[at] = StepState::Ended(End::Cut);
-        }
-        self.calling = 0;
-        self.recall_model(turn)
     }
 
     /// What the query results in, as far as there is something.
@@ -369,17 +321,6 @@ impl Orchestrator {
         Ok(Answer { text, composed_by: TEMPLATE.to_owned(), citations })
     }
 
-    pub(super) fn deadline_over(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
-        if self.phase != Phase::Running {
-            return Ok(());
-        }
-        if self.is_answering() {
-            return self.answer_late(turn);
-        }
-        let query = self.query(turn)?;
-        self.finish(&query, Outcome::Failed, "it took longer than it may".to_owned(), turn)
-    }
-
     /// Nobody has approved in time.
     pub(super) fn approval_over(
         &mut self,
@@ -401,7 +342,9 @@ impl Orchestrator {
         match self.phase {
             Phase::Approval => self.queue(turn),
             Phase::Running => self.go_on(turn),
-            Phase::Unknown | Phase::Waiting | Phase::Paused | Phase::Ended => Ok(()),
+            Phase::Unknown | Phase::Waiting | Phase::Paused | Phase::Ended | Phase::Ending(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -422,15 +365,15 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Deletes what is known of these steps, by their places.
+    /// Deletes the rows of steps that are to be deleted.
     pub(super) fn forget_steps(
         &self,
-        which: impl Fn(usize) -> bool,
+        which: impl Fn(&StepRow) -> bool,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
         let id = turn.key().to_owned();
         let rows = turn.scan(&STEPS, &perennial_runtime::owner_prefix(&id), usize::MAX)?;
-        for row in rows.iter().filter(|row| which(row.place as usize)) {
+        for row in rows.iter().filter(|row| which(row)) {
             let number = step_number(row.place as usize, row.instance);
             turn.delete(&STEPS, &(id.as_str(), number));
             turn.delete(&DEAD_STEPS, &(id.as_str(), number));
@@ -447,15 +390,4 @@ pub(super) fn bounded(what: &str, value: &Json) -> Result<(), ToolError> {
     }
     let why = format!("{what} have {bytes} bytes, over the limit of {MAX_RESULT_BYTES}");
     Err(ToolError::failed(why))
-}
-
-/// The group of the tool that a call of step `at` went to.
-fn group(
-    query: &Query,
-    at: usize,
-    alternative: u32,
-    turn: &Turn<'_, Orchestrator>,
-) -> Option<String> {
-    let call = query.step(at).call(alternative)?;
-    Some(turn.settings().catalogue.get(&call.tool)?.group.clone())
 }

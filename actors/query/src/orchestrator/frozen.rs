@@ -52,4 +52,7 @@ fn the_format_of_the_state_of_an_orchestrator_is_frozen() {
     ];
     let all: Vec<Orchestrator> = phases.into_iter().map(sample).collect();
     frozen("query/orchestrator", Orchestrator::VERSION, &all);
+    let mut halting = sample(Phase::Ending(Outcome::Cancelled));
+    halting.steps.push(StepState::Halting(active()));
+    frozen("query/orchestrator-halting", Orchestrator::VERSION, &halting);
 }

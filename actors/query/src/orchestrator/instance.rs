@@ -11,8 +11,8 @@ use super::{InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, Step
 use crate::expression;
 use crate::json::Json;
 use crate::metrics;
-use crate::plan::{OnFailure, Repeat, Step, ToolCall, ValueType, Work};
-use crate::record::{Event, STEPS, StepStatus, step_number};
+use crate::plan::{ErrorKind, OnFailure, Repeat, Step, ToolCall, ValueType, Work};
+use crate::record::{Event, STEPS, StepRow, StepStatus, step_number};
 use crate::tool::{ToolAnswer, ToolError, ToolSpec};
 use crate::worker::{CallId, Order, ToolWorker, WorkerMessage};
 
@@ -153,7 +153,7 @@ impl Orchestrator {
     /// Names the latest attempt.
     pub(super) fn call_id(&self, (at, instance): (usize, usize), turn: &Turn<'_, Self>) -> CallId {
         let (attempt, alternative) = match &self.steps[at] {
-            StepState::Active(active) => {
+            StepState::Active(active) | StepState::Halting(active) => {
                 (active.instances[instance].attempt, active.instances[instance].alternative)
             }
             StepState::Waiting | StepState::Asking | StepState::Ended(_) => (0, 0),
@@ -216,10 +216,15 @@ impl Orchestrator {
         let query = self.query(turn)?;
         self.calling = self.calling.saturating_sub(1);
         let place = (call.step as usize, call.instance as usize);
-        match result {
-            Ok(answer) => self.instance_succeeded(&query, place, answer, turn)?,
-            Err(error) => self.again(&query, place, error, turn)?,
+        if matches!(self.steps[place.0], StepState::Halting(_)) {
+            self.halted(&query, place, result, turn)?;
+        } else {
+            match result {
+                Ok(answer) => self.instance_succeeded(&query, place, answer, turn)?,
+                Err(error) => self.again(&query, place, error, turn)?,
+            }
         }
+        self.settle(&query, turn)?;
         self.go_on(turn)
     }
 
@@ -239,7 +244,9 @@ impl Orchestrator {
 
     /// Whether this very attempt stands in `state`.
     fn awaits(&self, call: &CallId, state: InstanceState) -> bool {
-        let Some(StepState::Active(active)) = self.steps.get(call.step as usize) else {
+        let Some(StepState::Active(active) | StepState::Halting(active)) =
+            self.steps.get(call.step as usize)
+        else {
             return false;
         };
         let instance = active.instances.get(call.instance as usize);
@@ -273,6 +280,11 @@ impl Orchestrator {
         if !passes || attempt >= retry.attempts || !in_time {
             return self.other_way(query, place, error, turn);
         }
+        if error.kind == ErrorKind::Unknown {
+            let mut row = self.step_row(at, instance_of(query.step(at), instance), turn)?;
+            row.error = Some(error.clone());
+            self.keep(&row, turn);
+        }
         self.set(place, InstanceState::Backoff);
         turn.send_after(wait, &attempt_timer(place), &OrchestratorMessage::AttemptDue(call));
         let step = query.step(at);
@@ -297,23 +309,28 @@ impl Orchestrator {
     ) -> Result<(), Failure> {
         let (at, instance) = place;
         let step = query.step(at);
+        let attempt = self.call_id(place, turn).attempt;
+        let mut row = self.step_row(at, instance_of(step, instance), turn)?;
+        let error = still_in_doubt(&row, error);
         let (OnFailure::Fallback(others), StepState::Active(active), Work::Call(own)) =
             (&step.on_failure, &mut self.steps[at], &step.work)
         else {
             return self.instance_failed(query, place, error, turn);
         };
         let state = &mut active.instances[instance];
-        if state.alternative as usize >= others.len() {
+        let Some(other) = others.get(state.alternative as usize) else {
             return self.instance_failed(query, place, error, turn);
-        }
+        };
         state.alternative += 1;
         state.attempt = 0;
         state.state = InstanceState::Ready;
-        let mut row = self.step_row(at, instance_of(step, instance), turn)?;
         row.fallback_from.get_or_insert_with(|| own.tool.clone());
         row.warnings.push(format!("another tool stood in, because of {error}"));
-        row.error = Some(error);
+        row.error = Some(error.clone());
         self.keep(&row, turn);
+        let (step, instance) = (step.id.clone(), instance_of(step, instance));
+        let tool = other.tool.clone();
+        self.tell(Event::StoodIn { step, instance, attempt, error, tool }, turn);
         Ok(())
     }
 
@@ -328,11 +345,7 @@ impl Orchestrator {
         self.set(place, InstanceState::Succeeded);
         let step = query.step(at);
         let repetition = instance_of(step, instance);
-        let mut row = self.step_row(at, repetition, turn)?;
-        row.result = Some(answer.value);
-        row.error = None;
-        row.citations = answer.citations;
-        row.warnings.extend(answer.warnings);
+        let row = answered(self.step_row(at, repetition, turn)?, answer);
         if repetition.is_none() {
             return self.succeeded(query, row, turn);
         }
@@ -369,20 +382,42 @@ impl Orchestrator {
 
     fn alternative(&self, at: usize, instance: usize) -> u32 {
         match &self.steps[at] {
-            StepState::Active(active) => active.instances[instance].alternative,
+            StepState::Active(active) | StepState::Halting(active) => {
+                active.instances[instance].alternative
+            }
             StepState::Waiting | StepState::Asking | StepState::Ended(_) => 0,
         }
     }
 
-    fn set(&mut self, (at, instance): (usize, usize), state: InstanceState) {
-        if let StepState::Active(active) = &mut self.steps[at] {
+    pub(super) fn set(&mut self, (at, instance): (usize, usize), state: InstanceState) {
+        if let StepState::Active(active) | StepState::Halting(active) = &mut self.steps[at] {
             active.instances[instance].state = state;
         }
     }
 }
 
+/// The row of a call with what it answered.
+pub(super) fn answered(mut row: StepRow, answer: ToolAnswer) -> StepRow {
+    row.result = Some(answer.value);
+    row.error = None;
+    row.citations = answer.citations;
+    row.warnings.extend(answer.warnings);
+    row
+}
+
+/// An attempt that may have been made stays in doubt, whatever became of the next one.
+pub(super) fn still_in_doubt(row: &StepRow, error: ToolError) -> ToolError {
+    match &row.error {
+        Some(doubt) if doubt.kind == ErrorKind::Unknown && error.kind != ErrorKind::Unknown => {
+            let message = format!("{}; then {error}", doubt.message);
+            ToolError { message, ..doubt.clone() }
+        }
+        Some(_) | None => error,
+    }
+}
+
 /// Which repetition it is, if the step is repeated.
-fn instance_of(step: &Step, instance: usize) -> Option<u32> {
+pub(super) fn instance_of(step: &Step, instance: usize) -> Option<u32> {
     (step.repeat != Repeat::Once).then(|| u32::try_from(instance).unwrap_or(u32::MAX))
 }
 

@@ -36,6 +36,8 @@ pub enum OrchestratorMessage {
         /// What.
         order: QueryOrder,
     },
+    /// Of its own, once it has a place: do whatever can be done.
+    GoOn,
 }
 
 /// What somebody can want of a query.
@@ -59,10 +61,13 @@ pub enum QueryOrder {
         /// What there is to say.
         note: String,
     },
-    /// Do again what failed, and what was not done because of it.
+    /// Do again what failed, and what was not done because of it. Refused where something that changes the
+    /// world may have been done.
     Retry,
     /// Take its failed steps off the list of those that somebody should look at.
     Discard,
+    /// Do again what failed, also what may have been done: whoever wants it has looked.
+    RetryAll,
 }
 
 /// What became of an order.

@@ -5,6 +5,7 @@ mod conclusion;
 mod ending;
 #[cfg(test)]
 mod frozen;
+mod halting;
 mod instance;
 mod message;
 mod models;
@@ -111,6 +112,8 @@ enum Phase {
     Approval,
     /// Nothing.
     Ended,
+    /// Calls that were told to end. How the query ends then is decided.
+    Ending(Outcome),
 }
 
 /// How far a step is.
@@ -125,6 +128,8 @@ enum StepState {
     Asking,
     /// It has ended.
     Ended(End),
+    /// Nothing of it is begun any more, and calls of it that are under way were told to end.
+    Halting(Active),
 }
 
 /// A step that is being done.
@@ -177,6 +182,8 @@ enum End {
 struct Query {
     submission: Submission,
     graph: Graph,
+    /// Why its plan cannot be done at all: what was accepted by another version may be so.
+    unsound: Option<String>,
 }
 
 impl Query {
@@ -210,6 +217,7 @@ impl Durable for Orchestrator {
             OrchestratorMessage::DeadlineOver => self.deadline_over(turn),
             OrchestratorMessage::Forget => self.forget(turn),
             OrchestratorMessage::Order { by, order } => self.order(&by, order, turn),
+            OrchestratorMessage::GoOn => self.go_on(turn),
         }
     }
 
@@ -264,8 +272,8 @@ impl Orchestrator {
             // It was told before, and keeps the place that it has.
             Phase::Running => return Ok(()),
             // It was taken back, or paused, while it waited: the place is free.
-            Phase::Unknown | Phase::Paused | Phase::Approval | Phase::Ended => {
-                release(turn);
+            Phase::Unknown | Phase::Paused | Phase::Approval | Phase::Ended | Phase::Ending(_) => {
+                release(turn, None);
                 return Ok(());
             }
         }
@@ -279,7 +287,10 @@ impl Orchestrator {
             row.deadline = Some(deadline);
         })?;
         self.tell(Event::Started, turn);
-        self.go_on(turn)
+        // In a turn of its own. Should that be refused, the deadline ends the query, and its place is free.
+        let id = turn.key().to_owned();
+        turn.send::<Self>(id, &OrchestratorMessage::GoOn);
+        Ok(())
     }
 
     /// Stops the clock and gives the place back.
@@ -287,13 +298,13 @@ impl Orchestrator {
         if self.phase == Phase::Running {
             self.left = self.deadline.since(turn.now());
             turn.cancel(DEADLINE_TIMER);
-            release(turn);
+            release(turn, None);
         }
         self.phase = phase;
         let status = match phase {
             Phase::Approval => QueryStatus::Approval,
             Phase::Paused => QueryStatus::Paused,
-            Phase::Running => QueryStatus::Running,
+            Phase::Running | Phase::Ending(_) => QueryStatus::Running,
             Phase::Unknown | Phase::Waiting => QueryStatus::Waiting,
             Phase::Ended => QueryStatus::Finished,
         };
@@ -318,18 +329,27 @@ impl Orchestrator {
         }
         let missing = || Failure::Reject(format!("what query {} is was not kept", turn.key()));
         let submission = turn.get(&SUBMISSIONS, turn.key())?.ok_or_else(missing)?;
-        let graph = Graph::of(&submission.plan).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Failure::Reject(format!("its plan has no order: {}", errors.join("; ")))
-        })?;
-        let query = Arc::new(Query { submission, graph });
+        let (graph, unsound) = match Graph::of(&submission.plan) {
+            Ok(graph) => (graph, None),
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                let why = format!("its plan has no order: {}", errors.join("; "));
+                (Graph::default(), Some(why))
+            }
+        };
+        let query = Arc::new(Query { submission, graph, unsound });
         self.query = Some(Arc::clone(&query));
         Ok(query)
     }
 }
 
-/// Gives its place among those that run back.
-fn release(turn: &mut Turn<'_, Orchestrator>) {
+/// Whether calls of this step ask a model: it is none of the plan.
+pub(crate) const fn asks_model(step: u32) -> bool {
+    models::purpose(step).is_some()
+}
+
+/// Gives its place among those that run back, and says how it ended, if it has.
+fn release(turn: &mut Turn<'_, Orchestrator>, result: Option<Outcome>) {
     let id = turn.key().to_owned();
-    turn.send::<Admission>(ADMISSION, &AdmissionMessage::Release { id, result: None });
+    turn.send::<Admission>(ADMISSION, &AdmissionMessage::Release { id, result });
 }

@@ -1,13 +1,18 @@
 //! What somebody wants of a query.
 
-use perennial_runtime::{Failure, Turn};
+use std::collections::BTreeSet;
+
+use perennial_runtime::{Failure, Turn, owner_prefix};
 use serde_json::json;
 
+use super::halting::changes_world;
 use super::message::{Ordered, QueryOrder};
 use super::steps::approval_timer;
-use super::{End, Orchestrator, Phase, StepState};
+use super::{End, Orchestrator, Phase, Query, StepState};
 use crate::plan::{ErrorKind, StepId};
-use crate::record::{DEAD_STEPS, Event, Outcome, QUERIES, QueryStatus, step_number};
+use crate::record::{
+    DEAD_STEPS, Event, Outcome, QUERIES, QueryStatus, STEPS, StepRow, StepStatus, step_number,
+};
 use crate::tool::ToolError;
 
 impl Orchestrator {
@@ -27,7 +32,8 @@ impl Orchestrator {
                 QueryOrder::Decide { step, approved, note } => {
                     self.decide_step(by, &step, (approved, note), turn)?
                 }
-                QueryOrder::Retry => self.retry(by, turn)?,
+                QueryOrder::Retry => self.retry(by, false, turn)?,
+                QueryOrder::RetryAll => self.retry(by, true, turn)?,
                 QueryOrder::Discard => {
                     self.discard(turn)?;
                     Ordered::Done
@@ -44,12 +50,17 @@ impl Orchestrator {
         reason: &str,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Ordered, Failure> {
-        if self.phase == Phase::Ended {
-            let outcome = turn.get(&QUERIES, turn.key())?.and_then(|row| row.outcome);
-            return Ok(match outcome {
-                Some(Outcome::Cancelled) => Ordered::Done,
-                Some(_) | None => Ordered::Conflict("it has ended already".to_owned()),
-            });
+        let over = match self.phase {
+            Phase::Ended => Some(turn.get(&QUERIES, turn.key())?.and_then(|row| row.outcome)),
+            Phase::Ending(outcome) => Some(Some(outcome)),
+            Phase::Unknown | Phase::Waiting | Phase::Running | Phase::Paused | Phase::Approval => {
+                None
+            }
+        };
+        match over {
+            Some(Some(Outcome::Cancelled)) => return Ok(Ordered::Done),
+            Some(_) => return Ok(Ordered::Conflict("it has ended already".to_owned())),
+            None => {}
         }
         let query = self.query(turn)?;
         let reason = if reason.is_empty() {
@@ -64,7 +75,7 @@ impl Orchestrator {
     fn pause(&mut self, by: &str, turn: &mut Turn<'_, Self>) -> Result<Ordered, Failure> {
         match self.phase {
             Phase::Paused => Ok(Ordered::Done),
-            Phase::Ended | Phase::Unknown => {
+            Phase::Ended | Phase::Ending(_) | Phase::Unknown => {
                 Ok(Ordered::Conflict("it has ended already".to_owned()))
             }
             Phase::Waiting | Phase::Running | Phase::Approval => {
@@ -83,7 +94,7 @@ impl Orchestrator {
                 Ok(Ordered::Done)
             }
             Phase::Waiting | Phase::Running | Phase::Approval => Ok(Ordered::Done),
-            Phase::Ended | Phase::Unknown => {
+            Phase::Ended | Phase::Ending(_) | Phase::Unknown => {
                 Ok(Ordered::Conflict("it has ended already".to_owned()))
             }
         }
@@ -118,11 +129,15 @@ impl Orchestrator {
     }
 
     /// Begins again with what had not succeeded. What had keeps its result.
-    fn retry(&mut self, by: &str, turn: &mut Turn<'_, Self>) -> Result<Ordered, Failure> {
+    fn retry(
+        &mut self,
+        by: &str,
+        anyway: bool,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Ordered, Failure> {
         if self.phase != Phase::Ended {
             return Ok(Ordered::Conflict("it has not ended yet".to_owned()));
         }
-        let done = |state: &StepState| *state == StepState::Ended(End::Succeeded);
         let undone = |state: &StepState| {
             matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
         };
@@ -131,21 +146,15 @@ impl Orchestrator {
                 "every step of it that was to be done has succeeded".to_owned(),
             ));
         }
-        let again: Vec<bool> = self.steps.iter().map(|state| !done(state)).collect();
-        self.forget_steps(|at| again.get(at).copied().unwrap_or_default(), turn)?;
-        for (state, again) in self.steps.iter_mut().zip(again) {
-            if again {
-                *state = StepState::Waiting;
-            }
-        }
         let query = self.query(turn)?;
-        for at in 0..self.steps.len() {
-            // What a step that stays done went past is not done this time either.
-            let target = query.step(at).on_success.as_ref().filter(|_| done(&self.steps[at]));
-            if let Some(target) = target {
-                self.pass_over(&query, at, target, turn)?;
-            }
+        let doubtful = if anyway { Vec::new() } else { self.doubtful(&query, turn)? };
+        if !doubtful.is_empty() {
+            return Ok(Ordered::Conflict(format!(
+                "what may have been done would be done again: {}; look, and say that it is to be",
+                doubtful.join(", ")
+            )));
         }
+        self.reset(&query, turn)?;
         let most = turn.settings().deadline;
         self.left = query.plan().timeout.unwrap_or(most).min(most);
         self.retries += 1;
@@ -153,13 +162,61 @@ impl Orchestrator {
         turn.cancel("forget");
         self.tell(Event::Retried { by: by.to_owned() }, turn);
         self.queue(turn)?;
+        let retries = self.retries;
         self.change(turn, |row| {
             row.status = QueryStatus::Waiting;
             row.outcome = None;
             row.reason.clear();
             row.ended_at = None;
+            row.retries = retries;
         })?;
         Ok(Ordered::Done)
+    }
+
+    fn is_done(&self, at: usize) -> bool {
+        self.steps.get(at) == Some(&StepState::Ended(End::Succeeded))
+    }
+
+    /// Steps that would be done again, and may have changed the world. Not those of which the plan itself says
+    /// that they are tried again then.
+    fn doubtful(&self, query: &Query, turn: &Turn<'_, Self>) -> Result<Vec<String>, Failure> {
+        let rows = turn.scan(&STEPS, &owner_prefix(turn.key()), usize::MAX)?;
+        let doubtful = rows.iter().filter(|row| {
+            let at = row.place as usize;
+            let unknown = |error: &ToolError| error.kind == ErrorKind::Unknown;
+            !self.is_done(at)
+                && row.error.as_ref().is_some_and(unknown)
+                && changes_world(&row.tool, turn)
+                && !query.step(at).retry.kinds.contains(&ErrorKind::Unknown)
+        });
+        let names: BTreeSet<String> = doubtful.map(|row| format!("step `{}`", row.id)).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// Has every step that has not succeeded wait for its turn, and forgets what became of it. The times that
+    /// succeeded of a step that is repeated are kept, if the list that they are of cannot be another one.
+    fn reset(&mut self, query: &Query, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        let again: Vec<bool> = (0..self.steps.len()).map(|at| !self.is_done(at)).collect();
+        let is_again = |at: usize| again.get(at).copied().unwrap_or_default();
+        let keeps = |row: &StepRow| {
+            let mut refers = query.graph.refers.get(row.place as usize).into_iter().flatten();
+            let same_list = !refers.any(|at| is_again(*at));
+            same_list && row.instance.is_some() && row.status == StepStatus::Succeeded
+        };
+        self.forget_steps(|row| is_again(row.place as usize) && !keeps(row), turn)?;
+        for (state, again) in self.steps.iter_mut().zip(&again) {
+            if *again {
+                *state = StepState::Waiting;
+            }
+        }
+        for at in 0..self.steps.len() {
+            // What a step that stays done went past is not done this time either.
+            let target = query.step(at).on_success.as_ref().filter(|_| self.is_done(at));
+            if let Some(target) = target {
+                self.pass_over(query, at, target, turn)?;
+            }
+        }
+        Ok(())
     }
 
     /// Nobody needs to look at the failed steps any more.

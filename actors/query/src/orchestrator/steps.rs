@@ -1,13 +1,16 @@
 //! Which step is done next, and how it is begun.
 
-use perennial_runtime::{Failure, Turn};
+use perennial_runtime::{Failure, Turn, owner_prefix};
 use serde_json::Value;
 
 use super::scope::Around;
-use super::{Active, End, Instance, Orchestrator, OrchestratorMessage, Phase, Query, StepState};
+use super::{
+    Active, End, Instance, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query,
+    StepState,
+};
 use crate::expression::{self, ExpressionError};
 use crate::plan::{ErrorKind, Repeat, Work};
-use crate::record::{Event, Outcome, StepStatus};
+use crate::record::{Event, Outcome, STEPS, StepRow, StepStatus};
 use crate::tool::ToolError;
 
 /// What somebody who approves is shown, in bytes.
@@ -16,10 +19,16 @@ const MAX_PROMPT_BYTES: usize = 16 * 1024;
 impl Orchestrator {
     /// Does whatever can be done now.
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
+        if let Err(failure) = self.query(turn) {
+            return self.abandon(failure, turn);
+        }
         if !self.consult(turn)? {
             return Ok(());
         }
         let query = self.query(turn)?;
+        if let Some(why) = query.unsound.clone().filter(|_| self.phase == Phase::Running) {
+            return self.finish(&query, Outcome::Failed, why, turn);
+        }
         while self.phase == Phase::Running {
             let decided = self.decide_all(&query, turn)?;
             if self.phase != Phase::Running {
@@ -38,7 +47,9 @@ impl Orchestrator {
         if self.steps.iter().all(|step| matches!(step, StepState::Ended(_))) {
             return self.conclude(query, turn);
         }
-        let active = self.steps.iter().any(|step| matches!(step, StepState::Active(_)));
+        let active =
+            |step: &StepState| matches!(step, StepState::Active(_) | StepState::Halting(_));
+        let active = self.steps.iter().any(active);
         let asking = self.steps.iter().any(|step| matches!(step, StepState::Asking));
         if asking && !active { self.park(Phase::Approval, turn) } else { Ok(()) }
     }
@@ -132,17 +143,38 @@ impl Orchestrator {
             (Repeat::Each { items, max_items, .. }, _) => {
                 match self.elements(query, at, (&items.0, *max_items), turn)? {
                     Ok(elements) => {
-                        self.steps[at] = StepState::Active(Active::of(elements.len()));
-                        if elements.is_empty() { self.all_done(query, at, turn) } else { Ok(()) }
+                        let active = self.active(at, Some(elements.len()), turn)?;
+                        self.steps[at] = StepState::Active(active);
+                        self.all_done(query, at, turn)
                     }
                     Err(error) => self.step_failed(query, at, error, turn),
                 }
             }
             (Repeat::While { .. }, _) => {
-                self.steps[at] = StepState::Active(Active::of(0));
+                self.steps[at] = StepState::Active(self.active(at, None, turn)?);
                 self.iterate(query, at, turn)
             }
         }
+    }
+
+    /// The times of a repeated step, so many or as many as there are of. Those that had succeeded before the
+    /// query was begun again are not done once more.
+    fn active(
+        &self,
+        at: usize,
+        times: Option<usize>,
+        turn: &Turn<'_, Self>,
+    ) -> Result<Active, Failure> {
+        let kept = if self.retries == 0 { Vec::new() } else { kept(at, turn)? };
+        let mut active = Active::of(times.unwrap_or(kept.len()));
+        for row in kept {
+            let instance = row.instance.unwrap_or_default() as usize;
+            if let Some(one) = active.instances.get_mut(instance) {
+                one.state = InstanceState::Succeeded;
+                active.attempts += row.attempts;
+            }
+        }
+        Ok(active)
     }
 
     /// Asks a person.
@@ -269,6 +301,16 @@ fn shortened(mut prompt: String) -> String {
         prompt.push_str(&format!("… (about {left_out} bytes more)"));
     }
     prompt
+}
+
+/// The times of a step of which there is a result, in order.
+fn kept(at: usize, turn: &Turn<'_, Orchestrator>) -> Result<Vec<StepRow>, Failure> {
+    let mut rows = turn.scan(&STEPS, &owner_prefix(turn.key()), usize::MAX)?;
+    rows.retain(|row| {
+        let of_step = row.place as usize == at && row.instance.is_some();
+        of_step && row.status == StepStatus::Succeeded
+    });
+    Ok(rows)
 }
 
 /// The name of the timer of an approval.

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::FutureExt;
-use perennial_runtime::{Attempt, EffectError, Performer, Reconciliation, Timestamp};
+use perennial_runtime::{
+    Attempt, EffectError, Performer, Reconciliation, StoreError, TableReader, Timestamp,
+};
 use tokio::sync::Notify;
 
+use crate::orchestrator::asks_model;
 use crate::plan::ErrorKind;
+use crate::record::{MODEL_CALLS, QUERIES, QueryStatus, STEPS, StepStatus, step_number};
 use crate::tool::{Call, Tool, ToolAnswer, ToolError, Toolbox, Trace};
 use crate::worker::invoke::{Halt, Invoke};
 use crate::worker::message::CallId;
+use crate::worker::never_begun;
 
 /// The largest value that a tool may answer with, in bytes of JSON. Later steps read it in their turns.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -22,6 +27,8 @@ pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 pub struct Hands {
     toolbox: Arc<Toolbox>,
     calls: Arc<Mutex<BTreeMap<CallId, Under>>>,
+    /// What the node has stored, once it runs.
+    rows: Arc<RwLock<Option<TableReader>>>,
 }
 
 /// A call that is under way, or was told to end before it began.
@@ -51,15 +58,53 @@ impl Drop for Listed<'_> {
     }
 }
 
+/// What stands in the rows of a query about one of its calls.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// It was not taken back.
+    wanted: bool,
+    /// When its step was begun, before any attempt at it; the epoch if that is not known any more.
+    since: Timestamp,
+}
+
 impl Hands {
     /// Makes calls of these tools.
     #[must_use]
     pub fn new(toolbox: Arc<Toolbox>) -> Self {
-        Self { toolbox, calls: Arc::default() }
+        Self { toolbox, calls: Arc::default(), rows: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CallId, Under>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks in the rows, which outlast every crash, whether a call is wanted. What is in memory, and what is
+    /// on its way to a ToolWorker, may be behind them.
+    fn standing(&self, id: &CallId) -> Result<Standing, ToolError> {
+        let unread = |error: StoreError| ToolError::new(ErrorKind::Unavailable, error);
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(rows) = rows else {
+            return Err(ToolError::new(ErrorKind::Unavailable, "the node is starting"));
+        };
+        let query = rows.glance(&QUERIES, &id.query).map_err(unread)?;
+        let Some(query) = query.filter(|query| id.run >= query.retries) else {
+            return Ok(Standing::default());
+        };
+        let goes_on = query.status != QueryStatus::Finished;
+        if asks_model(id.step) {
+            let call = (id.query.as_str(), u64::from(id.instance));
+            let call = rows.glance(&MODEL_CALLS, &call).map_err(unread)?;
+            return Ok(call.map_or(Standing::default(), |call| Standing {
+                wanted: goes_on && call.ended_at.is_none(),
+                since: call.asked_at,
+            }));
+        }
+        let step = step_number(id.step as usize, None);
+        let step = rows.glance(&STEPS, &(id.query.as_str(), step)).map_err(unread)?;
+        Ok(step.map_or(Standing::default(), |step| Standing {
+            wanted: goes_on && step.status == StepStatus::Running,
+            since: step.started_at.unwrap_or_default(),
+        }))
     }
 
     /// Resolves when the call is told to end.
@@ -82,9 +127,42 @@ impl Hands {
         under.halted = true;
         under.bell.notify_one();
     }
+
+    async fn make(
+        &self,
+        tool: &dyn Tool,
+        effect: &Invoke,
+        now: Timestamp,
+    ) -> Result<ToolAnswer, ToolError> {
+        let id = &effect.order.id;
+        let _listed = Listed { hands: self, id };
+        let halted = self.halted(id, effect.order.deadline);
+        tokio::pin!(halted);
+        if halted.as_mut().now_or_never().is_some() {
+            return Err(never_begun());
+        }
+        let standing = self.standing(id)?;
+        if !standing.wanted {
+            return Err(never_begun());
+        }
+        let call = prepare(effect, standing.since, now);
+        let answer = tokio::select! {
+            biased;
+            () = halted => None,
+            answer = bounded(tool, &call) => Some(answer),
+        };
+        match answer {
+            Some(answer) => answer,
+            None => taken_back(tool, &call).await,
+        }
+    }
 }
 
 impl Performer<Invoke> for Hands {
+    fn attach(&self, rows: TableReader) {
+        *self.rows.write().unwrap_or_else(PoisonError::into_inner) = Some(rows);
+    }
+
     async fn perform(
         &self,
         effect: &Invoke,
@@ -93,15 +171,7 @@ impl Performer<Invoke> for Hands {
         let Some(tool) = self.toolbox.get(&effect.order.tool) else {
             return Ok(Err(gone(&effect.order.tool)));
         };
-        let call = prepare(effect, attempt.now);
-        let _listed = Listed { hands: self, id: &effect.order.id };
-        let answer = tokio::select! {
-            biased;
-            () = self.halted(&effect.order.id, effect.order.deadline) => {
-                Err(ToolError::new(ErrorKind::Cancelled, "it was taken back while it was under way"))
-            }
-            answer = bounded(tool.as_ref(), &call) => answer,
-        };
+        let answer = self.make(tool.as_ref(), effect, attempt.now).await;
         Ok(answer.and_then(|answer| storable(&effect.order.tool, answer)))
     }
 
@@ -111,11 +181,20 @@ impl Performer<Invoke> for Hands {
         attempt: &Attempt,
     ) -> Reconciliation<Result<ToolAnswer, ToolError>> {
         let Some(tool) = self.toolbox.get(&effect.order.tool) else {
-            return Reconciliation::Done(Err(gone(&effect.order.tool)));
+            let why = format!("it may have been made, and {}", gone(&effect.order.tool).message);
+            return Reconciliation::Unknown(why);
         };
-        match tool.reconcile(&prepare(effect, attempt.now)).await {
+        let standing = match self.standing(&effect.order.id) {
+            Ok(standing) => standing,
+            Err(error) => return Reconciliation::Unreachable(error.message),
+        };
+        let call = prepare(effect, standing.since, attempt.now);
+        let late = attempt.now >= effect.order.deadline && tool.tells_apart(&call);
+        let begins = standing.wanted && attempt.now < effect.order.deadline;
+        match tool.reconcile(&call).await {
             Trace::Done(answer) => Reconciliation::Done(answer),
-            Trace::NotDone => Reconciliation::NotDone,
+            Trace::NotDone if begins || standing.wanted && late => Reconciliation::NotDone,
+            Trace::NotDone => Reconciliation::Done(Err(undone(tool.as_ref(), &call))),
             Trace::Unknown(why) => Reconciliation::Unknown(why),
         }
     }
@@ -132,7 +211,7 @@ fn gone(tool: &str) -> ToolError {
     ToolError::invalid(format!("this node has no tool `{tool}` any more"))
 }
 
-fn prepare(effect: &Invoke, now: Timestamp) -> Call {
+fn prepare(effect: &Invoke, since: Timestamp, now: Timestamp) -> Call {
     let order = &effect.order;
     Call {
         tool: order.tool.clone(),
@@ -141,6 +220,7 @@ fn prepare(effect: &Invoke, now: Timestamp) -> Call {
         key: order.id.key(),
         label: format!("{}/{}", order.id.query, order.step),
         attempt: order.id.attempt,
+        since,
         deadline: order.deadline,
         timeout: effect.timeout.min(order.deadline.since(now)),
     }
@@ -164,6 +244,27 @@ async fn bounded(tool: &dyn Tool, call: &Call) -> Result<ToolAnswer, ToolError> 
             Err(ToolError::new(ErrorKind::Unknown, format!("{}; {why}", silent.message)))
         }
     }
+}
+
+/// What became of a call that was dropped because it was told to end.
+async fn taken_back(tool: &dyn Tool, call: &Call) -> Result<ToolAnswer, ToolError> {
+    match trace(tool, call).await {
+        Trace::Done(answer) => answer,
+        Trace::NotDone => Err(undone(tool, call)),
+        Trace::Unknown(why) => {
+            let why = format!("it was taken back while it was under way; {why}");
+            Err(ToolError::new(ErrorKind::Unknown, why))
+        }
+    }
+}
+
+/// What is answered of a call that is not made any more, and of which the tool says that it may be.
+fn undone(tool: &dyn Tool, call: &Call) -> ToolError {
+    let why = "it was taken back while it was under way";
+    if tool.tells_apart(call) {
+        return ToolError::new(ErrorKind::Cancelled, why);
+    }
+    ToolError::new(ErrorKind::Unknown, format!("{why}, and may have been made"))
 }
 
 /// How long a tool may look for what became of a call.

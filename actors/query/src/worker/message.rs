@@ -16,7 +16,7 @@ use crate::worker::invoke::{Halt, Invoke};
 pub enum WorkerMessage {
     /// An orchestrator wants a tool called. Answered with [`crate::orchestrator::OrchestratorMessage::Answered`].
     Call(Order),
-    /// The call is of no use any more; it need not be answered.
+    /// The call is of no use any more. It is answered all the same, with what became of it.
     Cancel(CallId),
     /// A call has ended.
     Finished(Finished<Invoke>),

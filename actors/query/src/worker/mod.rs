@@ -82,10 +82,7 @@ impl Durable for ToolWorker {
                 }
                 Ok(())
             }
-            WorkerMessage::Cancel(id) => {
-                self.cancel(&id, turn);
-                Ok(())
-            }
+            WorkerMessage::Cancel(id) => self.cancel(&id, turn),
             WorkerMessage::Finished(finished) => self.finished(finished, turn),
             // What was told to end ends by itself; whether it could be told changes nothing.
             WorkerMessage::Halted(_) => Ok(()),
@@ -129,15 +126,22 @@ impl ToolWorker {
         Ok(())
     }
 
-    fn cancel(&mut self, id: &CallId, turn: &mut Turn<'_, Self>) {
+    /// Has a call end. Whoever wants that waits for its answer. One that is not known here has been answered.
+    fn cancel(&mut self, id: &CallId, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         if let Some(place) = self.waiting.iter().position(|waiting| waiting == id) {
             self.waiting.remove(place);
-            turn.delete(&WAITING, &id.to_string());
+            let key = id.to_string();
+            if let Some(order) = turn.get(&WAITING, &key)? {
+                answer(&order, Err(never_begun()), turn);
+            }
+            turn.delete(&WAITING, &key);
         } else if self.running.contains(id) {
-            // It frees its place when it has ended.
+            // It frees its place when it has ended. Should it be found again after a crash, what stands in the
+            // rows of its query keeps it from being begun.
             let until = turn.now() + Duration::from_secs(60);
             turn.perform(&Halt { id: id.clone(), until });
         }
+        Ok(())
     }
 
     fn finished(
@@ -203,6 +207,11 @@ fn check<'a>(order: &Order, settings: &'a Settings) -> Result<&'a ToolSpec, Tool
     let problems: Vec<String> =
         problems.into_iter().map(|(name, why)| format!("`{name}` {why}")).collect();
     Err(ToolError::invalid(format!("`{}`: {}", order.tool, problems.join("; "))))
+}
+
+/// What a call is answered that was taken back in time.
+fn never_begun() -> ToolError {
+    ToolError::new(ErrorKind::Cancelled, "it was taken back before it was begun")
 }
 
 /// Whether a call was given all the time that its tool may take.

@@ -179,3 +179,19 @@ async fn short_time_outs_of_their_own_do_not_keep_others_from_a_tool() {
     let other = node.run(plan(vec![says("b", json!({"text": "b"}))])).await;
     assert_eq!(other.outcome(), "succeeded");
 }
+
+#[tokio::test]
+async fn of_a_call_that_another_tool_stood_in_for_it_is_told_why() {
+    let node = Node::start().await;
+    let mut step = says("a", json!({"text": "first", "fails": 9}));
+    let other = ToolCall { tool: "say".to_owned(), arguments: Json(json!({"text": "other"})) };
+    step.on_failure = OnFailure::Fallback(vec![other]);
+    let id = node.submit(plan(vec![step])).await;
+    node.ended(&id).await;
+    let stood_in = node.events(&id).into_iter().find_map(|row| {
+        let Event::StoodIn { attempt, error, tool, .. } = row.event else { return None };
+        Some((attempt, error.message, tool))
+    });
+    let why = "`first` was told to fail".to_owned();
+    assert_eq!(stood_in, Some((1, why, "say".to_owned())));
+}

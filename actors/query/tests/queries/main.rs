@@ -5,6 +5,7 @@
 mod admitted;
 mod asked;
 mod failing;
+mod halting;
 mod interrupted;
 mod keyed;
 #[expect(dead_code, reason = "the tests of the tool itself use more of the server")]
@@ -15,5 +16,6 @@ mod ordered;
 mod planned;
 mod repeated;
 mod routed;
+mod simulated;
 mod worded;
 mod world;

@@ -19,6 +19,7 @@ pub(crate) fn call(tool: &str, arguments: Value) -> Call {
         key: "query-1/step-1".to_owned(),
         label: "query-1/step-1".to_owned(),
         attempt: 1,
+        since: Timestamp::EPOCH,
         deadline: Timestamp::MAX,
         timeout: PATIENCE,
     }

@@ -38,6 +38,7 @@ impl Bench {
             key: "k".to_owned(),
             label: "q/s".to_owned(),
             attempt: 1,
+            since: Timestamp::EPOCH,
             deadline: Timestamp::MAX,
             timeout: Duration::from_secs(15),
         };

@@ -2,8 +2,12 @@
 //! attribute; after a crash its bytes from there on show whether that was done.
 //!
 //! ```text
-//! user.perennial.appends:  key offset\n  of the latest appends, from the oldest
+//! user.perennial.appends:  forgotten time\n  if there were more, then
+//!                          key offset time\n  of the latest appends, from the oldest
 //! ```
+//!
+//! A time is never before the one when the step of its append was begun, nor before that of an append that is
+//! forgotten. So an append whose step was begun after what is forgotten is remembered, or was never begun.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,13 +24,85 @@ use crate::plan::ErrorKind;
 use crate::tool::{ToolAnswer, ToolError, Trace};
 
 const ATTRIBUTE: &str = "user.perennial.appends";
-/// Appends that a file remembers. An attempt that is repeated after more than these is not recognised.
+/// Appends that a file remembers. One that more followed since its step was begun is not recognised.
 const REMEMBERED: usize = 16;
-/// Longer than the attribute: a key of 32 characters and a number of at most 20 each.
+/// Longer than the attribute: a key of 32 characters and two numbers of at most 20 each.
 const ATTRIBUTE_BYTES: usize = 4096;
+/// What the time of forgotten appends stands behind.
+const FORGOTTEN: &str = "forgotten";
 
-/// The latest appends: keys and where they began.
-type Appends = Vec<(String, u64)>;
+/// What a file remembers of its appends.
+#[derive(Debug, Default, PartialEq)]
+struct Appends {
+    /// The time of the last one that is forgotten, if any is, in microseconds since the epoch.
+    forgotten: Option<u64>,
+    /// From the oldest.
+    latest: Vec<Append>,
+}
+
+/// An append that was begun.
+#[derive(Clone, Debug, PartialEq)]
+struct Append {
+    key: String,
+    /// Where in the file.
+    offset: u64,
+    /// None of what an older version wrote.
+    time: Option<u64>,
+}
+
+impl Appends {
+    fn read(text: &str) -> Self {
+        let mut appends = Self::default();
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            let key = words.next().unwrap_or_default();
+            let mut number = || words.next().and_then(|word| word.parse().ok());
+            let Some(first) = number() else { continue };
+            if key == FORGOTTEN {
+                appends.forgotten = Some(first);
+            } else {
+                let append = Append { key: key.to_owned(), offset: first, time: number() };
+                appends.latest.push(append);
+            }
+        }
+        appends
+    }
+
+    fn text(&self) -> String {
+        let forgotten = self.forgotten.map(|time| format!("{FORGOTTEN} {time}\n"));
+        let latest = self.latest.iter().map(|Append { key, offset, time }| match time {
+            Some(time) => format!("{key} {offset} {time}\n"),
+            None => format!("{key} {offset}\n"),
+        });
+        forgotten.into_iter().chain(latest).collect()
+    }
+
+    /// Adds what is about to be appended, and forgets the oldest if there are too many.
+    fn add(&mut self, writing: &Writing, from: u64) {
+        let Self { forgotten, latest } = self;
+        // What was to stand here and does not was not appended.
+        latest.retain(|append| append.key != writing.key && append.offset != from);
+        // Steps of what an older version wrote were begun by now: that is before this one's end.
+        latest.iter_mut().for_each(|append| {
+            append.time.get_or_insert(writing.deadline);
+        });
+        let times = latest.iter().filter_map(|append| append.time).chain(*forgotten);
+        let time = Some(times.fold(writing.since, u64::max));
+        latest.push(Append { key: writing.key.clone(), offset: from, time });
+        let over = latest.len().saturating_sub(REMEMBERED);
+        *forgotten = latest
+            .drain(..over)
+            .filter_map(|append| append.time)
+            .fold(*forgotten, |most, time| most.max(Some(time)));
+    }
+
+    /// Whether it may have been begun and is forgotten.
+    fn may_have_forgotten(&self, writing: &Writing) -> bool {
+        let older = self.latest.len() >= REMEMBERED
+            && self.latest.iter().all(|append| append.time.is_none());
+        older || self.forgotten.is_some_and(|time| time >= writing.since)
+    }
+}
 
 /// What the file shows of an append.
 #[derive(Debug, PartialEq)]
@@ -71,11 +147,8 @@ fn put(
     writing: &Writing,
 ) -> io::Result<()> {
     if let Some(mut appends) = appends {
-        // What was to stand here and does not was not appended.
-        appends.retain(|(key, offset)| *key != writing.key && *offset != from);
-        appends.push((writing.key.clone(), from));
-        let over = appends.len().saturating_sub(REMEMBERED);
-        remember(file, &appends[over..])?;
+        appends.add(writing, from);
+        fsetxattr(file, ATTRIBUTE, appends.text().as_bytes(), XattrFlags::empty())?;
         file.sync_all()?;
     }
     file.write_all(writing.content.as_bytes())?;
@@ -130,16 +203,7 @@ fn remembered(file: &File) -> io::Result<Option<Appends>> {
         Err(Errno::OPNOTSUPP) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let text = String::from_utf8_lossy(&bytes[..length]);
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    let appends = lines.filter_map(|(key, offset)| Some((key.to_owned(), offset.parse().ok()?)));
-    Ok(Some(appends.collect()))
-}
-
-fn remember(file: &File, appends: &[(String, u64)]) -> io::Result<()> {
-    let text: String = appends.iter().map(|(key, offset)| format!("{key} {offset}\n")).collect();
-    fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty())?;
-    Ok(())
+    Ok(Some(Appends::read(&String::from_utf8_lossy(&bytes[..length]))))
 }
 
 /// What the file shows of `writing`; the `first` attempt cannot have been made before.
@@ -154,8 +218,9 @@ fn shown(
         let why = "its file system has no extended attributes, which would show it";
         return Ok(if first { Shown::Nothing(size) } else { Shown::Doubt(why) });
     };
-    let Some((_, from)) = appends.iter().find(|(key, _)| *key == writing.key) else {
-        let forgotten = !first && appends.len() >= REMEMBERED;
+    let known = appends.latest.iter().find(|append| append.key == writing.key);
+    let Some(Append { offset: from, .. }) = known else {
+        let forgotten = !first && appends.may_have_forgotten(writing);
         let why = "too much was appended since";
         return Ok(if forgotten { Shown::Doubt(why) } else { Shown::Nothing(size) });
     };

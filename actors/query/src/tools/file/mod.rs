@@ -149,7 +149,8 @@ impl FileWrite {
         };
         let make_folders = arguments["make_folders"].as_bool().unwrap_or_default();
         let (key, attempt) = (short(&call.key), call.attempt);
-        Ok(Writing { place, content, how, make_folders, key, attempt })
+        let (since, deadline) = (call.since.as_micros(), call.deadline.as_micros());
+        Ok(Writing { place, content, how, make_folders, key, attempt, since, deadline })
     }
 }
 
@@ -184,6 +185,11 @@ impl Tool for FileWrite {
             .await;
             looked.unwrap_or_else(|error| Trace::Unknown(error.message))
         })
+    }
+
+    /// What is replaced by the same once more is not asked for.
+    fn tells_apart(&self, call: &Call) -> bool {
+        self.writing(call).map_or(true, |writing| writing.how != How::Replace)
     }
 }
 

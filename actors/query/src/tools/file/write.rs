@@ -41,6 +41,10 @@ pub(super) struct Writing {
     pub(super) key: String,
     /// From 1.
     pub(super) attempt: u32,
+    /// No attempt at it was made before, in microseconds since the epoch.
+    pub(super) since: u64,
+    /// Nothing of it goes on after this, in microseconds since the epoch.
+    pub(super) deadline: u64,
 }
 
 /// The key of a step as text that a file's name and attributes can hold.
@@ -192,7 +196,8 @@ mod tests {
         let root = Root { path: folder.to_owned(), ..Root::default() };
         let place = Place::new(&root, "a").unwrap();
         let (content, key) = ("new".to_owned(), short("step"));
-        Writing { place, content, how, make_folders: false, key, attempt: 1 }
+        let (since, deadline) = (0, u64::MAX);
+        Writing { place, content, how, make_folders: false, key, attempt: 1, since, deadline }
     }
 
     #[test]

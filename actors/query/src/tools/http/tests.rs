@@ -68,6 +68,7 @@ fn call(arguments: Value) -> Call {
         key: "query-1/step-1".to_owned(),
         label: "query-1/step-1".to_owned(),
         attempt: 1,
+        since: Timestamp::EPOCH,
         deadline: Timestamp::MAX,
         timeout: Duration::from_secs(60),
     }

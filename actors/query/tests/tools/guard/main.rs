@@ -46,6 +46,7 @@ fn play_node(argv: Vec<String>) -> Result<(), Box<dyn Error>> {
         key: "key".to_owned(),
         label: "query/step".to_owned(),
         attempt: 1,
+        since: Timestamp::EPOCH,
         deadline: Timestamp::MAX,
         timeout: Duration::from_secs(600),
     };

@@ -23,6 +23,7 @@ fn read(arguments: Value) -> Result<Wish, String> {
         key: "k".to_owned(),
         label: "q/s".to_owned(),
         attempt: 1,
+        since: Timestamp::EPOCH,
         deadline: Timestamp::MAX,
         timeout: Duration::from_secs(9),
     };

@@ -1,0 +1,161 @@
+//! Queries on a node that dies at any moment, on virtual time and from a seed: random plans whose calls
+//! change the world, people who change their minds, a store that fails at any call. What is told in the end
+//! is held against what the world saw.
+//!
+//! `SEEDS=10000` plays so many runs; `SEED=7` plays that one again.
+
+mod chance;
+mod client;
+mod sink;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use perennial_query::config::Config;
+use perennial_query::roles::Roles;
+use perennial_query::tree::tree;
+use perennial_query::worker::Bounds;
+use perennial_runtime::{Crash, Death, Faults, Options, Runtime, SimulatedStore, Simulation};
+
+use chance::Chance;
+use client::Client;
+use sink::{Sink, tools};
+
+struct Run {
+    simulation: Simulation,
+    store: SimulatedStore,
+    sink: Sink,
+    clients: Vec<Client>,
+    chance: Chance,
+    config: Config,
+    unclean_ends: u32,
+}
+
+impl Run {
+    fn seeded(seed: u64) -> Self {
+        let mut chance = Chance::seeded(seed);
+        let simulation = Simulation::seeded(chance.below(u64::MAX));
+        let store = SimulatedStore::seeded(chance.below(u64::MAX));
+        let sink = Sink::new(store.clone());
+        let clients = (0..1 + chance.below(5) as usize)
+            .map(|number| Client::new(number, &mut chance))
+            .collect();
+        let bounds = Bounds { concurrency: 1 + chance.below(4) as usize, queue: 100 };
+        let config = Config {
+            max_concurrent: 1 + chance.below(3) as usize,
+            groups: BTreeMap::from([("deeds".to_owned(), bounds)]),
+            ..Config::default()
+        };
+        Self { simulation, store, sink, clients, chance, config, unclean_ends: 0 }
+    }
+
+    fn play(&mut self) -> Result<(), String> {
+        for _ in 0..self.chance.below(6) {
+            let (death, faults) = self.draw();
+            let keeps = self.chance.one_in(2);
+            self.store.begin(faults, keeps).map_err(|error| error.to_string())?;
+            self.live(death)?;
+            self.unclean_ends += 1;
+            let asleep = self.chance.pick(&[0, 10, 1_000, 70_000]);
+            self.simulation.clock().forward(Duration::from_millis(asleep));
+        }
+        let longest_sync = Duration::from_millis(2);
+        let faults = Faults { longest_sync, ..Faults::default() };
+        self.store.begin(faults, true).map_err(|error| error.to_string())?;
+        self.last()
+    }
+
+    fn draw(&mut self) -> (Option<Death>, Faults) {
+        let chance = &mut self.chance;
+        let longest = chance.pick(&[5, 50, 500, 5_000]);
+        let (after, steps) = (Duration::from_millis(chance.below(longest)), chance.below(300));
+        let death = Some(Death { after, steps: steps as u32 });
+        let at = 1 + chance.below(60);
+        let crash = match chance.below(6) {
+            0 => Some(Crash::Get(at)),
+            1 => Some(Crash::Before(at)),
+            2 => Some(Crash::After(at)),
+            3 => Some(Crash::Sync(at)),
+            _ => None,
+        };
+        let longest_sync = Duration::from_millis(chance.pick(&[0, 2, 20]));
+        (death, Faults { crash, longest_sync, ..Faults::default() })
+    }
+
+    fn options(&mut self) -> Options {
+        let mut options = self.simulation.options(Arc::new(self.store.clone()));
+        options.unclean_ends = self.unclean_ends;
+        options
+    }
+
+    /// One life, to its death.
+    fn live(&mut self, death: Option<Death>) -> Result<(), String> {
+        let options = self.options();
+        let (clients, sink) = (self.clients.clone(), self.sink.clone());
+        let tree = tree(self.config.clone(), Arc::new(Roles::default()), tools(&sink));
+        let life = async move {
+            let Ok(runtime) = Runtime::start(options, tree).await else { return };
+            for client in clients {
+                tokio::spawn(client.run(runtime.clone(), sink.clone()));
+            }
+            runtime.failed().await;
+        };
+        self.simulation.live(death, life).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// The life in which nothing goes wrong any more: everything ends, and is judged.
+    fn last(&mut self) -> Result<(), String> {
+        let options = self.options();
+        let (clients, sink) = (self.clients.clone(), self.sink.clone());
+        let tree = tree(self.config.clone(), Arc::new(Roles::default()), tools(&sink));
+        let places = self.config.max_concurrent;
+        let calls = self.config.groups["deeds"].concurrency;
+        let life = async move {
+            let runtime = Runtime::start(options, tree).await.map_err(|error| error.to_string())?;
+            let running: Vec<_> = clients
+                .iter()
+                .map(|client| tokio::spawn(client.clone().run(runtime.clone(), sink.clone())))
+                .collect();
+            for client in running {
+                client.await.map_err(|error| error.to_string())?;
+            }
+            verdict::until_all_ended(&runtime, &clients, &sink).await?;
+            verdict::judge(&runtime.tables(), &clients, &sink)?;
+            verdict::places_are_free(&runtime, places, calls).await?;
+            runtime.shutdown().await.map_err(|error| error.to_string())
+        };
+        let ended = self.simulation.live(None, life).map_err(|error| error.to_string())?;
+        ended.unwrap_or_else(|| Err("the last life was cut short".to_owned()))
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "how a longer run, or one again, is asked for")]
+    let asked = std::env::var(name).ok();
+    asked.and_then(|number| number.parse().ok())
+}
+
+#[test]
+fn whatever_dies_and_whatever_is_wanted_nothing_is_done_twice_and_what_is_told_is_true() {
+    let seeds = match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(60),
+    };
+    let mut wrong = Vec::new();
+    for seed in seeds {
+        let mut run = Run::seeded(seed);
+        let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.play()));
+        let played = played.unwrap_or_else(|_| Err("the run panicked".to_owned()));
+        if let Err(why) = played {
+            let again = "cargo test -p perennial-query --test queries simulated::whatever";
+            wrong.push(format!("seed {seed}: {why}\n  again: SEED={seed} {again}"));
+        }
+        if wrong.len() >= 5 {
+            break;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
