@@ -1,8 +1,16 @@
 //! The node's pipelines and rules: files of a directory each, read when they are asked for.
 
+mod check;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use perennial_query::check::Finding;
+use perennial_query::rules;
+use perennial_query::tool::Catalogue;
+
+pub(crate) use check::{Checked, check};
 
 /// What a document is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +92,20 @@ pub fn read(kind: Kind, directory: &Path, name: &str) -> Result<Document, Docume
         }
     }
     Err(DocumentError::Name(kind.as_str(), name.to_owned()))
+}
+
+/// The rules of a document.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_rules(
+    document: &Document,
+    catalogue: &Catalogue,
+) -> Result<rules::read::Read, Vec<Finding>> {
+    match document.language {
+        Language::Yaml => rules::read::read(&document.text, Some(catalogue)),
+        Language::Gherkin => rules::gherkin::read(&document.text, Some(catalogue)),
+    }
 }
 
 /// The names of all documents of `directory`, sorted.

@@ -7,17 +7,24 @@ use serde_json::json;
 
 use super::{counted, no_data, print};
 use crate::config::{Config, Sources};
+use crate::documents::{Checked, check};
 use crate::exit::{Exit, Failure};
+use crate::node::catalogue;
 use crate::table::Table;
 
 /// Judges the file as a node here would: together with the environment.
 pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let config = Config::load(&Sources::of_process(Some(file)))?;
-    let warnings = config.warnings();
+    let mut warnings = config.warnings();
+    let Checked { errors, warnings: of_documents } = check(&config.query, &catalogue(&config)?);
+    warnings.extend(of_documents);
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.
         drop(writeln!(io::stderr().lock(), "warning: {warning}"));
+    }
+    if !errors.is_empty() {
+        return Err(Failure::new(Exit::Config, errors.join("\n")));
     }
     match warnings.len() {
         0 => print(&format!("{name} is valid")),

@@ -58,7 +58,7 @@ pub(super) async fn list_rules(State(app): State<App>) -> Result<Json<List<Value
         let names = documents::names(Kind::Rules, &app.queries.rules).map_err(not_found)?;
         let described = names.into_iter().map(|name| {
             let document = documents::read(Kind::Rules, &app.queries.rules, &name);
-            Ok(match read_rules(&document.map_err(not_found)?, &app.queries.catalogue) {
+            Ok(match documents::read_rules(&document.map_err(not_found)?, &app.queries.catalogue) {
                 Ok(read) => {
                     let rules: Vec<Value> = read.set.rules.iter().map(summary).collect();
                     json!({"name": name, "valid": true, "findings": read.warnings, "rules": rules})
@@ -81,17 +81,6 @@ fn summary(rule: &Rule) -> Value {
         "enabled": rule.enabled,
         "actions": actions,
     })
-}
-
-/// The rules of a document.
-pub(super) fn read_rules(
-    document: &Document,
-    catalogue: &Catalogue,
-) -> Result<rules::read::Read, Vec<Finding>> {
-    match document.language {
-        Language::Yaml => rules::read::read(&document.text, Some(catalogue)),
-        Language::Gherkin => rules::gherkin::read(&document.text, Some(catalogue)),
-    }
 }
 
 fn not_found(error: DocumentError) -> ApiError {
