@@ -39,7 +39,7 @@ pub(crate) use access::Access;
 pub(crate) use actions::Verified;
 use error::ApiError;
 pub(crate) use model::label_of;
-pub(crate) use queries::Queries;
+pub(crate) use queries::{Bells, Queries};
 pub(crate) use serve::serve;
 
 /// What handlers have at hand.

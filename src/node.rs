@@ -18,7 +18,7 @@ use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Running;
-use crate::http::{App, Queries, Verified, router, serve};
+use crate::http::{App, Bells, Verified, router, serve};
 use crate::metrics::{BackupFigures, Intake, Metrics};
 use crate::signal::Signals;
 use queries::{Asking, queries};
@@ -103,8 +103,7 @@ impl Node {
         let store = Arc::new(TappedBackend::new(wrap(options.backend)));
         options.backend = store.clone();
         options.limits = runtime.into();
-        let (ringer, bell) = watch::channel(0);
-        options.observer = Arc::new(observer(intake, ringer));
+        options.observer = Arc::new(observer(intake, queries.bells.clone()));
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
@@ -123,7 +122,7 @@ impl Node {
         }
         let (metrics, limits) = (Arc::new(metrics), http.clone());
         let http = Arc::new(http);
-        let queries = Arc::new(Queries { bell, ..queries });
+        let queries = Arc::new(queries);
         let runtime_of_app = runtime.clone();
         let app = App {
             runtime: runtime_of_app,
@@ -184,12 +183,10 @@ impl Node {
 }
 
 /// Counts what turns contribute, and rings when something has happened in a query.
-fn observer(intake: Intake, ringer: watch::Sender<u64>) -> impl Fn(&Observation) {
-    move |observation| {
-        intake.observe(observation);
-        if observation.metric == perennial_query::metrics::EVENTS {
-            ringer.send_modify(|rung| *rung += 1);
-        }
+fn observer(intake: Intake, bells: Bells) -> impl Fn(&Observation) {
+    move |observation| match observation.metric {
+        perennial_query::metrics::RUNG => bells.ring(observation),
+        _ => intake.observe(observation),
     }
 }
 

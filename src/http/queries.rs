@@ -1,6 +1,8 @@
 //! Queries: what is asked, how far it is, and what came of it.
 
+mod bells;
 mod events;
+mod list;
 mod order;
 mod question;
 mod sharing;
@@ -14,19 +16,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use perennial_query::config::Questions;
 use perennial_query::question::Planner;
-use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
+use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, STEPS, SUBMISSIONS};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
-use tokio::sync::watch;
 
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract::Params;
-use super::model::{DeadStep, List, Page, Query, QueryFilter, QuerySummary, Tool};
+use super::model::{DeadStep, List, Page, Query, Tool};
 use super::{App, aside};
 
+pub(crate) use bells::Bells;
 pub(super) use events::stream;
+pub(super) use list::list;
 pub(super) use order::{approve, cancel, discard, pause, reject, resume, retry};
 use sharing::readable;
 pub(super) use submit::submit;
@@ -36,9 +39,6 @@ const STEP_ROWS: usize = 20_000;
 
 /// Times that a model was asked for one query that are shown.
 const MODEL_ROWS: usize = 1_000;
-
-/// Rows of queries that are looked at for one list.
-const LOOKED_AT: usize = 10_000;
 
 /// What handlers need to know of queries.
 #[derive(Debug)]
@@ -59,25 +59,8 @@ pub(crate) struct Queries {
     pub(crate) questions: Questions,
     /// When they are asked.
     pub(crate) clock: SystemClock,
-    /// Rises when something has happened in a query.
-    pub(crate) bell: watch::Receiver<u64>,
-}
-
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Params(filter): Params<QueryFilter>,
-) -> Result<Json<List<QuerySummary>>, ApiError> {
-    let limit = filter.limit()?;
-    let tables = app.runtime.tables();
-    aside(move || {
-        let rows = tables.scan_back(&QUERIES, b"", LOOKED_AT)?;
-        let mut wanted = rows.into_iter().filter(|row| caller.sees(row) && filter.matches(row));
-        let items: Vec<QueryRow> = wanted.by_ref().take(limit).collect();
-        let next = wanted.next().and(items.last()).map(|row| row.id.clone());
-        Ok(Json(List { items: items.iter().map(QuerySummary::from).collect(), next }))
-    })
-    .await
+    /// Rung when something has happened in a query.
+    pub(crate) bells: Bells,
 }
 
 pub(super) async fn show(
@@ -119,13 +102,13 @@ pub(super) async fn dead_steps(
 }
 
 /// Waits until `seen` gives something, or for no longer than `patience`. Looked at again whenever something
-/// has happened in a query.
+/// has happened in the query `id`.
 async fn watch<T>(
-    app: &App,
+    (app, id): (&App, &str),
     patience: Duration,
     seen: impl Fn() -> Result<Option<T>, ApiError>,
 ) -> Result<Option<T>, ApiError> {
-    let mut bell = app.queries.bell.clone();
+    let mut bell = app.queries.bells.of(id);
     let end = tokio::time::sleep(patience);
     tokio::pin!(end);
     loop {

@@ -13,13 +13,12 @@ use perennial_query::tools::shell::{self, GuardProgram};
 use perennial_query::tools::{ConfigError, data, external, file, http, llm};
 use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
-use tokio::sync::watch;
 
 use super::knowledge;
 use crate::config::{self, variable};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
-use crate::http::{Access, Queries};
+use crate::http::{Access, Bells, Queries};
 
 /// The hidden command by which the program is the guard of a command that a query runs.
 pub(crate) const GUARD: &str = "tool-guard";
@@ -57,13 +56,12 @@ pub(super) fn queries(
     let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
     let table = table(&config, &catalogue)?;
     let planner = Planner { table, roles: Arc::clone(&roles), catalogue: Arc::clone(&catalogue) };
-    // The bell is hung when there is something to ring it.
-    let (_, bell) = watch::channel(0);
+    let bells = Bells::default();
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let (tools, clock) = (toolbox.clone(), SystemClock);
     let questions = config.questions.clone();
     let queries =
-        Queries { catalogue, tools, pipelines, rules, broker, planner, questions, clock, bell };
+        Queries { catalogue, tools, pipelines, rules, broker, planner, questions, clock, bells };
     Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
 }
 

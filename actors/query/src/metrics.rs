@@ -26,8 +26,19 @@ pub const DIRECTIONS: [&str; 2] = ["read", "written"];
 /// Counter, labels `purpose` (`plan`, `answer`), `outcome` (`used`, `refused`, `failed`): times that a model was
 /// asked to plan or to answer.
 pub const MODEL_CALLS: &str = "perennial_query_model_calls_total";
-/// Counter of what was written to the journals of queries; who waits for one of them looks again.
+/// Counter of what was written to the journals of queries.
 pub const EVENTS: &str = "perennial_query_events_total";
+/// Not exported: something has happened in a query with this [`bell`]. Who waits for such a query looks again.
+pub const RUNG: &str = "query-bell";
+/// So many bells there are.
+pub const BELLS: usize = 1024;
+
+/// The bell of a query, which it shares with few others. A hash: FNV-1a of 32 bits.
+#[must_use]
+pub fn bell(id: &str) -> usize {
+    let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    id.bytes().fold(0x811c_9dc5, add) as usize % BELLS
+}
 
 /// One line of a counter: its name, and each label with its value.
 pub type Series = (&'static str, Vec<(&'static str, &'static str)>);

@@ -309,6 +309,37 @@ impl TableReader {
             }
         }
     }
+
+    /// The same from the last row down, of those before the key `before` if there is one.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn visit_back<R>(
+        &self,
+        table: &Table<R>,
+        before: Option<&[u8]>,
+        mut visitor: impl FnMut(R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let Range { start, end } = table.range(&[]);
+        let mut end = before.map_or(end, |before| Key::row(table.name, before));
+        loop {
+            let mut rows = self.backend.scan_back(&start..&end, PAGE)?;
+            self.backend.settle()?;
+            for (key, bytes) in &rows {
+                if visitor(table.open(key, bytes)?).is_break() {
+                    return Ok(());
+                }
+            }
+            let ended = rows.len() < PAGE;
+            match rows.pop() {
+                Some((last, _)) if !ended => end = last,
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Following {
             if query.status == QueryStatus::Finished {
                 return more().ok()?;
             }
-            match watch(&self.app, ALIVE, more).await {
+            match watch((&self.app, &id), ALIVE, more).await {
                 Ok(Some(found)) => return Some(found),
                 Ok(None) => {}
                 Err(error) => {

@@ -19,13 +19,12 @@ use serde_json::Value;
 use super::question::Wanted;
 use super::sharing::{cache_key, same_apart_from_data};
 use super::{document, question, unknown, watch};
-use crate::documents::{self, Document, DocumentError, Kind, Language};
+use crate::documents::{self, Document, DocumentError, Kind, Language, read_rules};
 use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{Body, Params, key};
 use crate::http::model::{Admission as Taken, Answered, Asked, Source, Wait};
-use crate::http::plans::read_rules;
 
 /// The wait for the Admission's commit, and for the query's own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,7 +61,7 @@ async fn answer(
 ) -> Result<(StatusCode, Json<Answered>), ApiError> {
     let Some(patience) = patience else { return Ok(taken.accepted()) };
     let tables = app.runtime.tables();
-    let ended = watch(app, patience, || {
+    let ended = watch((app, taken.id()), patience, || {
         let row = tables.get(&QUERIES, taken.id())?.ok_or_else(|| unknown(taken.id()))?;
         Ok((row.status == QueryStatus::Finished).then_some(()))
     });
@@ -78,7 +77,7 @@ async fn answer(
 /// The query is accepted; its own row is written in the same commit or the next one.
 async fn written(app: &App, id: &str) -> Result<(), ApiError> {
     let tables = app.runtime.tables();
-    let there = watch(app, PATIENCE, || Ok(tables.get(&QUERIES, id)?.map(drop)));
+    let there = watch((app, id), PATIENCE, || Ok(tables.get(&QUERIES, id)?.map(drop)));
     there.await?.ok_or(ApiError::TimedOut)
 }
 

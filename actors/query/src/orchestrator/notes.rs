@@ -16,6 +16,7 @@ impl Orchestrator {
         let id = turn.key().to_owned();
         turn.put(&EVENTS, &(id.as_str(), self.events), &row);
         turn.count(metrics::EVENTS, &[]);
+        turn.measure(metrics::RUNG, &[], metrics::bell(&id) as f64);
     }
 
     /// Changes the query's row.
