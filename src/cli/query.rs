@@ -44,6 +44,9 @@ pub(super) enum QueryCommand {
         /// At most so many [default: 100]
         #[arg(long)]
         limit: Option<u32>,
+        /// Only those behind this one, as the end of a list names it
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
         #[command(flatten)]
         node: NodeArgs,
     },
@@ -148,9 +151,15 @@ pub(super) fn execute(command: QueryCommand) -> Result<Exit, Failure> {
         QueryCommand::Follow(IdArgs { id, node }) => {
             return follow::follow(&node, &id, report::document);
         }
-        QueryCommand::List { status, outcome, by, limit, node } => {
+        QueryCommand::List { status, outcome, by, limit, after, node } => {
             let limit = limit.map(|limit| limit.to_string());
-            let filter = [("status", status), ("outcome", outcome), ("by", by), ("limit", limit)];
+            let filter = [
+                ("status", status),
+                ("outcome", outcome),
+                ("by", by),
+                ("limit", limit),
+                ("after", after),
+            ];
             let query = query(&filter);
             wait_for(get(node, format!("/v1/queries{query}"), report::list))
         }

@@ -23,7 +23,10 @@ pub(super) fn list(answer: &Value) -> String {
             text(&row["reason"]),
         ]);
     }
-    table.to_string()
+    match answer["next"].as_str() {
+        Some(next) => format!("{table}\nmore may follow: --after {next}"),
+        None => table.to_string(),
+    }
 }
 
 pub(super) fn document(query: &Value) -> String {

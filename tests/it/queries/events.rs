@@ -147,3 +147,24 @@ async fn an_answer_can_be_waited_for_and_is_not_when_it_takes_too_long() {
     assert_eq!(status, 400, "{answer}");
     assert!(answer.contains("wait is 301"), "{answer}");
 }
+
+#[tokio::test]
+async fn d7_replaying_the_events_of_a_query_ends_and_changes_nothing() {
+    let world = World::start().await;
+    let id = world.submit("name: small\nsteps:\n  - {id: a, value: 1}\n").await;
+    let ended = world.ended(&id).await;
+    let told = async || {
+        let (status, body) = world.node.get("/metrics").await;
+        assert_eq!(status, 200);
+        let counted = body.lines().find(|line| line.starts_with("perennial_query_events_total"));
+        counted.expect("events are counted").to_owned()
+    };
+    let (events, counted) = (world.events(&id).await, told().await);
+    let names: Vec<&str> = events.iter().map(|event| text(&event["event"])).collect();
+    assert_eq!(names, ["accepted", "started", "step_ended", "finished"]);
+    for _ in 0..3 {
+        assert_eq!(world.events(&id).await, events);
+    }
+    assert_eq!(told().await, counted);
+    assert_eq!(world.document(&id).await, ended);
+}

@@ -12,15 +12,15 @@ use crate::tool::{ToolAnswer, ToolError};
 use crate::worker::CallId;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Orchestrator1 {
-    phase: Phase,
-    steps: Vec<StepState>,
-    calling: u32,
-    deadline: Timestamp,
-    left: Duration,
-    events: u64,
-    peak: u32,
-    retries: u32,
+pub(super) struct Orchestrator1 {
+    pub(super) phase: Phase,
+    pub(super) steps: Vec<StepState>,
+    pub(super) calling: u32,
+    pub(super) deadline: Timestamp,
+    pub(super) left: Duration,
+    pub(super) events: u64,
+    pub(super) peak: u32,
+    pub(super) retries: u32,
 }
 
 impl From<Orchestrator1> for Orchestrator {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod accepted;
 mod admitted;
 mod asked;
 mod failing;

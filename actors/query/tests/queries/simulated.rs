@@ -9,15 +9,20 @@ mod client;
 mod sink;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_query::config::Config;
+use perennial_query::json::Json;
+use perennial_query::orchestrator::QueryOrder;
+use perennial_query::plan::{Plan, Step, ToolCall, Work};
 use perennial_query::roles::Roles;
 use perennial_query::tree::tree;
 use perennial_query::worker::Bounds;
 use perennial_runtime::{Crash, Death, Faults, Options, Runtime, SimulatedStore, Simulation};
+
+use serde_json::json;
 
 use chance::Chance;
 use client::Client;
@@ -55,12 +60,28 @@ impl Run {
         for _ in 0..self.chance.below(6) {
             let (death, faults) = self.draw();
             let keeps = self.chance.one_in(2);
-            self.store.begin(faults, keeps).map_err(|error| error.to_string())?;
-            self.live(death)?;
-            self.unclean_ends += 1;
             let asleep = self.chance.pick(&[0, 10, 1_000, 70_000]);
-            self.simulation.clock().forward(Duration::from_millis(asleep));
+            self.dies(death, (faults, keeps), Duration::from_millis(asleep))?;
         }
+        self.ends()
+    }
+
+    /// One life, and the time until the next.
+    fn dies(
+        &mut self,
+        death: Option<Death>,
+        (faults, keeps): (Faults, bool),
+        asleep: Duration,
+    ) -> Result<(), String> {
+        self.store.begin(faults, keeps).map_err(|error| error.to_string())?;
+        self.live(death)?;
+        self.unclean_ends += 1;
+        self.simulation.clock().forward(asleep);
+        Ok(())
+    }
+
+    /// The last life.
+    fn ends(&mut self) -> Result<(), String> {
         let longest_sync = Duration::from_millis(2);
         let faults = Faults { longest_sync, ..Faults::default() };
         self.store.begin(faults, true).map_err(|error| error.to_string())?;
@@ -142,7 +163,7 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_dies_and_whatever_is_wanted_nothing_is_done_twice_and_what_is_told_is_true() {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(60),
+        None => 0..number("SEEDS").unwrap_or(20),
     };
     let mut wrong = Vec::new();
     for seed in seeds {
@@ -158,4 +179,22 @@ fn whatever_dies_and_whatever_is_wanted_nothing_is_done_twice_and_what_is_told_i
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_call_of_a_cancelled_query_is_never_begun_wherever_the_process_dies_and_however_long_it_is_down()
+ {
+    let call = ToolCall { tool: "shown".to_owned(), arguments: Json(json!({})) };
+    let steps = vec![Step::new("deed", Work::Call(call))];
+    let plan = Plan { name: "deed".to_owned(), steps, ..Plan::default() };
+    for steps in (0..150).step_by(5) {
+        let cancel = QueryOrder::Cancel { reason: String::new() };
+        let orders = VecDeque::from([(Duration::ZERO, cancel)]);
+        let mut run = Run::seeded(u64::from(steps));
+        run.clients = vec![Client::with(0, plan.clone(), orders)];
+        let death = Some(Death { after: Duration::from_millis(20), steps });
+        let hour = Duration::from_secs(3_600);
+        let played = run.dies(death, (Faults::default(), true), hour).and_then(|()| run.ends());
+        assert_eq!(played, Ok(()), "dead after {steps} steps");
+    }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{Call, ToolAnswer, ToolError, Toolbox, Trace};
 use perennial_query::tools::file::{Config, Root, add};
+use perennial_runtime::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -279,6 +280,29 @@ async fn an_append_that_cannot_be_told_is_not_repeated() {
     }
     assert!(matches!(bench.reconcile(&appending("x", "step-2", 1)).await, Trace::Unknown(_)));
     assert!(matches!(bench.reconcile(&appending("x", "step-20", 1)).await, Trace::Done(Ok(_))));
+}
+
+#[tokio::test]
+async fn an_append_that_never_began_is_told_from_one_that_is_forgotten_however_busy_the_file_is() {
+    let bench = Bench::new();
+    let begun = |second: u64, step: &str| {
+        let since = Timestamp::from_micros(second * 1_000_000);
+        Call { since, ..appending("x", step, 1) }
+    };
+    for step in 1..=40 {
+        bench.make(&begun(step, &format!("step-{step}"))).await.unwrap();
+    }
+    let never = begun(41, "never");
+    assert_eq!(bench.reconcile(&never).await, Trace::NotDone);
+    bench.make(&Call { attempt: 2, ..never.clone() }).await.unwrap();
+    assert!(matches!(bench.reconcile(&never).await, Trace::Done(Ok(_))));
+    assert_eq!(bench.holds("log").len(), 41);
+    let long_ago = [begun(3, "step-3"), begun(3, "never begun long ago")];
+    for call in long_ago {
+        assert!(matches!(bench.reconcile(&call).await, Trace::Unknown(_)), "{}", call.key);
+        let again = bench.make(&Call { attempt: 2, ..call }).await;
+        assert_eq!(again.unwrap_err().kind, ErrorKind::Unknown);
+    }
 }
 
 #[tokio::test]

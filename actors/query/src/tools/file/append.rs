@@ -241,3 +241,37 @@ fn shown(
         Shown::Beginning(*from)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Root;
+    use super::super::write::{How, short};
+    use super::*;
+
+    fn writing(key: &str, since: u64) -> Writing {
+        let place = Place::new(&Root { path: "/".into(), ..Root::default() }, "a").unwrap();
+        let (content, key, deadline) = ("x".to_owned(), short(key), since + 60);
+        let (how, make_folders, attempt) = (How::Append, false, 1);
+        Writing { place, content, how, make_folders, key, attempt, since, deadline }
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_back() {
+        let mut appends = Appends::default();
+        (0..20).for_each(|step| appends.add(&writing(&step.to_string(), 100 + step), step));
+        assert_eq!((appends.forgotten, appends.latest.len()), (Some(103), REMEMBERED));
+        assert_eq!(Appends::read(&appends.text()), appends);
+        assert!(appends.text().len() < ATTRIBUTE_BYTES);
+    }
+
+    #[test]
+    fn what_an_older_version_remembered_is_in_doubt_until_it_is_out_of_date() {
+        let older: String = (0..REMEMBERED).map(|at| format!("{} {at}\n", short("old"))).collect();
+        let mut appends = Appends::read(&older);
+        assert_eq!(appends.latest.len(), REMEMBERED);
+        assert!(appends.may_have_forgotten(&writing("new", 100)));
+        appends.add(&writing("new", 100), 99);
+        assert!(appends.may_have_forgotten(&writing("another", 160)));
+        assert!(!appends.may_have_forgotten(&writing("another", 161)));
+    }
+}

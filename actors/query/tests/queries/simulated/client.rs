@@ -37,6 +37,15 @@ impl Client {
     pub(super) fn new(number: usize, chance: &mut Chance) -> Self {
         let plan = plan(chance);
         let orders = (0..chance.below(6)).map(|_| order(chance)).collect();
+        Self::with(number, plan, orders)
+    }
+
+    /// One who has this plan done, and wants this of it.
+    pub(super) fn with(
+        number: usize,
+        plan: Plan,
+        orders: VecDeque<(Duration, QueryOrder)>,
+    ) -> Self {
         let held = Arc::new(Mutex::new(Held { orders, ..Held::default() }));
         Self { plan, number, held }
     }
