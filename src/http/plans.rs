@@ -2,18 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use perennial_query::check::Finding;
 use perennial_query::explain::explain;
 use perennial_query::pipeline::{self, Compiled};
-use perennial_query::rules;
 use perennial_query::rules::rule::Rule;
-use perennial_query::tool::Catalogue;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::model::List;
 use super::{App, aside};
-use crate::documents::{self, Document, DocumentError, Kind, Language};
+use crate::documents::{self, DocumentError, Kind};
 
 /// Every pipeline, with what is wrong with it.
 pub(super) async fn list(State(app): State<App>) -> Result<Json<List<Value>>, ApiError> {
