@@ -22,6 +22,7 @@ const LONGEST_WAIT: u64 = 300;
 
 /// The path of queries, and the beginning of that of workers, where waiting is possible.
 const QUERIES: &str = "/v1/queries";
+const DOCUMENTS: &str = "/v1/documents";
 const WORKERS: &str = "/v1/workers/";
 
 /// What is asked: one of `question`, `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
@@ -100,6 +101,12 @@ impl Asked {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wait {
+    pub(super) wait: Option<u64>,
+}
+
+/// The same in a query that says more.
+#[derive(Deserialize)]
+struct AmongOthers {
     wait: Option<u64>,
 }
 
@@ -118,10 +125,14 @@ impl Wait {
     /// What a request may take on top of what every request may.
     pub(crate) fn of_uri(uri: &Uri) -> Duration {
         let path = uri.path();
-        if path != QUERIES && !(path.starts_with(WORKERS) && path.ends_with("/poll")) {
+        if path != QUERIES
+            && path != DOCUMENTS
+            && !(path.starts_with(WORKERS) && path.ends_with("/poll"))
+        {
             return Duration::ZERO;
         }
-        let wait = UrlQuery::<Self>::try_from_uri(uri).map(|UrlQuery(wait)| wait.patience());
+        let wait = UrlQuery::<AmongOthers>::try_from_uri(uri);
+        let wait = wait.map(|UrlQuery(AmongOthers { wait })| Self { wait }.patience());
         wait.ok().and_then(Result::ok).flatten().unwrap_or_default()
     }
 }
