@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(30);
 
 /// Far above what a command takes that is no node; one that goes on for longer hangs, or is one.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND: Duration = Duration::from_secs(120);
 
 /// How to start a node; a builder.
 #[derive(Clone, Debug, Default)]
@@ -226,6 +226,11 @@ pub(crate) fn perennial_started(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = perennial_command();
     command.args(arguments).current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("the program runs")
+}
+
+/// The same for a command that takes `limit` at most, however busy the machine is.
+pub(crate) fn perennial_within(limit: Duration, directory: &Path, arguments: &[&str]) -> Output {
+    process::output(perennial_command().args(arguments).current_dir(directory), limit)
 }
 
 /// Starts a node on a data directory without waiting for anything.

@@ -1,6 +1,7 @@
 //! Promise 11: restarts rebuild from the last commit, addresses stay valid, nothing is lost.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perennial_runtime::{
@@ -29,6 +30,21 @@ async fn an_actor_that_asks_for_a_restart_comes_back_as_last_committed() {
 }
 
 #[tokio::test]
+async fn an_actor_that_stands_still_takes_messages_in_and_makes_nothing_of_them() {
+    let (node, backend) = Node::on_memory().await;
+    assert_eq!(node.runtime.stall::<Account>(PATIENCE), 0, "nobody lives yet");
+    node.tell("a", Told::Add(5)).await;
+    assert_eq!(node.state("a").await.balance, 5);
+    let handled = node.settings.handled.load(Ordering::SeqCst);
+    assert_eq!(node.runtime.stall::<Account>(Duration::from_secs(24 * 3600)), 1);
+    node.tell("a", Told::Add(7)).await;
+    assert_eq!(node.settings.handled.load(Ordering::SeqCst), handled);
+    // Who stands still can be ended, and loses nothing by it.
+    node.runtime.shutdown().await.unwrap();
+    assert_eq!(node.again(&backend).await.state("a").await.balance, 12);
+}
+
+#[tokio::test]
 async fn restarts_of_every_kind_of_child_are_counted_from_0() {
     let (node, _) = Node::on_memory().await;
     let mut registry = prometheus_client::registry::Registry::default();
@@ -44,8 +60,14 @@ async fn restarts_of_every_kind_of_child_are_counted_from_0() {
         assert!(before.contains(&line), "{line} is missing in {before}");
     }
     node.tell("a", Told::Restart).await;
-    let counted = "perennial_actor_restarts_total{kind=\"account\"} 1";
-    eventually("the restart is counted", async || figures().contains(counted).then_some(())).await;
+    // Its message is tried again, so more than one may be counted by the time somebody looks.
+    let counted = || {
+        let text = figures();
+        let count = "perennial_actor_restarts_total{kind=\"account\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(count)?.parse::<u64>().ok());
+        count.filter(|restarts| *restarts > 0)
+    };
+    eventually("the restart is counted", async || counted()).await;
 }
 
 #[tokio::test]
