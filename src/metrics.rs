@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use perennial_healing::metrics::{
-    ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
+    ACTION_DURATION, ACTIONS, ADVICE, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
     GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS, known_series,
 };
 use perennial_query::metrics as query;
@@ -48,6 +48,7 @@ const COUNTERS: [(&str, &str); 13] = [
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
     (DIAGNOSES, "Diagnoses, by the rule that matched"),
+    (ADVICE, "Opinions of models on incidents, by what came of asking"),
     (ACTIONS, "Actions on containers, by how they ended"),
     (GATE_REFUSALS, "Actions held back, by the gate that held"),
     (VERIFICATIONS, "Verifications of actions, by result"),
