@@ -5,6 +5,7 @@ mod keys;
 mod local;
 mod query;
 mod remote;
+mod schedules;
 mod show;
 
 use std::ffi::OsString;
@@ -184,6 +185,11 @@ enum Command {
         #[command(subcommand)]
         command: query::QueryCommand,
     },
+    /// What a node does at which times: list, show, pause, resume or fire
+    Schedules {
+        #[command(subcommand)]
+        command: schedules::SchedulesCommand,
+    },
     /// Give out, list or revoke API keys: who may ask a node, and what
     Keys {
         #[command(subcommand)]
@@ -295,6 +301,7 @@ impl Cli {
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
+            Some(Command::Schedules { command }) => schedules::execute(command),
             Some(Command::Keys { command }) => keys::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),

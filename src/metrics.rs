@@ -55,6 +55,7 @@ const COUNTERS: [(&str, &str); 13] = [
     (query::QUERIES, "Queries that have ended, by role, type and outcome"),
     (query::CACHE, "Queries whose result might be shared, and whether it was"),
     (query::REFUSED, "Queries that were turned away"),
+    (query::SCHEDULED, "Times of schedules, by what became of them"),
     (query::EVENTS, "What was written to the journals of queries"),
     (
         query::MODEL_CALLS,
