@@ -22,8 +22,8 @@ use crate::fleet::Running;
 use crate::http::{App, Bells, UPLOADS, Verified, router, serve};
 use crate::metrics::{BackupFigures, Intake, Metrics};
 use crate::signal::Signals;
-use queries::{Asking, queries};
-pub(crate) use queries::{GUARD, catalogue};
+use queries::{Asking, begin_schedules, queries};
+pub(crate) use queries::{GUARD, catalogue, check_schedules};
 use tree::{Agents, Rows, tree};
 
 /// A start that is to be stopped gets so long to come to its end.
@@ -109,6 +109,7 @@ impl Node {
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
         library.iter().for_each(knowledge::look_after);
+        tokio::spawn(begin_schedules(runtime.clone(), queries.schedules.clone()));
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);
         let trouble = Trouble::default();

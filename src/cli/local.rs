@@ -9,7 +9,7 @@ use super::{counted, no_data, print};
 use crate::config::{Config, Sources};
 use crate::documents::{Checked, check};
 use crate::exit::{Exit, Failure};
-use crate::node::catalogue;
+use crate::node::{catalogue, check_schedules};
 use crate::table::Table;
 
 /// Judges the file as a node here would: together with the environment.
@@ -17,8 +17,11 @@ pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let config = Config::load(&Sources::of_process(Some(file)))?;
     let mut warnings = config.warnings();
-    let Checked { errors, warnings: of_documents } = check(&config.query, &catalogue(&config)?);
+    let Checked { mut errors, warnings: of_documents } = check(&config.query, &catalogue(&config)?);
     warnings.extend(of_documents);
+    // A table of intents that cannot be read is found by both.
+    let schedules = check_schedules(&config).err().map(|failure| failure.to_string());
+    errors.extend(schedules.filter(|found| !errors.contains(found)));
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.
         drop(writeln!(io::stderr().lock(), "warning: {warning}"));

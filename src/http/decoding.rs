@@ -46,7 +46,7 @@ pub(crate) fn query(bytes: &[u8]) -> Option<String> {
 /// Reads bytes as each message of a worker outside the node.
 pub(crate) fn worker(bytes: &[u8]) {
     if let Some(worker) = json::<Worker>(bytes) {
-        drop(worker.worker);
+        drop(worker.name());
     }
     let held = json::<JobHeld>(bytes).map(|held| held.lease);
     if let Some(JobDone { lease, value, error }) = json::<JobDone>(bytes) {

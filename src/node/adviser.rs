@@ -47,6 +47,7 @@ fn call(prompt: &Prompt) -> Call {
         key: prompt.key.clone(),
         label: prompt.label.clone(),
         attempt: 1,
+        since: Timestamp::default(),
         deadline: prompt.until,
         timeout: prompt.timeout,
     }

@@ -68,7 +68,8 @@ pub fn plan(bytes: &[u8]) {
         Err(findings) => {
             told(&findings);
             let asked = planner::arguments("why?", &catalogue, planner::STEPS);
-            drop(planner::correction(&asked, reply, &findings));
+            let problems: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            drop(planner::correction(&asked, reply, &problems));
         }
     }
 }

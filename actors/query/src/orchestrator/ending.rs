@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::conclusion::Conclusion;
 use super::{
     DEADLINE_TIMER, End, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState,
-    release,
+    WATCHERS, release,
 };
 use crate::expression;
 use crate::json::Json;
@@ -262,6 +262,7 @@ impl Orchestrator {
         turn.count(metrics::QUERIES, &labels);
         turn.measure(metrics::QUERY_SECONDS, &[("type", kind)], seconds);
         self.tell(Event::Finished { outcome, reason }, turn);
+        self.tell_watchers(outcome, turn)?;
         self.phase = Phase::Ended;
         release(turn, Some(outcome));
         turn.send_after(turn.settings().retention, "forget", &OrchestratorMessage::Forget);
@@ -360,6 +361,7 @@ impl Orchestrator {
             turn.delete(&EVENTS, &(id.as_str(), number));
         }
         turn.delete(&SUBMISSIONS, &id);
+        turn.delete(&WATCHERS, &id);
         turn.delete(&QUERIES, &id);
         turn.stop();
         Ok(())

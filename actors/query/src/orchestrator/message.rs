@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::StepId;
-use crate::record::Submission;
+use crate::record::{Submission, Watcher};
 use crate::tool::{ToolAnswer, ToolError};
 use crate::worker::CallId;
 
@@ -38,6 +38,8 @@ pub enum OrchestratorMessage {
     },
     /// Of its own, once it has a place: do whatever can be done.
     GoOn,
+    /// Somebody wants to be told how it ends.
+    Watch(Watcher),
 }
 
 /// What somebody can want of a query.

@@ -14,6 +14,7 @@ pub(crate) mod older;
 mod orders;
 mod scope;
 mod steps;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::config::Questions;
 use crate::graph::Graph;
 pub use crate::orchestrator::message::*;
 use crate::orchestrator::models::Consulting;
+pub(crate) use crate::orchestrator::watching::WATCHERS;
 use crate::plan::{Plan, Step};
 use crate::record::{Event, Outcome, QueryRow, QueryStatus, SUBMISSIONS, Submission};
 use crate::roles::Roles;
@@ -218,6 +220,7 @@ impl Durable for Orchestrator {
             OrchestratorMessage::Forget => self.forget(turn),
             OrchestratorMessage::Order { by, order } => self.order(&by, order, turn),
             OrchestratorMessage::GoOn => self.go_on(turn),
+            OrchestratorMessage::Watch(watcher) => self.watch(watcher, turn),
         }
     }
 

@@ -17,6 +17,7 @@ mod ordered;
 mod planned;
 mod repeated;
 mod routed;
+mod scheduled;
 mod simulated;
 mod worded;
 mod world;
