@@ -9,6 +9,9 @@ use minijinja::{Environment, Error, UndefinedBehavior};
 use serde_json::Value;
 
 mod bounds;
+mod growth;
+
+use growth::Text;
 
 /// Instructions that one expression or template may take: thousands of elements, and no more.
 const FUEL: u64 = 200_000;
@@ -20,7 +23,7 @@ const STEPS: &str = "steps";
 const CAREFUL: [&str; 4] = ["is defined", "is undefined", "is not defined", "default("];
 
 /// Names that are known to every expression.
-const BUILT_IN: [&str; 8] = ["range", "dict", "namespace", "debug", "len", "true", "false", "none"];
+const BUILT_IN: [&str; 6] = ["range", "dict", "len", "true", "false", "none"];
 
 /// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,9 +147,10 @@ pub fn of_template(text: &str) -> Result<References, ExpressionError> {
 /// [`ExpressionError`].
 pub fn evaluate(text: &str, scope: &Value) -> Result<Value, ExpressionError> {
     defined(text, &of_expression(text)?, scope)?;
-    let environment = environment();
+    let environment = bounded();
     let expression = environment.compile_expression(text).map_err(|e| malformed(text, &e))?;
     let value = expression.eval(minijinja::value::Serde(scope));
+    let value = value.and_then(|value| growth::check(&value).map(|()| value));
     let value = value.map_err(|error| failed(text, &error))?;
     serde_json::to_value(&value)
         .map_err(|error| ExpressionError::Failed { text: text.to_owned(), why: error.to_string() })
@@ -201,9 +205,14 @@ pub fn render_text(text: &str, scope: &Value) -> Result<String, ExpressionError>
         return Ok(text.to_owned());
     }
     defined(text, &of_template(text)?, scope)?;
-    let environment = environment();
+    let environment = bounded();
     let template = environment.template_from_str(text).map_err(|e| malformed(text, &e))?;
-    template.render(minijinja::value::Serde(scope)).map_err(|error| failed(text, &error))
+    let mut rendered = Text::default();
+    let filled = template.render_captured_to(minijinja::value::Serde(scope), &mut rendered);
+    let filled = filled
+        .map(drop)
+        .map_err(|error| if Text::is_full(&error) { Text::too_large() } else { error });
+    filled.and_then(|()| rendered.into_string()).map_err(|error| failed(text, &error))
 }
 
 fn is_plain(text: &str) -> bool {
@@ -249,6 +258,15 @@ fn environment() -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.add_function("len", minijinja::filters::length);
+    // What they keep and show is not the expression's.
+    ["namespace", "debug"].into_iter().for_each(|name| environment.remove_global(name));
+    environment
+}
+
+/// One in which expressions are evaluated, and not only read.
+fn bounded() -> Environment<'static> {
+    let mut environment = environment();
+    growth::add_filters(&mut environment);
     environment
 }
 
