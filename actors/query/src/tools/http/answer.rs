@@ -25,6 +25,8 @@ pub(super) struct Answered {
     /// Where it came from at last.
     pub(super) url: String,
     pub(super) redirects: u32,
+    /// Whether something was posted before, and this only tells what came of it.
+    pub(super) done: bool,
 }
 
 /// The answer, or the error that its status stands for. What was to be done and may have been is not an

@@ -113,7 +113,8 @@ impl Http {
         }
         let answered = self.follow(wish, call).await?;
         let now = self.clock.now();
-        let answer = judge(&answered, wish.method, false, now)?;
+        let answer = judge(&answered, wish.method, false, now)
+            .map_err(|error| if answered.done { afterwards(error, wish) } else { error })?;
         if let Some(asked) = asked.filter(|_| answered.redirects == 0)
             && let Some(life) = freshness::lifetime(&answered.headers, host.ttl, now)
         {
@@ -130,18 +131,35 @@ impl Http {
     async fn follow(&self, first: &Wish, call: &Call) -> Result<Answered, ToolError> {
         let mut wish = first.clone();
         for redirects in 0..=REDIRECTS {
-            let response = self.send(&wish, first.method, call).await?;
-            let status = response.status().as_u16();
-            let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
-            match location.map(String::from_utf8_lossy) {
-                Some(location) if matches!(status, 301..=303 | 307 | 308) => {
-                    wish = wish.redirected(status, &location)?;
-                }
-                Some(_) | None => return receive(response, &wish, redirects).await,
+            // What was posted was taken, and it is only looked at what came of it.
+            let done = wish.method != first.method;
+            let hop = self.hop(&wish, first.method, redirects, call).await;
+            match hop.map_err(|error| if done { afterwards(error, first) } else { error })? {
+                Hop::Answered(answered) => return Ok(Answered { done, ..answered }),
+                Hop::Redirected(next) => wish = next,
             }
         }
         let message = format!("{} was redirected more than {REDIRECTS} times", named(first));
         Err(ToolError::failed(message))
+    }
+
+    /// One request, the last of so many redirects.
+    async fn hop(
+        &self,
+        wish: &Wish,
+        asked: Method,
+        redirects: u32,
+        call: &Call,
+    ) -> Result<Hop, ToolError> {
+        let response = self.send(wish, asked, call).await?;
+        let status = response.status().as_u16();
+        let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+        match location.map(String::from_utf8_lossy) {
+            Some(location) if matches!(status, 301..=303 | 307 | 308) => {
+                wish.redirected(status, &location).map(Hop::Redirected)
+            }
+            Some(_) | None => receive(response, wish, redirects).await.map(Hop::Answered),
+        }
     }
 
     /// Sends one request to where it may go. `asked` is the method of the first of its redirects.
@@ -164,6 +182,12 @@ impl Http {
         }
         request.send().await.map_err(|error| unanswered(error, wish, asked))
     }
+}
+
+/// What comes of one request.
+enum Hop {
+    Answered(Answered),
+    Redirected(Wish),
 }
 
 impl Tool for Http {
@@ -228,7 +252,8 @@ async fn receive(
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let url = wish.url.to_string();
-    Ok(Answered { status: status.as_u16(), headers, body, bytes: length, url, redirects })
+    let status = status.as_u16();
+    Ok(Answered { status, headers, body, bytes: length, url, redirects, done: false })
 }
 
 /// The error of a request that had no whole answer.
@@ -254,6 +279,13 @@ fn unanswered(error: reqwest::Error, wish: &Wish, asked: Method) -> ToolError {
         ErrorKind::Unavailable
     };
     ToolError::new(kind, format!("{} had no answer: {}", named(wish), causes.join(": ")))
+}
+
+/// The error of a request that follows one that was taken: none to do that again for.
+fn afterwards(error: ToolError, first: &Wish) -> ToolError {
+    let message =
+        format!("{} was taken, but what came of it is not known: {}", named(first), error.message);
+    ToolError::new(ErrorKind::Unknown, message)
 }
 
 /// What was asked, as it may stand in an error.

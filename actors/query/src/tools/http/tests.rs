@@ -346,6 +346,26 @@ async fn what_is_posted_carries_its_key_and_is_not_repeated_blindly() {
 }
 
 #[tokio::test]
+async fn what_was_posted_and_taken_is_not_posted_again_when_its_outcome_cannot_be_read() {
+    let server = Server::new(|path| match path {
+        "/busy" => Reply::new(503, &[("retry-after", "1")], "later"),
+        "/torn" => Reply::raw("HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\nhalf"),
+        "/gone" => Reply::raw(""),
+        asked => Reply::redirect(303, asked.trim_start_matches("/then")),
+    })
+    .await;
+    let mut listed = host("127.0.0.1", &[&server]);
+    listed.methods = vec![Method::Get, Method::Post];
+    let http = http(&config(vec![listed]));
+    for path in ["/then/busy", "/then/torn", "/then/gone", "/thenhttp://127.0.0.1:1/"] {
+        let posted = json!({"url": server.url(path), "method": "POST", "body": "text"});
+        let error = ask(&http, posted).await.unwrap_err();
+        assert_eq!((error.kind, error.retry_after), (ErrorKind::Unknown, None), "{path}: {error}");
+        assert!(error.message.contains("was taken"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn headers_of_the_connection_and_of_the_operator_are_not_the_callers() {
     let server = Server::new(|_| Reply::ok("")).await;
     let mut listed = host("127.0.0.1", &[&server]);
@@ -394,6 +414,15 @@ async fn what_is_fresh_is_not_asked_for_again() {
     let other = json!({"url": server.url("/fresh"), "headers": {"Accept": "text/html"}});
     ask(&http, other).await.unwrap();
     assert_eq!(times("/fresh"), 4);
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_does_not_show_the_password_in_it() {
+    let http = http(&config(vec![host("127.0.0.1", &[])]));
+    for url in ["http://ann:hunter2@127.0.0.1:99999/", "http://ann:hunter2@[", "ann:hunter2@x y"] {
+        let error = ask(&http, json!({"url": url})).await.unwrap_err();
+        assert!(!error.message.contains("hunter2"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ impl Wish {
             known.ok_or_else(|| ToolError::invalid(format!("`method` cannot be `{method}`")))?;
         let text = arguments["url"].as_str().unwrap_or_default();
         let mut url = Url::parse(text).map_err(|error| {
-            ToolError::invalid(format!("`url` {} is none: {error}", answer::without_query(text)))
+            // Not shown: what cannot be taken apart may hold a password anywhere.
+            ToolError::invalid(format!("`url` is none: {error}"))
         })?;
         url.set_fragment(None);
         let (headers, body) = (headers(&arguments["headers"])?, body(&arguments["body"], method)?);
@@ -83,6 +84,10 @@ impl Wish {
         if !self.url.username().is_empty() || self.url.password().is_some() {
             // Not shown: it holds a password.
             let why = "`url` holds a user or password; use a header that the operator sets";
+            return Err(ToolError::new(ErrorKind::Denied, why));
+        }
+        if self.url.cannot_be_a_base() {
+            let why = format!("`url` has the scheme {} and no host", self.url.scheme());
             return Err(ToolError::new(ErrorKind::Denied, why));
         }
         let mut why = None;
