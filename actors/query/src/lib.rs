@@ -15,6 +15,7 @@ pub mod json;
 pub mod keys;
 pub mod metrics;
 pub mod names;
+mod number;
 pub mod orchestrator;
 pub mod pipeline;
 pub mod plan;

@@ -1,8 +1,11 @@
 //! Whether a JSON value is what was asked for, by the part of JSON Schema (draft 2020-12) that answers of models
 //! need. A keyword outside it is refused, never passed over. Pure.
 
-use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
+
+use crate::number;
+use crate::rules::compare::same;
+use crate::rules::pattern::Pattern;
 
 /// What only describes, and is true of every value.
 const NOTES: [&str; 10] = [
@@ -83,9 +86,9 @@ fn look_at_rule(name: &str, rule: &Value, place: &str) -> Option<String> {
             let names = rule.as_array().is_some_and(|names| names.iter().all(Value::is_string));
             must(names, "a list of names")
         }
-        "pattern" => match rule.as_str().map(Regex::new) {
+        "pattern" => match rule.as_str().map(|text| Pattern::new(text, true)) {
             Some(Ok(_)) => None,
-            Some(Err(error)) => Some(format!("{place} is no regular expression: {error}")),
+            Some(Err(why)) => Some(format!("{place} {why}")),
             None => must(false, "text"),
         },
         "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
@@ -133,10 +136,10 @@ fn hold_rule(
         "type" if !types(rule).into_iter().flatten().any(|name| is_of(name, value)) => {
             wrong(format!("must be of type {}", show(rule)))
         }
-        "enum" if !parts().any(|choice| choice == value) => {
+        "enum" if !parts().any(|choice| same(choice, value, true)) => {
             wrong(format!("must be one of {}", show(rule)))
         }
-        "const" if rule != value => wrong(format!("must be {}", show(rule))),
+        "const" if !same(rule, value, true) => wrong(format!("must be {}", show(rule))),
         "allOf" => parts().find_map(|schema| hold(schema, value, place)),
         "anyOf" if !parts().any(|schema| fits(&schema)) => {
             wrong("fits none of the schemas in anyOf".to_owned())
@@ -148,9 +151,7 @@ fn hold_rule(
             Value::Object(object) => hold_object(rules, (name, rule), object, place),
             Value::Array(items) => hold_items(name, rule, items, place),
             Value::String(text) => hold_text(name, rule, text).and_then(wrong),
-            Value::Number(number) => {
-                hold_number(name, rule, number.as_f64().unwrap_or(f64::NAN)).and_then(wrong)
-            }
+            Value::Number(number) => hold_number(name, rule, number).and_then(wrong),
             Value::Null | Value::Bool(_) => None,
         },
     }
@@ -204,20 +205,23 @@ fn hold_text(name: &str, rule: &Value, text: &str) -> Option<String> {
             Some(format!("must have at most {rule} characters"))
         }
         "pattern" => {
-            let matches = Regex::new(rule.as_str()?).is_ok_and(|pattern| pattern.is_match(text));
-            (!matches).then(|| format!("must match {rule}"))
+            match Pattern::new(rule.as_str()?, true).and_then(|pattern| pattern.matches(text)) {
+                Ok(true) => None,
+                Ok(false) => Some(format!("must match {rule}")),
+                Err(why) => Some(format!("cannot be held against {rule}: {why}")),
+            }
         }
         _ => None,
     }
 }
 
-fn hold_number(name: &str, rule: &Value, number: f64) -> Option<String> {
-    let bound = rule.as_f64()?;
+fn hold_number(name: &str, rule: &Value, number: &Number) -> Option<String> {
+    let order = number::order(number, rule.as_number()?);
     match name {
-        "minimum" if number < bound => Some(format!("must be at least {rule}")),
-        "maximum" if number > bound => Some(format!("must be at most {rule}")),
-        "exclusiveMinimum" if number <= bound => Some(format!("must be more than {rule}")),
-        "exclusiveMaximum" if number >= bound => Some(format!("must be less than {rule}")),
+        "minimum" if order.is_lt() => Some(format!("must be at least {rule}")),
+        "maximum" if order.is_gt() => Some(format!("must be at most {rule}")),
+        "exclusiveMinimum" if order.is_le() => Some(format!("must be more than {rule}")),
+        "exclusiveMaximum" if order.is_ge() => Some(format!("must be less than {rule}")),
         _ => None,
     }
 }
@@ -303,6 +307,21 @@ mod tests {
         ] {
             assert_eq!(misfit(&person(), &value).as_deref(), Some(expected), "{value}");
         }
+    }
+
+    #[test]
+    fn numbers_are_held_by_what_they_are_worth() {
+        let least = json!({"minimum": 9_007_199_254_740_993_u64});
+        assert!(misfit(&least, &json!(9_007_199_254_740_992_u64)).is_some());
+        assert_eq!(misfit(&json!({"enum": [1, [2]]}), &json!(1.0)), None);
+        assert_eq!(misfit(&json!({"const": {"a": 1}}), &json!({"a": 1.0})), None);
+        assert!(misfit(&json!({"const": "a"}), &json!("A")).is_some());
+    }
+
+    #[test]
+    fn a_pattern_that_takes_too_much_is_refused() {
+        let schema = json!({"pattern": "(a{1000}){1000}"});
+        assert!(problem(&schema).unwrap().starts_with("/pattern `(a{1000}){1000}` is not a"));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::operator::Operator;
+use crate::number;
 
 /// The characters of a value that an explanation shows.
 const SHOWN: usize = 60;
@@ -21,7 +22,7 @@ pub(super) fn compare(
 ) -> Result<bool, String> {
     let text = |test: fn(&str, &str) -> bool| match (left.as_str(), right.as_str()) {
         (Some(left), Some(right)) if case_sensitive => Ok(test(left, right)),
-        (Some(left), Some(right)) => Ok(test(&left.to_lowercase(), &right.to_lowercase())),
+        (Some(left), Some(right)) => Ok(test(&folded(left), &folded(right))),
         (None, _) | (_, None) => Err(unlike(operator, left, right)),
     };
     let order = || order(left, right, case_sensitive).ok_or_else(|| unlike(operator, left, right));
@@ -60,26 +61,21 @@ pub(super) fn compare(
 /// Which of two numbers or two texts comes first.
 pub(super) fn order(left: &Value, right: &Value, case_sensitive: bool) -> Option<Ordering> {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => order_numbers(left, right),
+        (Value::Number(left), Value::Number(right)) => Some(number::order(left, right)),
         (Value::String(left), Value::String(right)) if case_sensitive => Some(left.cmp(right)),
-        (Value::String(left), Value::String(right)) => {
-            Some(left.to_lowercase().cmp(&right.to_lowercase()))
-        }
+        (Value::String(left), Value::String(right)) => Some(folded(left).cmp(&folded(right))),
         _ => None,
     }
 }
 
-/// Whole numbers are compared exactly, also beyond those that a floating-point number can hold.
-fn order_numbers(left: &Number, right: &Number) -> Option<Ordering> {
-    let whole = |number: &Number| number.as_i128();
-    match (whole(left), whole(right)) {
-        (Some(left), Some(right)) => Some(left.cmp(&right)),
-        (None, _) | (_, None) => left.as_f64()?.partial_cmp(&right.as_f64()?),
-    }
+/// `text` without regard to case: capitals, and what stands for the same at the end of a word or in one letter,
+/// such as `ς` and `ß`, are the small letters that they have in common.
+fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether two values are the same; values of two types never are.
-pub(super) fn same(left: &Value, right: &Value, case_sensitive: bool) -> bool {
+pub(crate) fn same(left: &Value, right: &Value, case_sensitive: bool) -> bool {
     match (left, right) {
         (Value::Number(_), Value::Number(_)) | (Value::String(_), Value::String(_)) => {
             order(left, right, case_sensitive).is_some_and(Ordering::is_eq)

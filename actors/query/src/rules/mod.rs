@@ -16,7 +16,7 @@ pub mod risk;
 pub mod rule;
 pub mod validate;
 
-mod compare;
+pub(crate) mod compare;
 mod conflicts;
 mod steps;
 mod templates;

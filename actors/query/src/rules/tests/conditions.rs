@@ -51,6 +51,29 @@ fn the_laws_of_kleene_hold_for_every_three_truths() {
 }
 
 #[test]
+fn a_large_whole_number_is_not_its_neighbour_in_another_notation() {
+    let facts = json!({"n": 9_007_199_254_740_993_i64});
+    let neighbour = json!(9_007_199_254_740_992.0);
+    assert_eq!(truth(&test("n", "equals", neighbour.clone()), facts.clone()), Truth::False);
+    assert_eq!(truth(&test("n", "greater_than", neighbour), facts), Truth::True);
+}
+
+#[test]
+fn case_is_no_matter_in_any_script() {
+    for (written, asked) in [("ΟΔΟΣ", "οδος"), ("Straße", "STRASSE"), ("ÉCOLE", "école")]
+    {
+        let fits = |operator: &str| {
+            let field = FieldPath::parse("t").unwrap();
+            let operator = Operator::parse(operator).unwrap();
+            let test = Test::new(field, operator, json!(asked), false).unwrap();
+            truth(&Condition::Test(test), json!({"t": written}))
+        };
+        assert_eq!(fits("equals"), Truth::True, "{written}");
+        assert_eq!(fits("contains"), Truth::True, "{written}");
+    }
+}
+
+#[test]
 fn numbers_compare_as_numbers_whatever_their_notation() {
     assert_eq!(truth(&test("n", "equals", json!(1)), json!({"n": 1.0})), Truth::True);
     assert_eq!(truth(&test("n", "less_than", json!(10)), json!({"n": 9.5})), Truth::True);

@@ -4,13 +4,12 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
+use crate::number;
+
 /// Which of two values of one type is the greater; nothing if they cannot be compared.
 pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
-            (Some(left), Some(right)) => Some(left.cmp(&right)),
-            _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
-        },
+        (Value::Number(left), Value::Number(right)) => Some(number::order(left, right)),
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
         _ => None,

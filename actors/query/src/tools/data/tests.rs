@@ -167,6 +167,22 @@ fn rows_are_sorted_by_several_fields_and_limited() {
 }
 
 #[test]
+fn large_numbers_in_both_notations_are_sorted_by_what_they_are_worth() {
+    let base = 9_007_199_254_740_992_u64;
+    let whole = (0..40).map(|n| json!({"v": base + n % 7}));
+    let rows: Vec<Value> =
+        whole.chain((0..40).map(|n| json!({"v": (base + 2 * (n % 4)) as f64}))).rev().collect();
+    let sorted = data(json!({"action": "sort", "rows": rows, "by": ["v"]})).unwrap();
+    let worth =
+        |row: &Value| row["v"].as_u64().unwrap_or_else(|| row["v"].as_f64().unwrap() as u64);
+    let sorted: Vec<u64> = sorted["rows"].as_array().unwrap().iter().map(worth).collect();
+    assert!(sorted.is_sorted(), "{sorted:?}");
+    let only = json!([{"field": "v", "value": base + 1}]);
+    let found = data(json!({"action": "filter", "rows": rows, "where": only})).unwrap();
+    assert_eq!(found["count"], json!(6));
+}
+
+#[test]
 fn fields_are_selected_and_one_that_nobody_has_is_refused() {
     let arguments =
         json!({"action": "select", "csv": PROJECTS, "fields": ["value", "name"], "limit": 1});
