@@ -67,10 +67,9 @@ fn mark(text: &str) -> Option<(&str, usize)> {
     let inner = text.strip_prefix("[[")?;
     // No further than a mark can reach: a text of beginnings is long, too.
     let near = &inner.as_bytes()[..inner.len().min(LONGEST + 2)];
-    let end = near.windows(2).position(|pair| pair == b"]]")?;
-    let id = inner[..end].trim();
-    let plain = !id.is_empty() && !inner[..end].contains(['[', ']', '\n']);
-    plain.then_some((id, end + 4))
+    let end = near.iter().position(|byte| matches!(byte, b'[' | b']' | b'\n'))?;
+    let id = near[end..].starts_with(b"]]").then(|| inner[..end].trim())?;
+    (!id.is_empty()).then_some((id, end + 4))
 }
 
 /// The length of the first sentence of `text`, with its marks and the blanks behind it.
