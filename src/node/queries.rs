@@ -52,6 +52,7 @@ pub(super) fn queries(
     if let Some(library) = library {
         toolbox = knowledge::with_tools(toolbox, library);
     }
+    once(&toolbox)?;
     let catalogue = Arc::new(toolbox.catalogue());
     let roles = Arc::new(config.roles.clone());
     let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
@@ -105,7 +106,22 @@ pub(crate) fn catalogue(config: &config::Config) -> Result<Catalogue, Failure> {
     let broker = Arc::new(Broker::new(&[], Arc::new(SystemClock)));
     let reach = Reach { running: Running::default(), broker: &broker, variable };
     let toolbox = toolbox(&config.query, reach)?;
-    Ok(knowledge::with_described(toolbox, &config.knowledge)?.catalogue())
+    let toolbox = knowledge::with_described(toolbox, &config.knowledge)?;
+    once(&toolbox)?;
+    Ok(toolbox.catalogue())
+}
+
+/// Refuses names that two tools have: one of them would be gone without a word.
+fn once(toolbox: &Toolbox) -> Result<(), Failure> {
+    let names: Vec<&str> = toolbox.twice().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "query.workers: there are tools of these names already: {}; call those of the pools otherwise",
+        names.join(", ")
+    );
+    Err(Failure::new(Exit::Config, why))
 }
 
 fn toolbox(config: &Config, reach: Reach<'_>) -> Result<Toolbox, Failure> {

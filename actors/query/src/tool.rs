@@ -394,6 +394,8 @@ pub trait Tool: Send + Sync + 'static {
 #[derive(Clone, Default)]
 pub struct Toolbox {
     tools: BTreeMap<String, Arc<dyn Tool>>,
+    /// Names that were given to more than one.
+    twice: BTreeSet<String>,
 }
 
 impl fmt::Debug for Toolbox {
@@ -412,8 +414,16 @@ impl Toolbox {
     /// Adds a tool that is held elsewhere too; one of the same name is replaced.
     #[must_use]
     pub fn with_shared(mut self, tool: Arc<dyn Tool>) -> Self {
-        self.tools.insert(tool.spec().name.clone(), tool);
+        let name = tool.spec().name.clone();
+        if self.tools.insert(name.clone(), tool).is_some() {
+            self.twice.insert(name);
+        }
         self
+    }
+
+    /// Names that were given to more than one tool, of which only the last one is there.
+    pub fn twice(&self) -> impl Iterator<Item = &str> {
+        self.twice.iter().map(String::as_str)
     }
 
     /// The tool of this name.

@@ -45,6 +45,8 @@ struct State {
     loans: BTreeMap<u64, Loan>,
     /// When a worker last said anything.
     seen: Option<Timestamp>,
+    /// Since when one could.
+    begun: Timestamp,
 }
 
 /// A call that a worker is to make.
@@ -103,7 +105,7 @@ impl Broker {
         let now = clock.now();
         // Numbers go on from an earlier process, whose workers may still give back what they had. And
         // workers need a moment to find out that there is a new one.
-        let state = || State { last: now.as_micros(), seen: Some(now), ..State::default() };
+        let state = || State { last: now.as_micros(), begun: now, ..State::default() };
         let lent = |pool: &Pool| Lent {
             lease: pool.lease,
             bell: Notify::new(),
@@ -256,7 +258,8 @@ impl Lent {
                 state.waiting.push_front(job);
             }
         }
-        let deserted = state.seen.is_none_or(|seen| now.since(seen) > SILENCE + self.lease);
+        let silent = now.since(state.seen.unwrap_or(state.begun));
+        let deserted = silent > SILENCE.saturating_add(self.lease);
         if deserted {
             for job in state.waiting.drain(..) {
                 let why = format!("no worker of the pool `{pool}` is there; start one");

@@ -87,6 +87,19 @@ pub struct Taken {
 }
 
 impl Offer {
+    /// What is wrong with it, its name aside.
+    fn problems(&self, key: &str) -> Vec<String> {
+        let (mut problems, mut names) = (Vec::new(), BTreeSet::new());
+        if self.timeout.is_zero() {
+            problems.push(format!("{key}.timeout must be longer than nothing"));
+        }
+        for (nth, taken) in self.parameters.iter().enumerate() {
+            let key = format!("{key}.parameters[{nth}].name");
+            problems.extend(name_problem(&key, &taken.name, &mut names));
+        }
+        problems
+    }
+
     /// How it is listed, as one of `pool`.
     pub(super) fn spec(&self, pool: &str) -> ToolSpec {
         let parameters = self.parameters.iter().map(|taken| Parameter {
@@ -120,8 +133,9 @@ impl Config {
                 problems.push(format!("{key}.tools must name what the workers offer"));
             }
             for (nth, tool) in pool.tools.iter().enumerate() {
-                let key = format!("{key}.tools[{nth}].name");
-                problems.extend(name_problem(&key, &tool.name, &mut tools));
+                let key = format!("{key}.tools[{nth}]");
+                problems.extend(name_problem(&format!("{key}.name"), &tool.name, &mut tools));
+                problems.extend(tool.problems(&key));
             }
         }
         problems

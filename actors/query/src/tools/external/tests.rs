@@ -155,3 +155,43 @@ fn a_pool_is_refused_with_everything_that_is_wrong_with_it() {
     let problems = config.problems();
     assert_eq!(problems.len(), 5, "{problems:#?}");
 }
+
+#[test]
+fn a_tool_is_refused_that_has_no_time_or_two_parameters_of_one_name() {
+    let mut config = pool(false);
+    let taken = |name: &str| Taken {
+        name: name.to_owned(),
+        r#type: crate::plan::ValueType::Any,
+        description: String::new(),
+        required: false,
+    };
+    config.pools[0].tools[0].timeout = NOW;
+    config.pools[0].tools[0].parameters = vec![taken("n"), taken("n"), taken("a b")];
+    let problems = config.problems();
+    assert_eq!(
+        problems,
+        [
+            "pools[0].tools[0].timeout must be longer than nothing",
+            "pools[0].tools[0].parameters[1].name `n` is there twice",
+            "pools[0].tools[0].parameters[2].name `a b` must be a letter, then letters, digits, \
+             underscores",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn nobody_was_seen_before_a_worker_came() {
+    let bench = Bench::new();
+    assert_eq!(bench.broker.standing()[0].seen, None);
+    assert!(bench.broker.lend("math", "a", NOW).await.unwrap().is_none());
+    assert_eq!(bench.broker.standing()[0].seen, Some(Timestamp::from_micros(1_000_000_000)));
+}
+
+#[test]
+fn a_toolbox_knows_of_a_name_that_two_tools_have() {
+    let bench = Bench::new();
+    let once = add(Toolbox::default(), &pool(false), &bench.broker).unwrap();
+    assert_eq!(once.twice().count(), 0);
+    let twice = add(once, &pool(true), &bench.broker).unwrap();
+    assert_eq!(twice.twice().collect::<Vec<_>>(), ["double"]);
+}

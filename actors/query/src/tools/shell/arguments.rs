@@ -171,6 +171,10 @@ mod tests {
                 command(&["x", "{n}"], &[("n", placeholder("("))]),
                 "commands[0].parameters.n has a pattern",
             ),
+            (
+                command(&["x", "{n}"], &[("n", placeholder("a)|(b"))]),
+                "commands[0].parameters.n has a pattern",
+            ),
             (Allowed { directory: "tmp".into(), ..command(&["x"], &[]) }, "commands[0].directory"),
             (Allowed { name: "a b".into(), ..command(&["x"], &[]) }, "commands[0].name"),
         ];

@@ -96,8 +96,9 @@ impl Placeholder {
         if self.pattern.is_empty() == self.choices.is_empty() {
             return Some("needs either pattern or choices".to_owned());
         }
+        // By itself as well: with the brackets around it, `a)|(b` would be anchored at neither end.
         if self.choices.is_empty()
-            && let Err(error) = whole(&self.pattern)
+            && let Err(error) = Regex::new(&self.pattern).and_then(|_| whole(&self.pattern))
         {
             return Some(format!("has a pattern that is none: {error}"));
         }
