@@ -8,6 +8,7 @@ use perennial_healing::adviser::prompt::Prompt;
 use perennial_query::json::Json;
 use perennial_query::tool::{Call, Identity, Tool, ToolAnswer};
 use perennial_query::tools::llm;
+use perennial_runtime::Timestamp;
 use serde_json::json;
 
 /// On whose behalf the node asks.
