@@ -68,7 +68,8 @@ pub fn plan(bytes: &[u8]) {
         Err(findings) => {
             told(&findings);
             let asked = planner::arguments("why?", &catalogue, planner::STEPS);
-            drop(planner::correction(&asked, reply, &findings));
+            let why: Vec<String> = findings.into_iter().map(|finding| finding.message).collect();
+            drop(planner::correction(&asked, reply, &why));
         }
     }
 }
