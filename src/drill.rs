@@ -1,9 +1,11 @@
-//! The disaster drill: each agent, the store and the whole process are struck in turn, under load, and
-//! what that costs is measured.
+//! The disaster drill: each agent, what does queries, the store and the whole process are struck in turn,
+//! under load, and what that costs is measured.
 //!
-//! A node runs in a process of its own, on a directory that is thrown away, against a container engine
-//! and a webhook that exist only here. What it accepted and did is counted on the outside.
+//! A node runs in a process of its own, on a directory that is thrown away, against a container engine,
+//! a webhook and a service for queries to call that exist only here. What it accepted and did is counted on
+//! the outside.
 
+mod asked;
 mod engine;
 mod ledger;
 mod load;
@@ -82,7 +84,7 @@ async fn hold(options: &Options) -> Result<Vec<Outcome>, Failure> {
     fs::write(&file, configuration(directory.path(), &sink))
         .map_err(|error| cannot(&format!("write {}", file.display()), &error))?;
     let mut process = Process::start(directory.path()).await?;
-    let load = Load::new(engine, &ledger, &process.client());
+    let load = Load::new(engine, &ledger, &process.client(), &sink.url());
     let mut outcomes = Vec::new();
     for scenario in chosen(&options.only) {
         tell(&format!("{}: bringing up load ...", scenario.name));
@@ -129,9 +131,15 @@ budget_per_node = 1000000
 repeat_interval = "0s"
 [alert.webhook]
 url = "{}"
+[query]
+timeout = "5m"
+[query.http]
+hosts = [{{ name = "127.0.0.1", schemes = ["http"], ports = [{}], methods = ["POST"] }}]
+allow_private = ["127.0.0.0/8"]
 "#,
         directory.display(),
-        sink.url()
+        sink.url(),
+        sink.port()
     )
 }
 

@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::asked::Asked;
+
 /// The changes of an incident that people are told.
 const TOLD: [&str; 2] = ["opened", "resolved"];
 
@@ -32,6 +34,7 @@ struct Entries {
     faults: BTreeMap<String, Fault>,
     /// By the incident it was accepted under.
     orders: BTreeMap<String, Order>,
+    asked: Asked,
 }
 
 /// The ledger of one drill.
@@ -41,10 +44,29 @@ pub(super) struct Ledger {
     changes: watch::Sender<u64>,
 }
 
+/// How much work there was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) faults: usize,
+    pub(super) orders: usize,
+    pub(super) queries: usize,
+    /// Of the queries, those that have not ended.
+    pub(super) under_way: usize,
+}
+
+impl Work {
+    pub(super) fn is_at_least(&self, wanted: &Self) -> bool {
+        self.faults >= wanted.faults
+            && self.orders >= wanted.orders
+            && self.queries >= wanted.queries
+            && self.under_way >= wanted.under_way
+    }
+}
+
 /// What became of the work of one scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Balance {
-    /// Faults that struck and orders that were accepted.
+    /// Faults that struck, and orders and queries that were accepted.
     pub(super) accepted: usize,
     /// Of these, what was never done.
     pub(super) lost: usize,
@@ -120,25 +142,56 @@ impl Ledger {
         });
     }
 
+    /// Notes that a query was accepted.
+    pub(super) fn asked(&self, query: &str) {
+        self.change(|entries| entries.asked.accept(query));
+    }
+
+    /// Notes a call that was made for a query.
+    pub(super) fn called(&self, name: &str, key: &str) {
+        self.change(|entries| entries.asked.call(name, key));
+    }
+
+    /// Notes how a query ended, and how often.
+    pub(super) fn answered(&self, query: &str, outcome: &str, ends: usize) {
+        self.change(|entries| entries.asked.answer(query, outcome, ends));
+    }
+
+    /// The ids of all queries.
+    pub(super) fn queries(&self) -> Vec<String> {
+        self.read().asked.ids()
+    }
+
+    /// The ids of the queries that were not seen to have ended.
+    pub(super) fn unanswered(&self) -> Vec<String> {
+        self.read().asked.unanswered()
+    }
+
     /// Forgets everything: a new scenario begins.
     pub(super) fn clear(&self) {
         self.change(|entries| *entries = Entries::default());
     }
 
-    /// How many faults there were, and how many orders were accepted.
-    pub(super) fn work(&self) -> (usize, usize) {
+    /// How much there was since [`Ledger::clear`].
+    pub(super) fn work(&self) -> Work {
         let entries = self.read();
-        (entries.faults.len(), entries.orders.len())
+        Work {
+            faults: entries.faults.len(),
+            orders: entries.orders.len(),
+            queries: entries.asked.ids().len(),
+            under_way: entries.asked.unanswered().len(),
+        }
     }
 
-    /// When the node had restarted this container and told of it, and had accepted an order that came
-    /// after `since`; none as long as one of these is missing.
+    /// When the node had restarted this container and told of it, had accepted an order that came after
+    /// `since`, and had done a query that did; none as long as one of these is missing.
     pub(super) fn recovered(&self, container: &str, since: Instant) -> Option<Instant> {
         let entries = self.read();
         let fault = entries.faults.get(container)?;
         let (told, _) = fault.told.get(TOLD[0])?;
         let ordered = entries.orders.values().map(|order| order.at).filter(|at| *at >= since);
-        Some(*fault.restarted.first()?.max(told).max(&ordered.min()?))
+        let answered = entries.asked.answered_since(since)?;
+        Some(*fault.restarted.first()?.max(told).max(&ordered.min()?).max(&answered))
     }
 
     /// What became of everything since [`Ledger::clear`].
@@ -148,7 +201,7 @@ impl Ledger {
         let orders =
             entries.orders.values().map(|order| (order.at, (order.recorded, order.recorded)));
         let mut balance = Balance::default();
-        for (at, (least, most)) in faults.chain(orders) {
+        for (at, (least, most)) in faults.chain(orders).chain(entries.asked.times()) {
             balance.accepted += 1;
             balance.twice += usize::from(most > 1);
             if least == 0 {
@@ -171,7 +224,7 @@ impl Ledger {
         let orders = entries.orders.iter().filter(|(_, order)| order.recorded != 1);
         let orders =
             orders.map(|(id, order)| format!("the order {id}: on record {} times", order.recorded));
-        faults.chain(orders).collect()
+        faults.chain(orders).chain(entries.asked.flaws()).collect()
     }
 
     /// Waits until `wanted` gives something.
@@ -235,5 +288,27 @@ mod tests {
         assert_eq!(ledger.balance(), Balance { accepted: 1, ..Balance::default() });
         ledger.audited(&json!({ "items": [{ "incident": "inc-1" }, { "incident": "inc-1" }] }));
         assert_eq!(ledger.balance().twice, 1);
+    }
+
+    #[test]
+    fn an_accepted_query_is_lost_until_it_was_done_with_all_its_calls_and_each_happens_once() {
+        let ledger = Ledger::default();
+        ledger.called("a", "q-1/0/0");
+        ledger.asked("q-1");
+        ledger.called("b", "q-1/0/1");
+        ledger.answered("q-1", "succeeded", 1);
+        assert_eq!(ledger.balance().lost, 1, "a call is missing");
+        ledger.called("c", "q-1/0/2");
+        // The same call again is no second one.
+        ledger.called("c", "q-1/0/2");
+        assert_eq!(ledger.balance(), Balance { accepted: 1, ..Balance::default() });
+        assert!(ledger.flaws().is_empty() && ledger.unanswered().is_empty());
+        ledger.answered("q-1", "failed", 1);
+        assert_eq!((ledger.balance().lost, ledger.flaws().len()), (1, 1));
+        ledger.answered("q-1", "succeeded", 2);
+        assert_eq!(ledger.balance().twice, 1, "it ended twice");
+        ledger.answered("q-1", "succeeded", 1);
+        ledger.called("c", "q-1/1/2");
+        assert_eq!(ledger.balance().twice, 1, "a call under another key is another call");
     }
 }

@@ -9,6 +9,8 @@ use perennial_healing::alert::Alert;
 use perennial_healing::analyzer::Analyzer;
 use perennial_healing::monitor::Monitor;
 use perennial_healing::responder::Responder;
+use perennial_query::orchestrator::Orchestrator;
+use perennial_query::worker::ToolWorker;
 use perennial_runtime::Runtime;
 use perennial_store::{Backend, Batch, Epoch, Layer, StoreError};
 use tokio::net::TcpListener;
@@ -127,10 +129,15 @@ async fn obey(runtime: &Runtime, switch: &Switch) -> io::Result<()> {
             ("kill", "analyzer") => killed(runtime.kill::<Analyzer>()),
             ("kill", "responder") => killed(runtime.kill::<Responder>()),
             ("kill", "alert") => killed(runtime.kill::<Alert>()),
-            ("stall", millis) => {
-                let stall = Duration::from_millis(millis.parse().unwrap_or(0));
-                switch.set(Trouble::Stalled(perennial_runtime::instant() + stall));
-                format!("stalled for {} ms", stall.as_millis())
+            ("kill", "query-orchestrator") => killed(runtime.kill::<Orchestrator>()),
+            ("kill", "tool-worker") => killed(runtime.kill::<ToolWorker>()),
+            ("stall-orchestrators", millis) => {
+                let stalled = runtime.stall::<Orchestrator>(in_millis(millis));
+                format!("stalled for {millis} ms, {stalled} alive")
+            }
+            ("stall-store", millis) => {
+                switch.set(Trouble::Stalled(perennial_runtime::instant() + in_millis(millis)));
+                format!("stalled for {millis} ms")
             }
             ("fail", _) => {
                 switch.set(Trouble::Failing);
@@ -154,6 +161,10 @@ fn orders() -> mpsc::UnboundedReceiver<String> {
         }
     });
     orders
+}
+
+fn in_millis(text: &str) -> Duration {
+    Duration::from_millis(text.parse().unwrap_or(0))
 }
 
 fn killed(actors: usize) -> String {

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::ledger::{Balance, Ledger};
-use super::load::Load;
+use super::ledger::{Balance, Ledger, Work};
+use super::load::{self, Load};
 use super::process::Process;
 use crate::exit::Failure;
 
-/// How long the store hangs: as a disk does that tries a bad sector again.
+/// How long what is stalled hangs: as a disk does that tries a bad sector again.
 const STALL: Duration = Duration::from_millis(500);
-/// Work that there must be before a disaster: faults and orders.
-const UNDER_LOAD: (usize, usize) = (5, 10);
+/// Work that there must be before a disaster: faults, orders, and queries of which one is under way.
+const UNDER_LOAD: Work = Work { faults: 5, orders: 10, queries: 10, under_way: 1 };
 /// Recovery is not awaited for longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Nor is the end of all work, once the load is off: what a kill cut off is asked for, one after the
 /// other, each for as long as a container is given to stop.
 const SETTLE: Duration = Duration::from_secs(120);
-/// Between two looks at the audit.
+/// Between two looks at the audit and the queries.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A disaster.
@@ -33,8 +33,10 @@ pub(super) struct Scenario {
 enum Strike {
     /// An agent: its live actors and their supervisor are killed.
     Agent,
+    /// The orchestrators of the queries under way hang, and go on.
+    StallOrchestrators,
     /// The store hangs, and goes on.
-    Stall,
+    StallStore,
     /// A commit fails, so the node ends and is started again.
     Fail,
     /// The process is killed with SIGKILL and started again.
@@ -42,12 +44,15 @@ enum Strike {
 }
 
 /// All of them, in the order in which they strike.
-pub(super) const SCENARIOS: [Scenario; 7] = [
+pub(super) const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "monitor", strike: Strike::Agent },
     Scenario { name: "analyzer", strike: Strike::Agent },
     Scenario { name: "responder", strike: Strike::Agent },
     Scenario { name: "alert", strike: Strike::Agent },
-    Scenario { name: "store-stalled", strike: Strike::Stall },
+    Scenario { name: "query-orchestrator", strike: Strike::Agent },
+    Scenario { name: "query-orchestrator-stalled", strike: Strike::StallOrchestrators },
+    Scenario { name: "tool-worker", strike: Strike::Agent },
+    Scenario { name: "store-stalled", strike: Strike::StallStore },
     Scenario { name: "store-failed", strike: Strike::Fail },
     Scenario { name: "process", strike: Strike::Process },
 ];
@@ -59,7 +64,8 @@ pub(super) struct Outcome {
     /// What was done, for people.
     pub(super) struck: String,
     /// From the disaster until a fault that struck right after it had been seen, judged, repaired and
-    /// told, and an order given after it was accepted; none if that did not come in time.
+    /// told, and an order given after it was accepted, and a query asked after it was answered; none if
+    /// that did not come in time.
     pub(super) rto: Option<Duration>,
     /// From the acceptance of the oldest work that was lost until recovery; nothing if none was.
     pub(super) rpo: Duration,
@@ -77,10 +83,7 @@ pub(super) async fn run(
 ) -> Result<Outcome, Failure> {
     ledger.clear();
     load.set(true);
-    let busy = |ledger: &Ledger| {
-        let (faults, orders) = ledger.work();
-        (faults >= UNDER_LOAD.0 && orders >= UNDER_LOAD.1).then_some(())
-    };
+    let busy = |ledger: &Ledger| ledger.work().is_at_least(&UNDER_LOAD).then_some(());
     if tokio::time::timeout(PATIENCE, ledger.until(busy)).await.is_err() {
         let why = format!("no load came up within {} s", PATIENCE.as_secs());
         return Err(Failure::new(crate::exit::Exit::Software, why));
@@ -89,7 +92,7 @@ pub(super) async fn run(
     let mut struck = strike(scenario, process).await?;
     let probe = load.one_more();
     match scenario.strike {
-        Strike::Agent | Strike::Stall => {}
+        Strike::Agent | Strike::StallOrchestrators | Strike::StallStore => {}
         Strike::Process => process.start_again().await?,
         Strike::Fail => {
             let code = process.ends().await?;
@@ -115,7 +118,10 @@ pub(super) async fn run(
 async fn strike(scenario: Scenario, process: &mut Process) -> Result<String, Failure> {
     match scenario.strike {
         Strike::Agent => process.order(&format!("kill {}", scenario.name)).await,
-        Strike::Stall => process.order(&format!("stall {}", STALL.as_millis())).await,
+        Strike::StallOrchestrators => {
+            process.order(&format!("stall-orchestrators {}", STALL.as_millis())).await
+        }
+        Strike::StallStore => process.order(&format!("stall-store {}", STALL.as_millis())).await,
         Strike::Fail => process.order("fail").await,
         Strike::Process => {
             process.kill().await?;
@@ -132,10 +138,18 @@ async fn settle(process: &Process, ledger: &Ledger) -> Balance {
         if let Ok(audit) = client.call(Method::GET, "/v1/actions?limit=1000", None).await {
             ledger.audited(&audit);
         }
-        let balance = ledger.balance();
-        if balance.lost == 0 || perennial_runtime::instant() >= over {
-            return balance;
+        for query in ledger.unanswered() {
+            load::look(&client, &query, ledger).await;
+        }
+        let lost = ledger.balance().lost;
+        if lost == 0 || perennial_runtime::instant() >= over {
+            break;
         }
         tokio::time::sleep(LOOK).await;
     }
+    // Once more for all: what has ended could end again.
+    for query in ledger.queries() {
+        load::look(&client, &query, ledger).await;
+    }
+    ledger.balance()
 }

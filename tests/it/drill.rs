@@ -2,14 +2,29 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::node::perennial;
+use crate::support::node::perennial_within;
+
+/// A drill takes about a minute on a machine that is idle, and up to a minute for each disaster on one that is
+/// not.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Every disaster, in the order in which they strike.
-const DISASTERS: [&str; 7] =
-    ["monitor", "analyzer", "responder", "alert", "store-stalled", "store-failed", "process"];
+const DISASTERS: [&str; 10] = [
+    "monitor",
+    "analyzer",
+    "responder",
+    "alert",
+    "query-orchestrator",
+    "query-orchestrator-stalled",
+    "tool-worker",
+    "store-stalled",
+    "store-failed",
+    "process",
+];
 
 /// Runs a drill; returns it, its table and its report.
 fn drill(arguments: &[&str]) -> (Output, String, Value) {
@@ -17,7 +32,7 @@ fn drill(arguments: &[&str]) -> (Output, String, Value) {
     // Not shorter than a socket's path may be.
     let inside = directory.path().to_str().unwrap();
     let fixed = ["drill", "--report", "report.json", "--in", inside];
-    let output = perennial(directory.path(), &[&fixed[..], arguments].concat());
+    let output = perennial_within(LIMIT, directory.path(), &[&fixed[..], arguments].concat());
     let table = String::from_utf8(output.stdout.clone()).unwrap();
     let report = fs::read_to_string(directory.path().join("report.json")).unwrap_or_default();
     let report = serde_json::from_str(&report)
@@ -43,7 +58,7 @@ fn a_drill_strikes_every_part_and_shows_that_nothing_is_lost_or_done_twice() {
     assert_eq!(names, DISASTERS);
     for row in rows {
         assert_eq!((&row["lost"], &row["twice"]), (&0.into(), &0.into()), "{row}");
-        assert!(row["accepted"].as_u64() >= Some(15), "under load: {row}");
+        assert!(row["accepted"].as_u64() >= Some(25), "under load: {row}");
         assert!(row["rto_seconds"].as_f64() > Some(0.0), "{row}");
         assert_eq!(row["rpo_seconds"], 0.0, "{row}");
         let struck = row["struck"].as_str().unwrap();

@@ -309,6 +309,13 @@ impl Runtime {
         slots.iter().filter(|slot| slot.kill()).count()
     }
 
+    /// Has the live actors of this kind stand still for `pause`, as a defect in them could: messages are
+    /// taken in, and nothing is made of them. For drills; returns how many actors were live.
+    pub fn stall<A: Durable>(&self, pause: Duration) -> usize {
+        let slots = self.core.slots.of_kind(A::KIND.as_str());
+        slots.iter().filter(|slot| slot.stall(pause)).count()
+    }
+
     /// Committed rows.
     #[must_use]
     pub fn tables(&self) -> TableReader {

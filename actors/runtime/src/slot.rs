@@ -135,6 +135,15 @@ impl Slot {
         true
     }
 
+    /// Lets no slice of the live actor start for `pause`, if there is one.
+    pub(crate) fn stall(&self, pause: Duration) -> bool {
+        let live = matches!(self.lock().phase, Phase::Active(_));
+        if live {
+            self.pause(pause);
+        }
+        live
+    }
+
     /// Wakes the next of those who wait for room.
     pub(crate) fn pass_on(&self) {
         if self.lock().waiting > 0 {

@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(30);
 
 /// Far above what a command takes that is no node; one that goes on for longer hangs, or is one.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND: Duration = Duration::from_secs(120);
 
 /// How to start a node; a builder.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +219,11 @@ pub(crate) fn perennial_with(
     let mut command = perennial_command();
     let environment = environment.iter().copied();
     process::output(command.args(arguments).envs(environment).current_dir(directory), COMMAND)
+}
+
+/// The same for a command that takes `limit` at most, however busy the machine is.
+pub(crate) fn perennial_within(limit: Duration, directory: &Path, arguments: &[&str]) -> Output {
+    process::output(perennial_command().args(arguments).current_dir(directory), limit)
 }
 
 /// Starts a node on a data directory without waiting for anything.

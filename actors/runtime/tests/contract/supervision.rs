@@ -1,6 +1,7 @@
 //! Promise 11: restarts rebuild from the last commit, addresses stay valid, nothing is lost.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perennial_runtime::{
@@ -26,6 +27,21 @@ async fn an_actor_that_asks_for_a_restart_comes_back_as_last_committed() {
     })
     .await;
     assert_eq!(actor.last_error.as_deref(), Some("asked to"));
+}
+
+#[tokio::test]
+async fn an_actor_that_stands_still_takes_messages_in_and_makes_nothing_of_them() {
+    let (node, backend) = Node::on_memory().await;
+    assert_eq!(node.runtime.stall::<Account>(PATIENCE), 0, "nobody lives yet");
+    node.tell("a", Told::Add(5)).await;
+    assert_eq!(node.state("a").await.balance, 5);
+    let handled = node.settings.handled.load(Ordering::SeqCst);
+    assert_eq!(node.runtime.stall::<Account>(Duration::from_secs(24 * 3600)), 1);
+    node.tell("a", Told::Add(7)).await;
+    assert_eq!(node.settings.handled.load(Ordering::SeqCst), handled);
+    // Who stands still can be ended, and loses nothing by it.
+    node.runtime.shutdown().await.unwrap();
+    assert_eq!(node.again(&backend).await.state("a").await.balance, 12);
 }
 
 #[tokio::test]
