@@ -191,7 +191,7 @@ async fn a_connection_that_sends_no_request_is_closed() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /livez HT").await.unwrap();
     let mut answer = Vec::new();
     let closed = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
-    tokio::time::timeout(Duration::from_secs(10), closed)
+    tokio::time::timeout(Duration::from_secs(60), closed)
         .await
         .expect("the node closes the connection")
         .expect("the connection ends in order");

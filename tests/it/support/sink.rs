@@ -96,7 +96,7 @@ impl Sink {
     /// Cuts every connection and refuses new ones.
     pub(crate) async fn stop(&mut self) {
         self.runtime.take().expect("the sink is running").shutdown_background();
-        eventually("the sink to refuse connections", Duration::from_secs(10), async || {
+        eventually("the sink to refuse connections", Duration::from_secs(30), async || {
             TcpStream::connect(self.address).err().ok_or("it accepts them")
         })
         .await;

@@ -23,7 +23,7 @@ use perennial_store::{Backend, MemoryBackend};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the tools of a node do and have done, over its whole life.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! Promise 2 and 8 at the store's limits: what no row can hold fails its turn, and never the node.
 
-use std::time::Duration;
-
 use perennial_runtime::{Failure, SendError, SendOptions};
 
-use crate::world::{Account, Behaviour, Deed, Node, Told, eventually};
+use crate::world::{Account, Behaviour, Deed, Node, PATIENCE, Told, eventually};
 
 const MIB: usize = 1024 * 1024;
 
@@ -113,5 +111,5 @@ async fn a_mailbox_that_spills_while_messages_keep_coming_is_worked_off_meanwhil
     .await;
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
     futures::future::join_all(floods).await;
-    tokio::time::timeout(Duration::from_secs(5), node.runtime.shutdown()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, node.runtime.shutdown()).await.unwrap().unwrap();
 }

@@ -6,7 +6,7 @@ use perennial_runtime::{
     Attempt, Durable, Effect, EffectError, Failure, Finished, Kind, ManualClock, Performer,
     Runtime, RuntimeError, Sensor, SensorContext, SensorError, Supervisor, Turn,
 };
-use perennial_store::{Backend, FaultPlan, FaultyBackend, MemoryBackend, decode};
+use perennial_store::{Backend, FaultPlan, FaultyBackend, Key, MemoryBackend, decode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -101,12 +101,23 @@ fn press() -> Supervisor {
     Supervisor::new("works").actors::<Press>(())
 }
 
+/// Accepted is not handled: waits until the effect is in the store, as this version wrote it.
+async fn until_ordered(backend: &MemoryBackend) {
+    let effects = Key::effects();
+    eventually("the effect is stored", async || {
+        let rows = backend.scan(&effects.start..&effects.end, 1).unwrap();
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_effect_of_an_older_version_is_migrated_and_performed() {
     let (backend, clock) = (MemoryBackend::new(), clock());
     let old = press().performer::<PrintOld, _>(Printer(None));
     let runtime = start(&backend, &clock, old).await.unwrap();
     runtime.send::<Press>("a", &Order::Old("hello".to_owned())).await.unwrap();
+    until_ordered(&backend).await;
     runtime.shutdown().await.unwrap();
     let (told, mut printed) = unbounded_channel();
     let new = press().performer::<Print, _>(Printer(Some(told)));
@@ -122,6 +133,7 @@ async fn an_effect_of_a_newer_version_is_a_dead_letter_that_names_its_row() {
     let new = press().performer::<Print, _>(Printer(None));
     let runtime = start(&backend, &clock, new).await.unwrap();
     runtime.send::<Press>("a", &Order::New("hello".to_owned())).await.unwrap();
+    until_ordered(&backend).await;
     runtime.shutdown().await.unwrap();
     let (told, _printed) = unbounded_channel();
     let old = press().performer::<PrintOld, _>(Printer(Some(told)));

@@ -14,7 +14,7 @@ use perennial_store::{Backend, MemoryBackend};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An account: adds, sends on, fails on demand, keeps a log of what it was told in a table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -153,7 +153,7 @@ impl Found {
 
 /// Waits until what is found is as wished; says what was found if that does not happen.
 async fn until(node: &Node, wished: impl Fn(&Found) -> bool) -> Result<Found, String> {
-    let deadline = perennial_runtime::instant() + Duration::from_secs(5);
+    let deadline = perennial_runtime::instant() + Duration::from_secs(30);
     loop {
         let found = Found::read(node).await?;
         if wished(&found) {
