@@ -8,6 +8,7 @@
 )]
 
 pub mod counter;
+pub mod dbos;
 pub mod figures;
 pub mod load;
 pub mod log;

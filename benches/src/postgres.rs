@@ -53,6 +53,12 @@ impl Postgres {
         Some(made)
     }
 
+    /// The URL of one of its databases, for clients written in Python.
+    pub fn url(&self, database: &str) -> String {
+        let dir = self.socket.parent().unwrap();
+        format!("postgresql+psycopg://postgres@/{database}?host={}", dir.display())
+    }
+
     async fn connect(&self) -> Wire {
         let give_up = Instant::now() + Duration::from_secs(30);
         loop {

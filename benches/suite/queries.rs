@@ -1,12 +1,16 @@
 //! Queries from their acceptance to their end: a plan of three cheap tools one after the other, from as many
 //! clients at a time as it says, each of which waits for the end of one before it asks the next.
 //!
-//! `cargo bench -p perennial-bench --bench queries`. `SECONDS` (default 5) for each number of clients.
+//! Beside it workflows of three cheap durable steps on DBOS, by as many clients, in turns.
+//!
+//! `cargo bench -p perennial-bench --bench queries`. `SECONDS` (default 5) for each number of clients and each of
+//! the `ROUNDS` (3); `ONLY_OURS=1` without DBOS, which is installed with pip where the build is.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a benchmark ends with a panic where it cannot go on, and reads the clock"
+    reason = "a benchmark ends with a panic where it cannot go on, prints, and reads the clock"
 )]
 
 use std::path::Path;
@@ -14,8 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use perennial_bench::dbos::Dbos;
 use perennial_bench::figures::Figures;
-use perennial_bench::table::{print, setting, short};
+use perennial_bench::table::{Rounds, expect, millis, percentile, print, setting, short};
 use perennial_query::admission::{ADMISSION, Admission, AdmissionMessage, Admitted};
 use perennial_query::config::Config;
 use perennial_query::json::Json;
@@ -103,7 +108,22 @@ async fn ask(runtime: &Runtime, bell: &mut watch::Receiver<u64>) -> Duration {
     }
 }
 
-async fn measure(clients: usize, time: Duration) -> Vec<String> {
+/// What the clients saw in one round.
+struct Round {
+    /// Milliseconds of each query, sorted.
+    took: Vec<f64>,
+    elapsed: f64,
+    /// Commits for a query.
+    commits: f64,
+}
+
+impl Round {
+    fn rate(&self) -> f64 {
+        self.took.len() as f64 / self.elapsed
+    }
+}
+
+async fn ours(clients: usize, time: Duration) -> Round {
     let dir = tempfile::tempdir().unwrap();
     let (runtime, bell) = start(dir.path(), clients).await;
     let figures = Figures::of(&runtime);
@@ -114,36 +134,102 @@ async fn measure(clients: usize, time: Duration) -> Vec<String> {
         asking.spawn(async move {
             let mut took = Vec::new();
             while began.elapsed() < time {
-                took.push(ask(&runtime, &mut bell).await);
+                took.push(millis(ask(&runtime, &mut bell).await));
             }
             took
         });
     }
     let mut took = asking.join_all().await.concat();
     let (elapsed, commits) = (began.elapsed().as_secs_f64(), figures.commits() - commits);
-    took.sort();
-    let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e3;
-    let rate = took.len() as f64 / elapsed;
+    took.sort_by(f64::total_cmp);
     runtime.shutdown().await.unwrap();
-    vec![
-        clients.to_string(),
-        short(rate),
-        short(rate * STEPS as f64),
-        short(at(50)),
-        short(at(99)),
-        short(commits as f64 / took.len() as f64),
-    ]
+    let commits = commits as f64 / took.len() as f64;
+    Round { took, elapsed, commits }
+}
+
+fn theirs(dbos: &mut Dbos, clients: usize, time: Duration) -> Round {
+    let began = Instant::now();
+    let mut took = dbos.measure(clients, time);
+    let elapsed = began.elapsed().as_secs_f64();
+    took.sort_by(f64::total_cmp);
+    Round { took, elapsed, commits: f64::NAN }
+}
+
+/// A line of the table, over all rounds.
+#[derive(Default)]
+struct Line {
+    rate: Rounds,
+    p50: Rounds,
+    p99: Rounds,
+    commits: Rounds,
+}
+
+impl Line {
+    fn add(&mut self, round: &Round) {
+        self.rate.push(round.rate());
+        self.p50.push(percentile(&round.took, 50.0));
+        self.p99.push(percentile(&round.took, 99.0));
+        self.commits.push(round.commits);
+    }
+
+    fn row(&self, clients: usize, what: &str) -> Vec<String> {
+        let commits = self.commits.median();
+        vec![
+            clients.to_string(),
+            what.to_owned(),
+            self.rate.cell(),
+            short(self.rate.median() * STEPS as f64),
+            short(self.p50.median()),
+            short(self.p99.median()),
+            if commits.is_nan() { "-".to_owned() } else { short(commits) },
+        ]
+    }
+}
+
+/// All numbers of clients, one after the other, and at each of them both in turns.
+async fn compare(mut dbos: Option<Dbos>) {
+    let (time, rounds) = (Duration::from_secs(setting("SECONDS", 5) as u64), setting("ROUNDS", 3));
+    let (mut rows, mut ratios) = (Vec::new(), Vec::new());
+    for clients in [1, 8, 64] {
+        let (mut own, mut peer, mut ratio) = (Line::default(), Line::default(), Rounds::default());
+        for _ in 0..rounds {
+            let round = ours(clients, time).await;
+            own.add(&round);
+            if let Some(dbos) = &mut dbos {
+                let beside = theirs(dbos, clients, time);
+                ratio.push(round.rate() / beside.rate());
+                peer.add(&beside);
+            }
+        }
+        rows.push(own.row(clients, "Perennial"));
+        if dbos.is_some() {
+            rows.push(peer.row(clients, "DBOS on PostgreSQL"));
+            ratios.push((clients, ratio));
+        }
+    }
+    let head = ["clients", "what", "queries/s", "steps/s", "p50 ms", "p99 ms", "commits a query"];
+    print(&head, &rows);
+    for (clients, ratio) in ratios {
+        println!("{clients} clients, durable steps/s of DBOS: {}", ratio.cell());
+        expect(&format!("{clients} clients, of DBOS"), ratio.median(), 5.0);
+    }
 }
 
 fn main() {
-    let time = Duration::from_secs(setting("SECONDS", 5) as u64);
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     threads.block_on(async {
-        let mut rows = Vec::new();
-        for clients in [1, 8, 64] {
-            rows.push(measure(clients, time).await);
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("postgres");
+        std::fs::create_dir(&database).unwrap();
+        // The server runs as another user, who needs the way to its directory.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dbos");
+        let alone = setting("ONLY_OURS", 0) != 0;
+        let dbos = if alone { None } else { Dbos::start(&venv, &database).await };
+        if dbos.is_none() {
+            println!("NOT INSTALLED or left out, so not measured: DBOS (python3, postgresql)");
         }
-        let head = ["clients", "queries/s", "steps/s", "p50 ms", "p99 ms", "commits a query"];
-        print(&head, &rows);
+        compare(dbos).await;
     });
 }
