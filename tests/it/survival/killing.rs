@@ -223,6 +223,8 @@ async fn whenever_a_node_under_load_is_killed_nothing_is_lost_done_twice_or_done
         .env("PERENNIAL__RESPONDER__BUDGET_PER_NODE", "1000000")
         // A capture of evidence may be cut off again and again.
         .env("PERENNIAL__ANALYZER__EVIDENCE_WAIT", "30s")
+        // Rounds last long on a busy machine, and what was judged in one is done in another.
+        .env("PERENNIAL__ANALYZER__REQUEST_DEADLINE", "1h")
         // So may each list and each event that would show that an action helped.
         .env("PERENNIAL__RESPONDER__HEALTH_PATIENCE", "1h")
         .start()
