@@ -1,6 +1,7 @@
 //! The command line.
 
 mod backup;
+mod documents;
 mod keys;
 mod local;
 mod query;
@@ -184,6 +185,11 @@ enum Command {
         #[command(subcommand)]
         command: query::QueryCommand,
     },
+    /// Put documents into the library of a node, list, show, remove and search them
+    Documents {
+        #[command(subcommand)]
+        command: documents::DocumentsCommand,
+    },
     /// Give out, list or revoke API keys: who may ask a node, and what
     Keys {
         #[command(subcommand)]
@@ -295,6 +301,7 @@ impl Cli {
             Some(Command::DrillNode(args)) => return drill::patient::run(args.config()?),
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
+            Some(Command::Documents { command }) => return documents::execute(command),
             Some(Command::Keys { command }) => keys::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),

@@ -27,6 +27,9 @@ const PATIENCE_OF_PIECES: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
+/// What bodies are unless they are something else.
+const JSON: &str = "application/json";
+
 /// Names an order, so that giving it again under the same name changes nothing.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -93,14 +96,22 @@ impl fmt::Debug for Client {
 struct Asked<'a> {
     method: Method,
     path: &'a str,
-    body: Option<&'a Value>,
+    body: Option<Bytes>,
+    /// What the body is.
+    media: &'static str,
     /// The name of the order.
     once: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
     fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, body: None, once: None }
+        Self { method: Method::GET, path, body: None, media: JSON, once: None }
+    }
+
+    /// With a body of JSON, or with none.
+    fn json(method: Method, path: &'a str, body: Option<&Value>) -> Self {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        Self { method, path, body, media: JSON, once: None }
     }
 }
 
@@ -141,7 +152,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        self.answer(self.send(Asked { method, path, body, once: None }).await?)
+        self.answer(self.send(Asked::json(method, path, body)).await?)
     }
 
     /// Orders something; given again under the same name `once`, it is carried out once.
@@ -154,7 +165,18 @@ impl Client {
         body: &Value,
         once: Option<&str>,
     ) -> Result<Value, ClientError> {
-        self.answer(self.send(Asked { method: Method::POST, path, body: Some(body), once }).await?)
+        let asked = Asked::json(Method::POST, path, Some(body));
+        self.answer(self.send(Asked { once, ..asked }).await?)
+    }
+
+    /// Sends bytes as they are, and gives the JSON answer.
+    ///
+    /// # Errors
+    /// There is no answer, or one that is not a success or not JSON.
+    pub async fn upload(&self, path: &str, content: Vec<u8>) -> Result<Value, ClientError> {
+        let (body, media) = (Some(Bytes::from(content)), "application/octet-stream");
+        let asked = Asked { method: Method::POST, path, body, media, once: None };
+        self.answer(self.send(asked).await?)
     }
 
     fn answer(&self, (status, body): (StatusCode, Bytes)) -> Result<Value, ClientError> {
@@ -204,19 +226,19 @@ impl Client {
     }
 
     fn request(&self, asked: Asked<'_>) -> anyhow::Result<Request<Body>> {
-        let Asked { method, path, body, once } = asked;
+        let Asked { method, path, body, media, once } = asked;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &self.authority)
-            .header(CONTENT_TYPE, "application/json");
+            .header(CONTENT_TYPE, media);
         if self.token.is_set() {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.token.expose()));
         }
         if let Some(once) = once {
             request = request.header(IDEMPOTENCY_KEY, once);
         }
-        Ok(request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))?)
+        Ok(request.body(body.map_or_else(Body::empty, Body::from))?)
     }
 
     /// Writes a long answer, which must be a success, to `to` as it comes; nothing of one that comes from

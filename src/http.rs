@@ -7,6 +7,7 @@ mod containers;
 mod dead_letters;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod decoding;
+mod documents;
 mod error;
 mod extract;
 mod figures;
@@ -29,8 +30,11 @@ use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use perennial_healing::docker::Engine;
+use perennial_knowledge::Library;
 use perennial_runtime::{Check, Runtime};
 use perennial_store::TappedBackend;
+
+use tokio::sync::Semaphore;
 
 use crate::backup::Trouble;
 use crate::config::Http;
@@ -41,6 +45,9 @@ use error::ApiError;
 pub(crate) use model::label_of;
 pub(crate) use queries::Queries;
 pub(crate) use serve::serve;
+
+/// Documents that are read from clients at the same time.
+pub(crate) const UPLOADS: usize = 8;
 
 /// What handlers have at hand.
 #[derive(Clone, Debug)]
@@ -57,6 +64,10 @@ pub(crate) struct App {
     pub(crate) http: Arc<Http>,
     pub(crate) queries: Arc<Queries>,
     pub(crate) access: Arc<Access>,
+    /// The documents, if this node has any.
+    pub(crate) library: Option<Library>,
+    /// How many documents are read at a time: each is in memory until it is written down.
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 impl App {
@@ -100,6 +111,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive))
+        .route("/v1/documents", get(documents::list).post(documents::add))
+        .route("/v1/documents/{id}", get(documents::show).delete(documents::remove))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/tools", get(queries::tools))

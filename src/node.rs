@@ -11,14 +11,14 @@ use perennial_healing::docker::Engine;
 use perennial_runtime::{Observation, Options, Runtime, RuntimeError, SystemClock};
 use perennial_store::{Backend, DataDir, SledBackend, SledOptions, SpaceGuard, TappedBackend};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::backup::{Schedule, Trouble};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Running;
-use crate::http::{App, Queries, Verified, router, serve};
+use crate::http::{App, Queries, UPLOADS, Verified, router, serve};
 use crate::metrics::{BackupFigures, Intake, Metrics};
 use crate::signal::Signals;
 use queries::{Asking, queries};
@@ -108,9 +108,7 @@ impl Node {
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
-        if let Some(library) = library {
-            tokio::spawn(knowledge::catch_up(library));
-        }
+        library.iter().for_each(knowledge::look_after);
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);
         let trouble = Trouble::default();
@@ -136,6 +134,8 @@ impl Node {
             http,
             queries,
             access,
+            library,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
         };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));
         Ok(Self { runtime, data_dir, stop_edge, http })

@@ -82,6 +82,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::DrillNode(_)
         | Command::Query { .. }
         | Command::Ask(_)
+        | Command::Documents { .. }
         | Command::Keys { .. }
         | Command::ToolGuard { .. }
         | Command::CheckConfig { .. }

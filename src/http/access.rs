@@ -73,6 +73,8 @@ pub(super) enum Permission {
     QueriesAll,
     /// To see containers, incidents, actions and actors.
     Fleet,
+    /// To put documents into the library and to take them out.
+    Ingest,
     /// To act on containers and to take incidents on.
     Act,
     /// To take a backup, which holds all that the node knows.
@@ -94,6 +96,7 @@ impl Permission {
             Self::Queries => "queries",
             Self::QueriesAll => "queries_all",
             Self::Fleet => "fleet",
+            Self::Ingest => "ingest",
             Self::Act => "act",
             Self::Backup => "backup",
             Self::Keys => "keys",
@@ -117,6 +120,7 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         | ("DELETE", "/v1/dead-letters/{id}")
         | ("POST", "/v1/dead-letters/{id}/redrive") => Permission::DeadLetters,
         ("GET" | "POST", "/v1/keys") | ("DELETE", "/v1/keys/{id}") => Permission::Keys,
+        ("POST", "/v1/documents") | ("DELETE", "/v1/documents/{id}") => Permission::Ingest,
         ("GET", "/metrics") => Permission::Metrics,
         ("GET", "/v1/workers")
         | ("POST", "/v1/workers/{pool}/poll")
@@ -125,6 +129,7 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         // It shows steps of everybody's queries.
         ("GET", "/v1/dead-steps") => Permission::QueriesAll,
         ("GET", "/v1/tools" | "/v1/pipelines" | "/v1/pipelines/{name}" | "/v1/rules")
+        | ("GET", "/v1/documents" | "/v1/documents/{id}")
         | ("GET" | "POST", "/v1/queries")
         | ("GET", "/v1/queries/{id}" | "/v1/queries/{id}/events")
         | ("POST", "/v1/queries/{id}/cancel" | "/v1/queries/{id}/pause")

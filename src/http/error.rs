@@ -49,6 +49,12 @@ pub(super) enum ApiError {
     /// So many queries wait that no more are taken in.
     #[error("{0} queries are waiting, and no more are taken in; come again later")]
     Busy(u64),
+    /// So much of its kind waits that no more is taken in; what.
+    #[error("{0}")]
+    Full(String),
+    /// What it rests on is out of order; what.
+    #[error("{0}")]
+    Unavailable(String),
     /// It was not answered within `http.request_timeout`.
     #[error("the request was not answered in time; what it asked for may still happen")]
     TimedOut,
@@ -109,6 +115,10 @@ impl ApiError {
             Self::Conflict(_) => class(S::CONFLICT, "conflict", "Conflict"),
             Self::Invalid(_) => class(S::UNPROCESSABLE_ENTITY, "invalid-plan", "Invalid plan"),
             Self::Busy(_) => class(S::TOO_MANY_REQUESTS, "busy", "Busy").retry_after(1),
+            Self::Full(_) => class(S::TOO_MANY_REQUESTS, "overloaded", "Overloaded").retry_after(5),
+            Self::Unavailable(_) => {
+                class(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable").retry_after(5)
+            }
             Self::TimedOut => {
                 class(S::SERVICE_UNAVAILABLE, "timed-out", "Timed out").retry_after(1)
             }

@@ -4,6 +4,7 @@
 mod action;
 mod actor;
 mod container;
+mod document;
 mod incident;
 mod journal;
 mod key;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use action::{Actions, Audited, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
+pub(super) use document::{Document, DocumentFilter, DocumentSummary, metadata, patience};
 pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use key::{ApiKey, KeyPage, NewApiKey, WantedKey};
 pub(super) use order::{Taken, Wanted};

@@ -18,9 +18,15 @@ pub(super) async fn open(config: Knowledge) -> Result<Option<Library>, Failure> 
     opened.await.map_err(|error| Failure::new(Exit::Software, error.to_string()))?
 }
 
+/// Begins what goes on beside everything else: what was accepted is taken in, and vectors are made.
+pub(super) fn look_after(library: &Library) {
+    tokio::spawn(library.clone().take_in());
+    tokio::spawn(catch_up(library.clone()));
+}
+
 /// Makes the vectors that are missing since the embedder was changed. What cannot be made now is not found by
 /// likeness until the next start, and searches say so.
-pub(super) async fn catch_up(library: Library) {
+async fn catch_up(library: Library) {
     match library.catch_up().await {
         Ok(0) => {}
         Ok(documents) => tracing::info!(documents, "vectors were made anew"),

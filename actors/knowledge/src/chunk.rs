@@ -9,6 +9,10 @@ pub(crate) const SIZE: usize = 1000;
 pub(crate) const OVERLAP_WORDS: usize = 50;
 /// Characters that they are at most: words may be long.
 const OVERLAP_CHARACTERS: usize = 400;
+/// Characters of a heading that each chunk below it names.
+const HEADING: usize = 200;
+/// Headings alone make a chunk when they are as long as so many.
+const HEADINGS_ALONE: usize = 4;
 
 /// A paragraph, heading, list item or row, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,11 +73,12 @@ impl Cutter {
                 self.close(false);
             }
             self.headings.retain(|(above, _)| *above < level);
-            self.headings.push((level, block.text.clone()));
+            self.headings.push((level, block.text.chars().take(HEADING).collect()));
         }
         for piece in pieces(&block.text, SIZE) {
-            let full = self.text.chars().count() + piece.chars().count() > SIZE;
-            if self.body && full {
+            let size = self.text.chars().count();
+            let full = size + piece.chars().count() > SIZE;
+            if (self.body || size > HEADINGS_ALONE * SIZE) && full {
                 self.close(block.row.is_none());
             }
             self.add(piece, block);
@@ -179,5 +184,16 @@ mod tests {
         assert!(chunks[1].place.to_string().starts_with("rows 18-"));
         let rows: usize = chunks.iter().map(|chunk| chunk.text.lines().count()).sum();
         assert_eq!(rows, 38);
+    }
+
+    #[test]
+    fn headings_alone_are_cut_too_and_long_ones_are_not_repeated_whole() {
+        let many: Vec<Block> = (0..2_000).map(|at| heading(&words(at, at + 3), 2)).collect();
+        let chunks_of_many = chunks(&many);
+        assert!(chunks_of_many.len() > 5);
+        assert!(chunks_of_many.iter().all(|chunk| chunk.text.chars().count() < 6 * SIZE));
+        let long = [heading(&words(0, 2_000), 1), Block::paragraph(words(0, 2_000), None)];
+        let longest = chunks(&long).iter().map(|chunk| chunk.place.to_string().len()).max();
+        assert_eq!(longest, Some(HEADING));
     }
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::quality::Quality;
 use crate::text::{checksum, collapsed, digest, hex, short_digest};
 
 /// The version of the files. One of another version is refused.
@@ -34,6 +35,18 @@ impl DocumentId {
         let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let valid = digits.len() == 32 && digits.bytes().all(hexadecimal);
         valid.then(|| Self(text.to_owned()))
+    }
+
+    /// The bytes that its digits stand for: what documents are sorted by. An id has no other digits.
+    pub(crate) fn key(&self) -> [u8; 16] {
+        let mut key = [0; 16];
+        let digits = self.0.as_bytes().get(4..).unwrap_or_default().chunks(2);
+        for (byte, pair) in key.iter_mut().zip(digits) {
+            let digit = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or_default();
+            let value = pair.iter().fold(0, |value, each| value << 4 | digit(each));
+            *byte = u8::try_from(value).unwrap_or_default();
+        }
+        key
     }
 
     /// The id.
@@ -132,6 +145,45 @@ impl Format {
         ("csv", Self::Csv),
     ];
 
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format)
+    }
+
+    /// All names, for people.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(|(name, _)| name).join(", ")
+    }
+
+    /// What is sent as this media type, if that says what it is written in.
+    #[must_use]
+    pub fn of_media_type(media: &str) -> Option<Self> {
+        Some(match media {
+            "text/markdown" | "text/x-markdown" => Self::Markdown,
+            "text/plain" => Self::Text,
+            "text/html" | "application/xhtml+xml" => Self::Html,
+            "application/pdf" => Self::Pdf,
+            "text/csv" => Self::Csv,
+            _ => return None,
+        })
+    }
+
+    /// What a file of this name is written in, if its ending says so.
+    #[must_use]
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        let (_, ending) = name.rsplit_once('.')?;
+        Some(match ending.to_ascii_lowercase().as_str() {
+            "md" | "markdown" => Self::Markdown,
+            "txt" | "text" | "log" => Self::Text,
+            "html" | "htm" | "xhtml" => Self::Html,
+            "pdf" => Self::Pdf,
+            "csv" => Self::Csv,
+            _ => return None,
+        })
+    }
+
     /// The name in arguments.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -168,6 +220,30 @@ pub struct Header {
     pub content: String,
     /// What it refers to.
     pub links: Vec<Link>,
+    /// What was found when it was read. Not in files of before this was kept.
+    #[serde(default, skip_serializing_if = "Reading::is_nothing")]
+    pub reading: Reading,
+}
+
+/// What was found when a document was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Characters of its chunks.
+    pub characters: u64,
+    /// How good its text was before anything was taken out.
+    pub quality: Quality,
+    /// Chunks that were left out because they repeat an earlier one.
+    pub repeated_chunks: u64,
+    /// What was taken out of its text, and how often.
+    pub sanitized: BTreeMap<String, u64>,
+    /// What should be known.
+    pub warnings: Vec<String>,
+}
+
+impl Reading {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A reference from a document to something else.

@@ -1,13 +1,15 @@
 //! The full-text index: chunks by their words, ranked with BM25. It is made from the documents and can be made
 //! again, so whatever is wrong with it is mended by doing that.
 
+mod inventory;
 mod query;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tantivy::collector::TopDocs;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue};
-use tantivy::collector::{Count, TopDocs};
 use tantivy::query::TermQuery;
 use tantivy::schema::{
     FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value,
@@ -59,6 +61,10 @@ struct Fields {
     order: Field,
     place: Field,
     text: Field,
+    /// The document's team, or that it has none.
+    team: Field,
+    /// The names and values of the document's metadata.
+    metadata: Field,
 }
 
 impl Fields {
@@ -77,6 +83,8 @@ impl Fields {
                 "text",
                 TextOptions::default().set_indexing_options(words).set_stored(),
             ),
+            team: schema.add_text_field("team", STRING),
+            metadata: schema.add_text_field("metadata", STRING),
         };
         (schema.build(), fields)
     }
@@ -98,6 +106,19 @@ pub(crate) struct TextIndex {
     index: Index,
     reader: IndexReader,
     fields: Fields,
+}
+
+/// Which documents a search may find: those that fit all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Scope {
+    /// Those of these teams and those of nobody; all if there is no list.
+    pub(crate) teams: Option<Vec<String>>,
+    /// These alone.
+    pub(crate) documents: Option<Vec<DocumentId>>,
+    /// Those of this team alone.
+    pub(crate) team: Option<String>,
+    /// Those with all of these names and values.
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 /// A chunk that was found.
@@ -161,11 +182,12 @@ impl TextIndex {
         entries: &[Arc<Entry>],
         truth: &Truth,
     ) -> Result<usize, LibraryError> {
-        let searcher = self.searcher();
+        let there = inventory::count(&self.reader.searcher(), self.fields.version);
+        let there = there.map_err(failed("read"))?;
         let mut missing = Vec::new();
         for entry in entries {
             let version = versioned(&entry.header.id, &entry.version);
-            if searcher.count(self.fields.version, &version)? != entry.chunks() {
+            if there.get(&version).copied().unwrap_or_default() != entry.chunks() {
                 missing.push(Arc::clone(entry));
             }
         }
@@ -195,10 +217,15 @@ impl TextIndex {
         Ok(self.commit(writer)?)
     }
 
-    /// Puts a document in, replacing the one of the same id: all of it or nothing.
-    pub(crate) fn replace(&self, document: &Document, version: &str) -> Result<(), IndexError> {
+    /// Puts documents and their versions in, each in place of the one of the same id: all of them or nothing.
+    pub(crate) fn replace<'a>(
+        &self,
+        documents: impl Iterator<Item = (&'a Document, &'a str)>,
+    ) -> Result<(), IndexError> {
         let writer = self.writer()?;
-        self.put(&writer, document, version)?;
+        for (document, version) in documents {
+            self.put(&writer, document, version)?;
+        }
         self.commit(writer)
     }
 
@@ -234,6 +261,10 @@ impl TextIndex {
         entry.add_u64(self.fields.order, order(id, at));
         entry.add_text(self.fields.place, chunk.place.to_string());
         entry.add_text(self.fields.text, &chunk.text);
+        entry.add_text(self.fields.team, query::team(document.header.team.as_deref()));
+        for (name, value) in &document.header.metadata {
+            entry.add_text(self.fields.metadata, query::pair(name, value));
+        }
         entry
     }
 
@@ -267,12 +298,11 @@ pub(crate) struct TextSearcher {
 }
 
 impl TextSearcher {
-    /// Chunks with the words of `query`, the best first; of equals, by document and place. `documents` are those
-    /// that may be found, or all.
+    /// Chunks with the words of `query`, the best first; of equals, by document and place.
     pub(crate) fn search(
         &self,
         query: &str,
-        documents: Option<&[&DocumentId]>,
+        scope: &Scope,
         most: usize,
     ) -> Result<Lexical, IndexError> {
         let mut analyser = analyser();
@@ -280,7 +310,7 @@ impl TextSearcher {
         let mut lexical =
             Lexical { found: Vec::new(), dropped: words.dropped, empty: words.is_empty() };
         let Some(query) = words.query(self.fields.text) else { return Ok(lexical) };
-        let query = query::filtered(query, self.fields.document, documents);
+        let query = query::within(query, self.fields, scope);
         let by =
             (SortBySimilarityScore, (SortByStaticFastValue::<u64>::for_field("order"), Order::Asc));
         let top = TopDocs::with_limit(most.max(1)).order_by(by);
@@ -302,10 +332,6 @@ impl TextSearcher {
             }
         }
         Ok(found)
-    }
-
-    fn count(&self, field: Field, text: &str) -> Result<usize, IndexError> {
-        self.searcher.search(&self.term(field, text), &Count).map_err(failed("search"))
     }
 
     fn term(&self, field: Field, text: &str) -> TermQuery {

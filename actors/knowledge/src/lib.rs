@@ -23,13 +23,15 @@ mod tools;
 mod vectors;
 
 pub use document::{
-    Chunk, ChunkId, Document, DocumentId, Format, Header, Heading, Link, Place, Term,
+    Chunk, ChunkId, Document, DocumentId, Format, Header, Heading, Link, Place, Reading, Term,
 };
 pub use embed::{Embedder, Endpoint, EndpointConfig, EndpointError, HashedNgrams};
 pub use files::FileError;
 pub use graph::{Edge, MOST_DEPTH, Node, NodeKind, Relation, Walk};
 pub use index::IndexError;
 pub use library::{
-    Config, Damaged, Filter, Ingested, Library, LibraryError, Limits, Outcome, Status, Submission,
+    Config, Damaged, Filter, Found, Ingested, Library, LibraryError, Limits, Outcome, Progress,
+    Stage, Status, Submission, Ticket, from_base64,
 };
+pub use quality::Quality;
 pub use tools::tools;

@@ -7,27 +7,34 @@
 //! and completes what is not.
 
 mod ingest;
+mod intake;
+mod shards;
 mod state;
+mod storing;
 mod truth;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use perennial_query::plan::ErrorKind;
-use perennial_query::tool::ToolError;
+use perennial_query::tool::{Identity, ToolError};
 
-use crate::document::{Document, DocumentId};
+use crate::document::{Document, DocumentId, Header};
 use crate::embed::{Embedder, HashedNgrams};
 use crate::files::{self, FileError};
 use crate::index::{IndexError, TextIndex};
 use crate::sanitize::{SanitizeOptions, Sanitizer};
-use crate::vectors::{VectorFiles, Vectors};
+use crate::vectors::VectorFiles;
 
-pub use ingest::{Ingested, Outcome, Submission};
+pub use ingest::{Ingested, Outcome, Submission, from_base64};
+use intake::Intake;
+pub use intake::{Progress, Stage, Ticket};
 pub use state::Filter;
-pub(crate) use state::{Entry, State};
+pub(crate) use state::{Entry, Slot, State};
+use storing::Waiting;
 pub(crate) use truth::Truth;
 
 /// What the folder is, for later versions.
@@ -141,6 +148,17 @@ pub struct Damaged {
     pub why: String,
 }
 
+/// A document that is in the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What is known of it.
+    pub header: Header,
+    /// Changes with it.
+    pub version: String,
+    /// Whether it can be found by likeness.
+    pub vectors: bool,
+}
+
 /// How a library is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -174,8 +192,11 @@ struct Inner {
     truth: Truth,
     index: TextIndex,
     vectors: VectorFiles,
+    intake: Intake,
     /// Replaced as a whole after each change, so that a search sees one time only.
     state: RwLock<Arc<State>>,
+    /// Documents that wait to be stored.
+    queue: Mutex<Vec<Waiting>>,
     /// Held while something is changed.
     writing: Mutex<()>,
     _lock: File,
@@ -196,11 +217,11 @@ impl Library {
         let vectors = VectorFiles::open(folder.join("vectors"), config.embedder.name())?;
         vectors.sweep()?;
         let index = TextIndex::open(&folder.join("index"))?;
-        let mut known = Vectors::default();
+        let mut known = BTreeMap::new();
         let (entries, damaged) = truth.scan(|document| {
             let id = &document.header.id;
             let read = vectors.read(id).filter(|read| read.are_of(chunks(document)));
-            read.into_iter().for_each(|read| known.insert(id.clone(), Arc::new(read)));
+            known.extend(read.map(|read| (id.clone(), Arc::new(read))));
         })?;
         for Damaged { file, why } in &damaged {
             tracing::error!(file, why, "a document cannot be read and is left out");
@@ -209,14 +230,20 @@ impl Library {
         if added > 0 {
             tracing::info!(documents = added, "the full-text index was caught up");
         }
-        let state = State::new(entries, damaged, index.searcher(), known);
+        let slots = entries.into_iter().map(|entry| {
+            let vectors = known.remove(&entry.header.id);
+            Slot { entry, vectors }
+        });
+        let state = State::new(slots.collect(), damaged, index.searcher());
         let inner = Inner {
             sanitizer: Sanitizer::new()?,
             config,
             truth,
             index,
             vectors,
+            intake: Intake::open(&folder.join("accepted"))?,
             state: RwLock::new(Arc::new(state)),
+            queue: Mutex::default(),
             writing: Mutex::new(()),
             _lock: lock,
         };
@@ -228,12 +255,49 @@ impl Library {
     pub fn status(&self) -> Status {
         let state = self.state();
         Status {
-            documents: state.entries.len(),
+            documents: state.len(),
             chunks: state.chunks(),
-            without_vectors: state.without_vectors().count(),
+            without_vectors: state.lacking_vectors(),
             embedder: self.inner.config.embedder.name().to_owned(),
             damaged: state.damaged.clone(),
         }
+    }
+
+    /// How much is taken.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.inner.config.limits
+    }
+
+    /// The document of this id, if it is there and `identity` may see it.
+    #[must_use]
+    pub fn find(&self, document: &DocumentId, identity: &Identity) -> Option<Found> {
+        let state = self.state();
+        state.get(document, identity)?;
+        let slot = state.slot(document)?;
+        let (header, version) = (slot.entry.header.clone(), slot.entry.version.clone());
+        Some(Found { header, version, vectors: slot.vectors.is_some() })
+    }
+
+    /// At most `most` of the documents that `identity` may see and `filter` admits, in the order of their ids,
+    /// behind `after` if that is given.
+    #[must_use]
+    pub fn list(
+        &self,
+        identity: &Identity,
+        filter: &Filter,
+        after: Option<&DocumentId>,
+        most: usize,
+    ) -> Vec<Header> {
+        let (state, after) = (self.state(), after.map(DocumentId::key));
+        let found = state.visible_after(after.as_ref(), identity, filter).take(most);
+        found.map(|slot| slot.entry.header.clone()).collect()
+    }
+
+    /// Another number whenever what searches find may have changed, also after a restart.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.state().version(self.inner.config.embedder.name())
     }
 
     /// Reads a document from the disk. Blocks.

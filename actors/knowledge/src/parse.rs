@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::chunk::Block;
 use crate::document::{Format, Heading, Link, Term};
-use crate::quality::{Refusal, judge};
+use crate::quality::{Quality, Refusal, judge, measure};
 use crate::sanitize::{Purpose, SanitizeOptions, Sanitizer};
 use crate::text::collapsed;
 
@@ -26,6 +26,8 @@ pub(crate) struct Parsed {
     pub(crate) contents: Vec<Heading>,
     pub(crate) terms: Vec<Term>,
     pub(crate) links: Vec<Link>,
+    /// Of the text that was read, before anything was taken out of it.
+    pub(crate) quality: Quality,
     /// How often something was left out or taken out, by what it was.
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// What should be known.
@@ -59,7 +61,9 @@ pub(crate) fn parse(
             read_text(format, bytes, sanitizer, options)?
         }
     };
-    judge(parsed.blocks.iter().map(|block| block.text.as_str())).map_err(ParseError::Refused)?;
+    let texts = || parsed.blocks.iter().map(|block| block.text.as_str());
+    judge(texts()).map_err(ParseError::Refused)?;
+    parsed.quality = measure(texts());
     lists::complete(&mut parsed, sanitizer);
     clean(&mut parsed, sanitizer, options);
     Ok(parsed)

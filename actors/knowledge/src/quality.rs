@@ -1,9 +1,11 @@
 //! Whether a document is worth keeping. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use crate::sanitize::MIN_CHARACTERS;
 
 /// Of as many characters, one may be of no text: a control character or one that could not be read.
-const BINARY_SHARE: usize = 10;
+const BINARY_SHARE: u64 = 10;
 
 /// Why a document is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,26 +44,44 @@ impl Refusal {
     }
 }
 
+/// What the text of a document is made of, without its whitespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Characters.
+    pub characters: u64,
+    /// Those of them that are letters or digits.
+    pub meaningful: u64,
+    /// Those that are no text: control characters, and what could not be read.
+    pub strange: u64,
+}
+
+/// Counts what texts are made of.
+pub fn measure<'a>(texts: impl IntoIterator<Item = &'a str>) -> Quality {
+    let mut found = Quality::default();
+    for character in texts.into_iter().flat_map(str::chars) {
+        if character.is_whitespace() {
+            continue;
+        }
+        found.characters += 1;
+        found.meaningful += u64::from(character.is_alphanumeric());
+        found.strange +=
+            u64::from(character.is_control() || character == char::REPLACEMENT_CHARACTER);
+    }
+    found
+}
+
 /// Judges the texts of a document before they are sanitised: nothing that was taken out may hide from this.
 ///
 /// # Errors
 ///
 /// Why the document is not kept.
 pub fn judge<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
-    let (mut all, mut meaningful, mut strange) = (0_usize, 0_usize, 0_usize);
-    for character in texts.into_iter().flat_map(str::chars) {
-        if character.is_whitespace() {
-            continue;
-        }
-        all += 1;
-        meaningful += usize::from(character.is_alphanumeric());
-        strange += usize::from(character.is_control() || character == char::REPLACEMENT_CHARACTER);
-    }
+    let Quality { characters: all, meaningful, strange } = measure(texts);
     if strange * BINARY_SHARE > all {
         Err(Refusal::MostlyBinary)
     } else if meaningful == 0 {
         Err(Refusal::NoText)
-    } else if all < MIN_CHARACTERS {
+    } else if all < MIN_CHARACTERS as u64 {
         Err(Refusal::TooShort)
     } else {
         Ok(())

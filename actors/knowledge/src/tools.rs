@@ -14,7 +14,7 @@ use perennial_query::plan::{ErrorKind, ValueType};
 use perennial_query::tool::{Citation, Parameter, Tool, ToolAnswer, ToolError, ToolSpec};
 use serde_json::{Value, json};
 
-use crate::document::{ChunkId, DocumentId};
+use crate::document::ChunkId;
 use crate::index::Found;
 use crate::library::{Library, State};
 
@@ -63,7 +63,7 @@ fn answer(state: &State, found: &[Found], mut value: Value, warnings: Vec<String
     let mut citations = Vec::with_capacity(found.len());
     let mut hits = Vec::with_capacity(found.len());
     for hit in found {
-        let header = state.entries.get(&hit.document).map(|entry| &entry.header);
+        let header = state.slot(&hit.document).map(|slot| &slot.entry.header);
         let title = header.map(|header| header.title.clone()).unwrap_or_default();
         hits.push(json!({
             "id": hit.chunk.to_string(),
@@ -95,11 +95,6 @@ fn missing_vectors(missing: usize, embedder: &str) -> Option<String> {
     let what = format!("{missing} documents have no vectors of `{embedder}` and were not searched");
     (missing > 0)
         .then(|| format!("{what}; they are made when the node has started, or by ingesting again"))
-}
-
-/// The ids that a search may find, or none if it may find all: then there is nothing to filter.
-fn filtered<'a>(state: &State, visible: &'a [DocumentId]) -> Option<Vec<&'a DocumentId>> {
-    (visible.len() < state.entries.len()).then(|| visible.iter().collect())
 }
 
 /// The ids and ranks of chunks.

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,16 +60,15 @@ impl DocumentVectors {
         self.chunks.iter().copied().zip(self.values.chunks(self.dimensions.max(1)))
     }
 
+    /// The vectors by chunk.
+    pub(crate) fn by_chunk(&self) -> BTreeMap<ChunkId, Vec<f32>> {
+        self.iter().map(|(chunk, vector)| (chunk, vector.to_vec())).collect()
+    }
+
     /// Whether these are the vectors of exactly these chunks.
     pub(crate) fn are_of(&self, chunks: impl Iterator<Item = ChunkId>) -> bool {
         chunks.eq(self.chunks.iter().copied())
     }
-}
-
-/// Every vector of one embedder, in memory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Vectors {
-    of: BTreeMap<DocumentId, Arc<DocumentVectors>>,
 }
 
 /// A chunk that was found near.
@@ -88,54 +86,41 @@ pub(crate) struct Neighbours {
     pub(crate) missing: usize,
 }
 
-impl Vectors {
-    pub(crate) fn get(&self, document: &DocumentId) -> Option<&Arc<DocumentVectors>> {
-        self.of.get(document)
-    }
+/// A search for the chunks nearest to a query, by cosine; of equals the one with the lower id. It looks at the
+/// vectors that it is shown, all of them.
+pub(crate) struct Search {
+    query: Vec<f32>,
+    most: usize,
+    found: Neighbours,
+}
 
-    pub(crate) fn insert(&mut self, document: DocumentId, vectors: Arc<DocumentVectors>) {
-        self.of.insert(document, vectors);
-    }
-
-    pub(crate) fn remove(&mut self, document: &DocumentId) {
-        self.of.remove(document);
-    }
-
-    /// The vectors that chunks of a document have already, by chunk.
-    pub(crate) fn known(&self, document: &DocumentId) -> BTreeMap<ChunkId, Vec<f32>> {
-        let vectors = self.of.get(document).into_iter().flat_map(|vectors| vectors.iter());
-        vectors.map(|(chunk, vector)| (chunk, vector.to_vec())).collect()
-    }
-
-    /// The `most` chunks of these documents that are nearest to `query`, by cosine; of equals the one with the
-    /// lower id.
-    pub(crate) fn nearest<'a>(
-        &self,
-        query: &[f32],
-        documents: impl Iterator<Item = &'a DocumentId>,
-        most: usize,
-    ) -> Neighbours {
+impl Search {
+    /// A search for the `most` nearest.
+    pub(crate) fn new(query: &[f32], most: usize) -> Self {
         let mut query = query.to_vec();
         normalise(&mut query);
-        let mut found = Neighbours::default();
-        for document in documents {
-            let vectors = self.of.get(document).filter(|of| of.dimensions == query.len());
-            let Some(vectors) = vectors else {
-                found.missing += 1;
-                continue;
-            };
-            let scored = vectors
-                .iter()
-                .map(|(chunk, vector)| Neighbour { chunk, score: dot(&query, vector) });
-            for neighbour in scored {
-                found.nearest.push(neighbour);
-                if found.nearest.len() >= 2 * most.max(512) {
-                    keep(&mut found.nearest, most);
-                }
+        Self { query, most, found: Neighbours::default() }
+    }
+
+    /// Looks at the vectors of a document, if it has any.
+    pub(crate) fn look(&mut self, vectors: Option<&DocumentVectors>) {
+        let Some(vectors) = vectors.filter(|of| of.dimensions == self.query.len()) else {
+            self.found.missing += 1;
+            return;
+        };
+        for (chunk, vector) in vectors.iter() {
+            let nearest = &mut self.found.nearest;
+            nearest.push(Neighbour { chunk, score: dot(&self.query, vector) });
+            if nearest.len() >= 2 * self.most.max(512) {
+                keep(nearest, self.most);
             }
         }
-        keep(&mut found.nearest, most);
-        found
+    }
+
+    /// What was found.
+    pub(crate) fn found(mut self) -> Neighbours {
+        keep(&mut self.found.nearest, self.most);
+        self.found
     }
 }
 
@@ -182,6 +167,16 @@ impl VectorFiles {
         document: &DocumentId,
         vectors: &DocumentVectors,
     ) -> Result<(), FileError> {
+        let (path, bytes) = self.file(document, vectors)?;
+        files::replace(&path, &bytes)
+    }
+
+    /// The file of a document's vectors, to be written.
+    pub(crate) fn file(
+        &self,
+        document: &DocumentId,
+        vectors: &DocumentVectors,
+    ) -> Result<(PathBuf, Vec<u8>), FileError> {
         let path = self.path(document);
         let head = Head {
             format: FORMAT,
@@ -197,7 +192,7 @@ impl VectorFiles {
         let seal = checksum(&bytes);
         bytes.extend_from_slice(seal.as_bytes());
         bytes.push(b'\n');
-        files::replace(&path, &bytes)
+        Ok((path, bytes))
     }
 
     /// The vectors of a document; none if they were never made, or if the file is not as it was written.

@@ -22,6 +22,7 @@ const LONGEST_WAIT: u64 = 300;
 
 /// The path of queries, and the beginning of that of workers, where waiting is possible.
 const QUERIES: &str = "/v1/queries";
+const DOCUMENTS: &str = "/v1/documents";
 const WORKERS: &str = "/v1/workers/";
 
 /// What is asked: one of `question`, `plan`, `pipeline`, `yaml`, `rules` and `rules_text`.
@@ -100,7 +101,7 @@ impl Asked {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wait {
-    wait: Option<u64>,
+    pub(super) wait: Option<u64>,
 }
 
 impl Wait {
@@ -118,11 +119,15 @@ impl Wait {
     /// What a request may take on top of what every request may.
     pub(crate) fn of_uri(uri: &Uri) -> Duration {
         let path = uri.path();
-        if path != QUERIES && !(path.starts_with(WORKERS) && path.ends_with("/poll")) {
+        if path != QUERIES
+            && path != DOCUMENTS
+            && !(path.starts_with(WORKERS) && path.ends_with("/poll"))
+        {
             return Duration::ZERO;
         }
-        let wait = UrlQuery::<Self>::try_from_uri(uri).map(|UrlQuery(wait)| wait.patience());
-        wait.ok().and_then(Result::ok).flatten().unwrap_or_default()
+        let given = UrlQuery::<BTreeMap<String, String>>::try_from_uri(uri).ok();
+        let wait = given.and_then(|UrlQuery(given)| given.get("wait")?.parse().ok());
+        Self { wait }.patience().ok().flatten().unwrap_or_default()
     }
 }
 

@@ -19,6 +19,7 @@ fn sample() -> Document {
         chunks: 1,
         content: content_hash([text]),
         links: vec![Link { text: "more".to_owned(), target: "more.md".to_owned() }],
+        reading: Default::default(),
     };
     Document {
         header,
@@ -32,6 +33,16 @@ fn sample() -> Document {
 fn a_document_is_the_same_after_it_was_written() {
     let (bytes, version) = sample().encode().unwrap();
     assert_eq!(Document::decode(&bytes).unwrap(), (sample(), version));
+    let mut read = sample();
+    read.header.reading = Reading {
+        characters: 30,
+        quality: Quality { characters: 28, meaningful: 24, strange: 1 },
+        repeated_chunks: 2,
+        sanitized: BTreeMap::from([("script".to_owned(), 3)]),
+        warnings: vec!["the text is not UTF-8".to_owned()],
+    };
+    let (bytes, version) = read.encode().unwrap();
+    assert_eq!(Document::decode(&bytes).unwrap(), (read, version));
 }
 
 /// The file as version 1 of the format has it. A change that makes this fail needs a new version of the format

@@ -23,6 +23,7 @@ fn document(name: &str, links: &[&str]) -> Document {
             .iter()
             .map(|target| Link { text: String::new(), target: (*target).to_owned() })
             .collect(),
+        reading: Default::default(),
     };
     Document {
         header,

@@ -8,7 +8,7 @@ use tantivy::query::{
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::tokenizer::TextAnalyzer;
 
-use crate::document::DocumentId;
+use super::{Fields, Scope};
 
 /// Different words that are looked for in one search.
 const MOST_WORDS: usize = 64;
@@ -84,17 +84,40 @@ impl Words {
     }
 }
 
-/// The same query, among these documents only. The filter is part of the query, so what it leaves out takes no
-/// place among the best.
-pub(super) fn filtered(
-    query: Box<dyn Query>,
-    field: Field,
-    documents: Option<&[&DocumentId]>,
-) -> Box<dyn Query> {
-    let Some(documents) = documents else { return query };
-    let terms = documents.iter().map(|id| Term::from_field_text(field, id.as_str()));
-    let filter = ConstScoreQuery::new(Box::new(TermSetQuery::new(terms)), 0.0);
-    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
+/// What stands for a team in the index. A team without a name is not the same as no team.
+pub(super) fn team(team: Option<&str>) -> String {
+    team.map_or_else(|| "nobody".to_owned(), |team| format!("team {team}"))
+}
+
+/// What stands for an entry of metadata in the index. No two of them look alike.
+pub(super) fn pair(name: &str, value: &str) -> String {
+    format!("{} {name} {value}", name.len())
+}
+
+/// The same query, within `scope` only. What the scope leaves out takes no place among the best, for it is part
+/// of the query.
+pub(super) fn within(query: Box<dyn Query>, fields: Fields, scope: &Scope) -> Box<dyn Query> {
+    let Scope { teams, documents, team: one, metadata } = scope;
+    let mut filters: Vec<(Field, Vec<String>)> = Vec::new();
+    filters.extend(teams.as_ref().map(|teams| {
+        let seen = teams.iter().map(|name| team(Some(name))).chain([team(None)]);
+        (fields.team, seen.collect())
+    }));
+    filters.extend(
+        documents.as_ref().map(|documents| {
+            (fields.document, documents.iter().map(ToString::to_string).collect())
+        }),
+    );
+    filters.extend(one.as_ref().map(|name| (fields.team, vec![team(Some(name))])));
+    filters.extend(metadata.iter().map(|(name, value)| (fields.metadata, vec![pair(name, value)])));
+    if filters.is_empty() {
+        return query;
+    }
+    let filters = filters.into_iter().map(|(field, texts)| -> (Occur, Box<dyn Query>) {
+        let terms = texts.iter().map(|text| Term::from_field_text(field, text));
+        (Occur::Must, Box::new(ConstScoreQuery::new(Box::new(TermSetQuery::new(terms)), 0.0)))
+    });
+    Box::new(BooleanQuery::new([(Occur::Must, query)].into_iter().chain(filters).collect()))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ fn document(name: &str, texts: &[&str]) -> Document {
         chunks: u32::try_from(chunks.len()).unwrap(),
         content: content_hash(texts.iter().copied()),
         links: Vec::new(),
+        reading: Default::default(),
     };
     Document { header, headings: Vec::new(), terms: Vec::new(), chunks }
 }
@@ -30,13 +31,13 @@ fn index(documents: &[Document]) -> (tempfile::TempDir, TextIndex) {
     let dir = tempfile::tempdir().unwrap();
     let index = TextIndex::open(&dir.path().join("index")).unwrap();
     for document in documents {
-        index.replace(document, "1").unwrap();
+        index.replace([(document, "1")].into_iter()).unwrap();
     }
     (dir, index)
 }
 
 fn texts(index: &TextIndex, query: &str, most: usize) -> Vec<String> {
-    let lexical = index.searcher().search(query, None, most).unwrap();
+    let lexical = index.searcher().search(query, &Scope::default(), most).unwrap();
     lexical.found.into_iter().map(|found| found.text).collect()
 }
 
@@ -63,7 +64,7 @@ fn equals_come_in_the_same_order_however_the_index_was_written() {
     let order = |index: &TextIndex| -> Vec<ChunkId> {
         index
             .searcher()
-            .search("pump", None, 9)
+            .search("pump", &Scope::default(), 9)
             .unwrap()
             .found
             .iter()
@@ -74,7 +75,7 @@ fn equals_come_in_the_same_order_however_the_index_was_written() {
     assert_eq!(order(&forwards), order(&backwards));
     let first: Vec<ChunkId> = order(&forwards).into_iter().take(3).collect();
     let searcher = forwards.searcher();
-    let fewer = searcher.search("pump", None, 3).unwrap();
+    let fewer = searcher.search("pump", &Scope::default(), 3).unwrap();
     assert_eq!(fewer.found.iter().map(|found| found.chunk).collect::<Vec<_>>(), first);
 }
 
@@ -87,19 +88,35 @@ fn a_filter_takes_no_place_among_the_best() {
         document("one", &["a text in which a pump is named once"]),
     ]);
     let one = DocumentId::new(None, "one");
-    let found = index.searcher().search("pump", Some(&[&one]), 1).unwrap().found;
-    assert_eq!(found[0].document, one);
-    assert!(index.searcher().search("pump", Some(&[]), 1).unwrap().found.is_empty());
+    let within = |documents: &[DocumentId]| {
+        let scope = Scope { documents: Some(documents.to_vec()), ..Scope::default() };
+        index.searcher().search("pump", &scope, 1).unwrap().found
+    };
+    assert_eq!(within(std::slice::from_ref(&one))[0].document, one);
+    assert!(within(&[]).is_empty());
 }
 
 #[test]
 fn an_earlier_searcher_does_not_see_what_comes_later() {
     let (_dir, index) = index(&[document("a", &["the pump runs"])]);
     let before = index.searcher();
-    index.replace(&document("a", &["the valve shuts"]), "2").unwrap();
-    assert_eq!(before.search("pump", None, 9).unwrap().found.len(), 1);
-    assert!(before.search("valve", None, 9).unwrap().found.is_empty());
+    let later = document("a", &["the valve shuts"]);
+    index.replace([(&later, "2")].into_iter()).unwrap();
+    assert_eq!(before.search("pump", &Scope::default(), 9).unwrap().found.len(), 1);
+    assert!(before.search("valve", &Scope::default(), 9).unwrap().found.is_empty());
     assert_eq!(texts(&index, "valve", 9), ["the valve shuts"]);
+}
+
+#[test]
+fn what_is_in_the_index_is_counted_without_what_was_taken_out() {
+    let all = [document("a", &["one", "two"]), document("b", &["three"])];
+    let (_dir, index) = index(&all);
+    let count = || inventory::count(&index.reader.searcher(), index.fields.version).unwrap();
+    let of = |name: &str| versioned(&DocumentId::new(None, name), "1");
+    assert_eq!(count(), [(of("a"), 2), (of("b"), 1)].into());
+    index.remove(&DocumentId::new(None, "a")).unwrap();
+    assert_eq!(count().get(&of("a")).copied().unwrap_or_default(), 0);
+    assert_eq!(count()[&of("b")], 1);
 }
 
 /// What a person might write, and what the query languages of search engines are made of.
@@ -114,9 +131,9 @@ proptest! {
         thread_local!(static INDEX: (tempfile::TempDir, TextIndex) =
             index(&[document("a", &["the pump runs", "AND OR NOT * a b c", "12\" pipes (steel)"])]));
         INDEX.with(|(_dir, index)| {
-            prop_assert!(index.searcher().search(&query, None, 10).is_ok());
+            prop_assert!(index.searcher().search(&query, &Scope::default(), 10).is_ok());
             let quoted = format!("\"{query}\" pump");
-            prop_assert!(index.searcher().search(&quoted, None, 10).is_ok());
+            prop_assert!(index.searcher().search(&quoted, &Scope::default(), 10).is_ok());
             Ok(())
         })?;
     }

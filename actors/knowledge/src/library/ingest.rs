@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{EVERY_TEAM, Identity, ToolError};
 
-use super::{Entry, Inner, Library, LibraryError, State, Truth, blocking, chunks};
+use super::{Inner, Library, LibraryError, State, Waiting, blocking, chunks};
 use crate::chunk;
-use crate::document::{Chunk, ChunkId, Document, DocumentId, FORMAT, Format, Header, content_hash};
+use crate::document::{
+    Chunk, ChunkId, Document, DocumentId, FORMAT, Format, Header, Reading, content_hash,
+};
 use crate::parse::{ParseError, Parsed, parse};
 use crate::quality::Refusal;
 use crate::text::collapsed;
@@ -52,6 +56,51 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// The name in answers.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Replaced => "replaced",
+            Self::Unchanged => "unchanged",
+            Self::Duplicate(_) => "duplicate",
+            Self::Refused(refusal) => refusal.as_str(),
+        }
+    }
+
+    /// Whether the document is in the library under its own name.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        match self {
+            Self::Added | Self::Replaced | Self::Unchanged => true,
+            Self::Duplicate(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// Why it is not, for people.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Added | Self::Replaced | Self::Unchanged => None,
+            Self::Duplicate(of) => Some(format!("the same text is there as {of}")),
+            Self::Refused(refusal) => Some(refusal.reason()),
+        }
+    }
+}
+
+/// The bytes of a document that came as text.
+///
+/// # Errors
+///
+/// It is not base64.
+pub fn from_base64(encoded: &str) -> Result<Vec<u8>, ToolError> {
+    let compact: Vec<u8> = encoded.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD
+        .decode(compact)
+        .map_err(|error| ToolError::invalid(format!("content_base64 is not base64: {error}")))
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingested {
@@ -81,10 +130,10 @@ impl Drop for CancelOnDrop {
 }
 
 /// A document that can be stored.
-struct Prepared {
-    document: Document,
-    file: Vec<u8>,
-    version: String,
+pub(super) struct Prepared {
+    pub(super) document: Document,
+    pub(super) file: Vec<u8>,
+    pub(super) version: String,
 }
 
 impl Library {
@@ -99,6 +148,19 @@ impl Library {
         submission: Submission,
         identity: &Identity,
     ) -> Result<Ingested, ToolError> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _guard = CancelOnDrop(Arc::clone(&cancelled));
+        self.ingest_unless(submission, identity, cancelled, &|_| {}).await
+    }
+
+    /// The same, unless it is `cancelled` before it is stored. `chunked` is told how many chunks there are.
+    pub(super) async fn ingest_unless(
+        &self,
+        submission: Submission,
+        identity: &Identity,
+        cancelled: Arc<AtomicBool>,
+        chunked: &(dyn Fn(usize) + Sync),
+    ) -> Result<Ingested, ToolError> {
         check(&submission, identity, self.inner.config.limits.document_bytes)?;
         let inner = Arc::clone(&self.inner);
         let (prepared, mut ingested) = blocking(move || inner.prepare(submission)).await?;
@@ -107,19 +169,22 @@ impl Library {
             ingested.outcome = outcome;
             return Ok(ingested);
         }
+        chunked(ingested.chunks);
         let vectors = self.embed_chunks(&prepared.document).await?;
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let _guard = CancelOnDrop(Arc::clone(&cancelled));
         let inner = Arc::clone(&self.inner);
-        ingested.outcome = blocking(move || inner.store(prepared, vectors, &cancelled)).await?;
-        let (document, outcome) = (&ingested.document, &ingested.outcome);
-        tracing::info!(%document, ?outcome, chunks = ingested.chunks, "a document was ingested");
+        let waiting = Waiting::new(prepared, vectors, cancelled);
+        ingested.outcome = blocking(move || inner.store(&waiting)).await?;
+        let (document, outcome, by) = (&ingested.document, &ingested.outcome, &identity.name);
+        let (key, chunks) = (identity.key, ingested.chunks);
+        tracing::info!(%document, ?outcome, chunks, by, key, "a document was ingested");
         Ok(ingested)
     }
 
     /// The vectors of all chunks, of which those that are known are not made again.
     async fn embed_chunks(&self, document: &Document) -> Result<DocumentVectors, ToolError> {
-        let mut known = self.state().vectors.known(&document.header.id);
+        let state = self.state();
+        let vectors = state.slot(&document.header.id).and_then(|slot| slot.vectors.as_ref());
+        let mut known = vectors.map(|vectors| vectors.by_chunk()).unwrap_or_default();
         let unknown = document.chunks.iter().filter(|chunk| !known.contains_key(&chunk.id));
         let (ids, texts): (Vec<ChunkId>, Vec<String>) =
             unknown.map(|chunk| (chunk.id, chunk.text.clone())).unzip();
@@ -152,7 +217,8 @@ impl Library {
         Ok(missing.len())
     }
 
-    /// Removes a document for good, if it is there and `identity` may see it.
+    /// Removes a document for good, if it is there and `identity` may see it. What is accepted of it and not yet
+    /// stored is not taken in any more.
     ///
     /// # Errors
     ///
@@ -162,14 +228,16 @@ impl Library {
         document: &DocumentId,
         identity: &Identity,
     ) -> Result<bool, ToolError> {
-        if self.state().get(document, identity).is_none() {
+        let waits = self.progress(document, identity).is_some();
+        if self.state().get(document, identity).is_none() && !waits {
             return Ok(false);
         }
         let (inner, document) = (Arc::clone(&self.inner), document.clone());
+        let (by, key) = (identity.name.clone(), identity.key);
         blocking(move || {
-            inner.discard(&document)?;
-            tracing::info!(%document, "a document was removed");
-            Ok(true)
+            let removed = inner.discard(&document)?;
+            tracing::info!(%document, by, key, removed, "a document was removed");
+            Ok(removed)
         })
         .await
     }
@@ -211,16 +279,28 @@ impl Inner {
             ingested.outcome = Outcome::Refused(Refusal::NoText);
             return Ok((None, ingested));
         }
-        let document = document(submission, id, parsed, chunks);
+        let reading = Reading {
+            characters: ingested.characters as u64,
+            quality: parsed.quality,
+            repeated_chunks: ingested.repeated as u64,
+            sanitized: owned(&ingested.sanitized),
+            warnings: ingested.warnings.clone(),
+        };
+        let document = document(submission, id, (parsed, reading), chunks);
         let (file, version) = document.encode().map_err(LibraryError::from)?;
         Ok((Some(Prepared { document, file, version }), ingested))
     }
 
     /// What becomes of a document if it need not be stored; an error if it cannot be.
-    fn settled(&self, state: &State, new: &Prepared) -> Result<Option<Outcome>, ToolError> {
+    pub(super) fn settled(
+        &self,
+        state: &State,
+        new: &Prepared,
+    ) -> Result<Option<Outcome>, ToolError> {
         let header = &new.document.header;
-        let old = state.entries.get(&header.id);
-        let vectors = state.vectors.get(&header.id);
+        let slot = state.slot(&header.id);
+        let old = slot.map(|slot| &slot.entry);
+        let vectors = slot.and_then(|slot| slot.vectors.as_ref());
         let complete = vectors.is_some_and(|vectors| vectors.are_of(chunks(&new.document)));
         if complete && old.is_some_and(|old| old.version == new.version) {
             return Ok(Some(Outcome::Unchanged));
@@ -242,74 +322,14 @@ impl Inner {
         }
         Ok(None)
     }
-
-    /// Stores a document: vectors, file, index, then memory. See the library's own description for the order.
-    fn store(
-        &self,
-        new: Prepared,
-        vectors: DocumentVectors,
-        cancelled: &AtomicBool,
-    ) -> Result<Outcome, ToolError> {
-        let _writing = self.write_lock();
-        if cancelled.load(Ordering::Relaxed) {
-            return Err(ToolError::new(
-                ErrorKind::Cancelled,
-                "nobody waits for the document any more",
-            ));
-        }
-        let mut state = State::clone(&self.state());
-        // Another call may have been faster.
-        if let Some(outcome) = self.settled(&state, &new)? {
-            return Ok(outcome);
-        }
-        let Prepared { document, file, version } = new;
-        let id = document.header.id.clone();
-        let outcome = match state.entries.get(&id) {
-            None => Outcome::Added,
-            // Only its vectors were missing.
-            Some(old) if old.version == version => Outcome::Unchanged,
-            Some(_) => Outcome::Replaced,
-        };
-        self.vectors.write(&id, &vectors).map_err(LibraryError::from)?;
-        self.truth.write(&id, &file)?;
-        self.index.replace(&document, &version).map_err(LibraryError::from)?;
-        state.text = self.index.searcher();
-        state.vectors.insert(id.clone(), Arc::new(vectors));
-        state.damaged.retain(|damaged| damaged.file != Truth::file_name(&id));
-        state.entries.insert(id, Arc::new(Entry { header: document.header, version }));
-        self.set_state(state);
-        Ok(outcome)
-    }
-
-    /// Adds vectors to a document, unless it has changed meanwhile.
-    fn add_vectors(&self, entry: &Entry, vectors: DocumentVectors) -> Result<(), LibraryError> {
-        let _writing = self.write_lock();
-        let mut state = State::clone(&self.state());
-        let id = &entry.header.id;
-        if state.entries.get(id).is_some_and(|now| now.version == entry.version) {
-            self.vectors.write(id, &vectors)?;
-            state.vectors.insert(id.clone(), Arc::new(vectors));
-            self.set_state(state);
-        }
-        Ok(())
-    }
-
-    fn discard(&self, document: &DocumentId) -> Result<(), LibraryError> {
-        let _writing = self.write_lock();
-        let mut state = State::clone(&self.state());
-        self.truth.remove(document)?;
-        self.index.remove(document)?;
-        self.vectors.remove(document)?;
-        state.entries.remove(document);
-        state.vectors.remove(document);
-        state.text = self.index.searcher();
-        self.set_state(state);
-        Ok(())
-    }
 }
 
 /// Whether a submission can be taken at all.
-fn check(submission: &Submission, identity: &Identity, most_bytes: usize) -> Result<(), ToolError> {
+pub(super) fn check(
+    submission: &Submission,
+    identity: &Identity,
+    most_bytes: usize,
+) -> Result<(), ToolError> {
     let team = submission.team.as_deref();
     if team == Some(EVERY_TEAM) {
         let why = format!("team must be one team, not `{EVERY_TEAM}`; leave it out for everybody");
@@ -338,11 +358,19 @@ fn check(submission: &Submission, identity: &Identity, most_bytes: usize) -> Res
             let why = format!("{parameter} must have 1 to {MOST_CHARACTERS} characters");
             return Err(ToolError::invalid(why));
         }
+        if text.is_some_and(|text| text.chars().any(char::is_control)) {
+            let why = format!("{parameter} has control characters in it; leave them out");
+            return Err(ToolError::invalid(why));
+        }
     }
     if submission.metadata.len() > MOST_METADATA {
         return Err(ToolError::invalid(format!("metadata has more than {MOST_METADATA} entries")));
     }
     Ok(())
+}
+
+fn owned(counts: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 /// The chunks of a document with their ids, and how many repeated an earlier one.
@@ -363,7 +391,7 @@ fn named(document: &DocumentId, parsed: &Parsed) -> (Vec<Chunk>, usize) {
 fn document(
     submission: Submission,
     id: DocumentId,
-    parsed: Parsed,
+    (parsed, reading): (Parsed, Reading),
     chunks: Vec<Chunk>,
 ) -> Document {
     let own = parsed.title.filter(|title| !title.is_empty());
@@ -379,6 +407,7 @@ fn document(
         chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
         content: content_hash(chunks.iter().map(|chunk| chunk.text.as_str())),
         links: parsed.links,
+        reading,
     };
     Document { header, headings: parsed.contents, terms: parsed.terms, chunks }
 }

@@ -22,7 +22,8 @@ impl Truth {
         Ok(Self { folder })
     }
 
-    fn path(&self, document: &DocumentId) -> PathBuf {
+    /// The file of a document.
+    pub(crate) fn path(&self, document: &DocumentId) -> PathBuf {
         self.folder.join(Self::file_name(document))
     }
 
@@ -56,10 +57,6 @@ impl Truth {
         let bytes = files::read(&self.path(document))?;
         let damaged = |why| LibraryError::Damaged { document: document.clone(), why };
         Document::decode(&bytes).map_err(damaged)
-    }
-
-    pub(crate) fn write(&self, document: &DocumentId, file: &[u8]) -> Result<(), LibraryError> {
-        Ok(files::replace(&self.path(document), file)?)
     }
 
     pub(crate) fn remove(&self, document: &DocumentId) -> Result<(), LibraryError> {

@@ -113,6 +113,7 @@ fn fences_and_links_go_only_where_that_is_configured() {
     assert_eq!(cleaned.counts, BTreeMap::from([("code_fence", 1), ("markdown_link", 1)]));
 }
 
+/// Acceptance case C16.
 #[test]
 fn ordinary_prose_and_code_stay_byte_for_byte() {
     for text in [

@@ -69,6 +69,10 @@ impl Tool for GraphWalk {
         &self.spec
     }
 
+    fn data_version(&self) -> u64 {
+        self.documents.version()
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let from = required(call, "from")?;
@@ -91,7 +95,8 @@ fn walked(
     bounds: Bounds,
 ) -> Result<ToolAnswer, ToolError> {
     let state = library.state();
-    let sight = Sight::new(&state, identity);
+    let all = Filter::default();
+    let sight = Sight::new(&state, identity, &all);
     let start = match document_of(from) {
         Some(_) => Some(from.to_owned()),
         None => sight.named(from).map(|(id, _)| id.to_string()),
@@ -127,21 +132,21 @@ fn answer(state: &State, found: Walk) -> ToolAnswer {
 struct Sight<'a> {
     state: &'a State,
     identity: &'a Identity,
+    /// What admits every document.
+    all: &'a Filter,
     names: BTreeMap<&'a str, Reference>,
 }
 
 impl<'a> Sight<'a> {
-    fn new(state: &'a State, identity: &'a Identity) -> Self {
+    fn new(state: &'a State, identity: &'a Identity, all: &'a Filter) -> Self {
         let mut names = BTreeMap::new();
         // One name may be that of several teams' documents; the first by id is meant.
-        for entry in state.entries.values() {
-            let header = &entry.header;
-            if state.get(&header.id, identity).is_some() {
-                let reference = (header.id.clone(), header.title.clone());
-                names.entry(header.name.as_str()).or_insert(reference);
-            }
+        for slot in state.visible(identity, all) {
+            let header = &slot.entry.header;
+            let reference = (header.id.clone(), header.title.clone());
+            names.entry(header.name.as_str()).or_insert(reference);
         }
-        Self { state, identity, names }
+        Self { state, identity, all, names }
     }
 
     fn named(&self, name: &str) -> Option<Reference> {
@@ -158,8 +163,8 @@ impl<'a> Sight<'a> {
             return Ok(None);
         }
         let document = library.read(id)?;
-        let all = Filter::default();
-        let others = self.state.visible(self.identity, &all).filter(|entry| entry.header.id != *id);
+        let seen = self.state.visible(self.identity, self.all).map(|slot| &slot.entry);
+        let others = seen.filter(|entry| entry.header.id != *id);
         let refers = |target: &str| self.target(target).is_some_and(|(found, _)| found == *id);
         let linked_from =
             others.filter(|entry| entry.header.links.iter().any(|link| refers(&link.target)));

@@ -52,6 +52,10 @@ impl Tool for Hybrid {
         &self.spec
     }
 
+    fn data_version(&self) -> u64 {
+        self.documents.version()
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use perennial_query::plan::ValueType;
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 use super::EMBEDDER_GROUP;
 use super::arguments::{choice, required, strings, text};
 use crate::document::Format;
-use crate::library::{Ingested, Library, Outcome, Submission};
+use crate::library::{Ingested, Library, Submission, from_base64};
 
 /// A large document, and an embedder that is far away, take their time.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -80,6 +78,10 @@ impl Tool for Ingest {
         &self.spec
     }
 
+    fn data_version(&self) -> u64 {
+        self.documents.version()
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let ingested = self.documents.ingest(submission(call)?, &call.identity).await?;
@@ -99,13 +101,7 @@ fn submission(call: &Call) -> Result<Submission, ToolError> {
     let format = format.ok_or_else(|| ToolError::invalid("format is required"))?;
     let content = match (text(call, "content")?, text(call, "content_base64")?) {
         (Some(text), None) => text.into_bytes(),
-        (None, Some(encoded)) => {
-            let compact: Vec<u8> =
-                encoded.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-            STANDARD.decode(compact).map_err(|error| {
-                ToolError::invalid(format!("content_base64 is not base64: {error}"))
-            })?
-        }
+        (None, Some(encoded)) => from_base64(&encoded)?,
         (Some(_), Some(_)) | (None, None) => {
             return Err(ToolError::invalid("give either content or content_base64"));
         }
@@ -121,21 +117,11 @@ fn submission(call: &Call) -> Result<Submission, ToolError> {
 }
 
 fn answer(ingested: Ingested) -> ToolAnswer {
-    let (status, reason) = match &ingested.outcome {
-        Outcome::Added => ("added", None),
-        Outcome::Replaced => ("replaced", None),
-        Outcome::Unchanged => ("unchanged", None),
-        Outcome::Duplicate(of) => ("duplicate", Some(format!("the same text is there as {of}"))),
-        Outcome::Refused(refusal) => (refusal.as_str(), Some(refusal.reason())),
-    };
-    let kept = match &ingested.outcome {
-        Outcome::Added | Outcome::Replaced | Outcome::Unchanged => true,
-        Outcome::Duplicate(_) | Outcome::Refused(_) => false,
-    };
+    let (outcome, reason) = (&ingested.outcome, ingested.outcome.reason());
     let value: Value = json!({
         "document": ingested.document.as_str(),
-        "status": status,
-        "kept": kept,
+        "status": outcome.as_str(),
+        "kept": outcome.is_kept(),
         "reason": reason,
         "chunks": ingested.chunks,
         "repeated_chunks": ingested.repeated,

@@ -6,8 +6,7 @@ use perennial_query::tool::{Call, Tool, ToolAnswer, ToolError, ToolSpec};
 use serde_json::json;
 
 use super::arguments::{Asked, asked};
-use super::{answer, filtered, library_warnings, search_spec};
-use crate::document::DocumentId;
+use super::{answer, library_warnings, search_spec};
 use crate::index::Lexical;
 use crate::library::{Library, LibraryError, State, blocking};
 
@@ -31,6 +30,10 @@ impl Tool for Search {
         &self.spec
     }
 
+    fn data_version(&self) -> u64 {
+        self.documents.version()
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;
@@ -49,10 +52,8 @@ impl Tool for Search {
 
 /// The best by words of what may be seen.
 pub(super) fn lexical(state: &State, asked: &Asked, most: usize) -> Result<Lexical, ToolError> {
-    let visible = state.visible(&asked.identity, &asked.filter);
-    let visible: Vec<DocumentId> = visible.map(|entry| entry.header.id.clone()).collect();
-    let documents = filtered(state, &visible);
-    let found = state.text.search(&asked.query, documents.as_deref(), most);
+    let scope = state.scope(&asked.identity, &asked.filter);
+    let found = state.text.search(&asked.query, &scope, most);
     Ok(found.map_err(LibraryError::from)?)
 }
 

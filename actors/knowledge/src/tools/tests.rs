@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::testing::{Constant, call, hits, identity, ingest, open, public, submission};
-use crate::{Config, Format, Library};
+use crate::{Config, DocumentId, Format, Library};
 
 /// Documents of two teams and of nobody.
 async fn library(folder: &std::path::Path) -> Library {
@@ -180,6 +180,7 @@ async fn both_sides_of_a_hybrid_search_count_by_rank() {
     assert_eq!(hits(&one), ["valve.md"]);
 }
 
+/// Acceptance case C10.
 #[tokio::test]
 async fn a_hybrid_search_of_which_one_side_fails_answers_and_says_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -37,6 +37,10 @@ impl Tool for VectorSearch {
         &self.spec
     }
 
+    fn data_version(&self) -> u64 {
+        self.documents.version()
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<ToolAnswer, ToolError>> {
         async move {
             let asked = asked(call)?;
@@ -67,11 +71,7 @@ pub(super) async fn nearest(
     let query =
         query.ok_or_else(|| ToolError::failed("the embedder made no vector of the query"))?;
     let (state, asked) = (Arc::clone(state), asked.clone());
-    blocking(move || {
-        let visible = state.visible(&asked.identity, &asked.filter);
-        Ok(state.vectors.nearest(&query, visible.map(|entry| &entry.header.id), most))
-    })
-    .await
+    blocking(move || Ok(state.nearest(&query, &asked.identity, &asked.filter, most))).await
 }
 
 fn scored(near: &Neighbours) -> Vec<(ChunkId, f64)> {

@@ -14,11 +14,19 @@ fn vectors(entries: &[(&str, [f32; 2])]) -> DocumentVectors {
         .unwrap()
 }
 
-fn library() -> Vectors {
-    let mut all = Vectors::default();
-    all.insert(document("a"), Arc::new(vectors(&[("east", [2.0, 0.0]), ("north", [0.0, 1.0])])));
-    all.insert(document("b"), Arc::new(vectors(&[("northeast", [5.0, 5.0])])));
-    all
+/// Looks at the documents of these names, in this order.
+fn nearest(query: &[f32], documents: &[&str], most: usize) -> Neighbours {
+    let a = vectors(&[("east", [2.0, 0.0]), ("north", [0.0, 1.0])]);
+    let b = vectors(&[("northeast", [5.0, 5.0])]);
+    let mut search = Search::new(query, most);
+    for name in documents {
+        search.look(match *name {
+            "a" => Some(&a),
+            "b" => Some(&b),
+            _ => None,
+        });
+    }
+    search.found()
 }
 
 fn names(found: &Neighbours) -> Vec<ChunkId> {
@@ -27,16 +35,14 @@ fn names(found: &Neighbours) -> Vec<ChunkId> {
 
 #[test]
 fn the_nearest_by_direction_comes_first() {
-    let (a, b) = (document("a"), document("b"));
-    let found = library().nearest(&[3.0, 1.0], [&a, &b].into_iter(), 2);
+    let found = nearest(&[3.0, 1.0], &["a", "b"], 2);
     assert_eq!(names(&found), [chunk("east"), chunk("northeast")]);
     assert!((found.nearest[0].score - 0.948_683).abs() < 1e-5);
 }
 
 #[test]
 fn of_equals_the_lower_id_comes_first() {
-    let (a, b) = (document("a"), document("b"));
-    let found = library().nearest(&[1.0, 1.0], [&b, &a].into_iter(), 3);
+    let found = nearest(&[1.0, 1.0], &["b", "a"], 3);
     let mut equals = [chunk("east"), chunk("north")];
     equals.sort();
     assert_eq!(names(&found)[1..], equals);
@@ -44,9 +50,8 @@ fn of_equals_the_lower_id_comes_first() {
 
 #[test]
 fn documents_with_no_vectors_of_this_length_are_counted() {
-    let (a, c) = (document("a"), document("c"));
-    assert_eq!(library().nearest(&[1.0, 0.0], [&a, &c].into_iter(), 9).missing, 1);
-    assert_eq!(library().nearest(&[1.0, 0.0, 0.0], [&a, &c].into_iter(), 9).missing, 2);
+    assert_eq!(nearest(&[1.0, 0.0], &["a", "c"], 9).missing, 1);
+    assert_eq!(nearest(&[1.0, 0.0, 0.0], &["a", "c"], 9).missing, 2);
 }
 
 #[test]

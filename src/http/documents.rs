@@ -1,0 +1,147 @@
+//! The library of documents: what is put in, what is there, and what is taken out.
+
+mod upload;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use perennial_knowledge::{DocumentId, Library, Outcome, Stage};
+use perennial_query::plan::ErrorKind;
+use perennial_query::tool::ToolError;
+
+use super::access::Caller;
+use super::error::ApiError;
+use super::extract::Params;
+use super::model::{Document, DocumentFilter, DocumentSummary, List};
+use super::{App, aside};
+
+/// The wait for a document to be indexed, unless another one is asked for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl App {
+    /// The library, if this node has one.
+    fn library(&self) -> Result<&Library, ApiError> {
+        self.library.as_ref().ok_or_else(|| {
+            let why =
+                "this node has no documents: set knowledge.directory to where they are to be kept";
+            ApiError::NotFound(why.to_owned())
+        })
+    }
+}
+
+/// Accepts a document, and answers when it is indexed, or where to see how far it is.
+pub(super) async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    Params(given): Params<upload::Given>,
+    request: Request,
+) -> Result<(StatusCode, Json<Document>), ApiError> {
+    let library = app.library()?;
+    let patience = given.wait()?.unwrap_or(PATIENCE);
+    let _place = app.uploads.acquire().await;
+    let submission = upload::read(given, request, library.limits().document_bytes).await?;
+    let id = DocumentId::new(submission.team.as_deref(), &submission.name);
+    let accepted = library.accept(submission, caller.identity()).await;
+    let ticket = accepted.map_err(|error| refused(error, ApiError::Malformed))?;
+    match tokio::time::timeout(patience, library.ended(ticket)).await {
+        Ok(Ok(ingested)) => {
+            let status = match &ingested.outcome {
+                Outcome::Added => StatusCode::CREATED,
+                Outcome::Replaced | Outcome::Unchanged | Outcome::Duplicate(_) => StatusCode::OK,
+                Outcome::Refused(refusal) => return Err(ApiError::Refused(refusal.reason())),
+            };
+            let shown = match &ingested.outcome {
+                Outcome::Duplicate(other) => document(&app, &caller, other)?,
+                Outcome::Added | Outcome::Replaced | Outcome::Unchanged | Outcome::Refused(_) => {
+                    document(&app, &caller, &ingested.document)?
+                }
+            };
+            Ok((status, Json(shown.with_outcome(&ingested.outcome))))
+        }
+        Ok(Err(error)) => Err(refused(error, ApiError::Refused)),
+        // It is durable, and goes on.
+        Err(_) => Ok((StatusCode::ACCEPTED, Json(document(&app, &caller, &id)?))),
+    }
+}
+
+/// The documents that the caller may see, in the order of their ids; those that wait, in that of their arrival.
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(filter): Params<DocumentFilter>,
+) -> Result<Json<List<DocumentSummary>>, ApiError> {
+    let library = app.library()?.clone();
+    let (limit, waiting) = (filter.limit()?, filter.waiting()?);
+    let (after, wanted) = (filter.after()?, filter.wanted()?);
+    if waiting {
+        let progress = library.waiting(caller.identity());
+        return Ok(Json(progress.iter().take(limit).map(DocumentSummary::from).collect()));
+    }
+    aside(move || {
+        let mut found = library.list(caller.identity(), &wanted, after.as_ref(), limit + 1);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|header| header.id.to_string());
+        Ok(Json(List { items: found.iter().map(DocumentSummary::from).collect(), next }))
+    })
+    .await
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Document>, ApiError> {
+    let id = DocumentId::parse(&id).ok_or_else(|| unknown(&id))?;
+    document(&app, &caller, &id).map(Json)
+}
+
+/// Takes a document out, and with it what was accepted of it. One that is not there is gone already.
+pub(super) async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = DocumentId::parse(&id).ok_or_else(|| unknown(&id))?;
+    let removed = app.library()?.remove(&id, caller.identity()).await;
+    removed.map_err(|error| refused(error, ApiError::Refused))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is known of a document: as it is found, or how far it is until then.
+fn document(app: &App, caller: &Caller, id: &DocumentId) -> Result<Document, ApiError> {
+    let (library, identity) = (app.library()?, caller.identity());
+    let progress = library.progress(id, identity);
+    let found = library.find(id, identity);
+    match (found, progress) {
+        (Some(found), None) => Ok(Document::indexed(&found)),
+        (Some(found), Some(progress)) => Ok(Document::indexed(&found).while_it_is(&progress.stage)),
+        (None, Some(progress)) => match &progress.stage {
+            // It was there, and was removed.
+            Stage::Ended(Ok(ingested)) if ingested.outcome.is_kept() => Err(unknown(id.as_str())),
+            Stage::Ended(_) | Stage::Pending | Stage::Chunked(_) | Stage::Delayed(_) => {
+                Ok(Document::awaited(&progress))
+            }
+        },
+        (None, None) => Err(unknown(id.as_str())),
+    }
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no document {id}; /v1/documents lists them"))
+}
+
+/// What a client is told; `invalid` is for what they can mend.
+fn refused(error: ToolError, invalid: impl FnOnce(String) -> ApiError) -> ApiError {
+    match error.kind {
+        ErrorKind::Invalid => invalid(error.message),
+        ErrorKind::Denied => ApiError::Forbidden(error.message),
+        ErrorKind::NotFound => ApiError::NotFound(error.message),
+        ErrorKind::Cancelled => ApiError::Conflict(error.message),
+        ErrorKind::Overloaded => ApiError::Full(error.message),
+        ErrorKind::Unavailable | ErrorKind::Timeout => ApiError::Unavailable(error.message),
+        ErrorKind::Failed | ErrorKind::Unknown => ApiError::Internal(error.message),
+    }
+}
