@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use perennial_healing::adviser::config::When;
 use perennial_healing::{alert, analyzer, docker, monitor, responder};
 use perennial_query::config as query;
 use perennial_secret::Secret;
@@ -160,7 +161,26 @@ impl Config {
         invalid.extend(self.knowledge.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid.extend(self.alert.refusals());
+        invalid.extend(self.analyzer.model.refusals());
+        invalid.extend(self.models_missing());
         invalid
+    }
+
+    /// What the Analyzer wants of models that are not there.
+    fn models_missing(&self) -> Option<Invalid> {
+        let (wanted, llm) = (&self.analyzer.model, &self.query.llm);
+        if wanted.when == When::Never {
+            return None;
+        }
+        if llm.models.is_empty() {
+            let why = "no model is there to be asked: list one in query.llm.models, or set never";
+            return Some(("analyzer.model.when", why.to_owned()));
+        }
+        let known = wanted.mode.is_empty() || llm.modes.contains_key(&wanted.mode);
+        let modes: Vec<&str> = llm.modes.keys().map(String::as_str).collect();
+        let why =
+            || format!("query.llm.modes has no `{}`; it has {}", wanted.mode, modes.join(", "));
+        (!known).then(|| ("analyzer.model.mode", why()))
     }
 
     /// The whole configuration as a file would hold it, secrets left out.

@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use perennial_healing::metrics::{
-    ACTION_DURATION, ACTIONS, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
+    ACTION_DURATION, ACTIONS, ADVICE, DETECTION_DELAY, DIAGNOSES, DOCKER_EVENT_GAPS, DOCKER_EVENTS,
     GATE_REFUSALS, INCIDENTS, NOTIFICATIONS, VERIFICATIONS, known_series,
 };
 use perennial_query::metrics as query;
@@ -43,11 +43,12 @@ type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
 /// Name and help.
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 14] = [
     (DOCKER_EVENTS, "Events received from the engine"),
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
     (DIAGNOSES, "Diagnoses, by the rule that matched"),
+    (ADVICE, "Opinions of models on incidents, by what came of asking"),
     (ACTIONS, "Actions on containers, by how they ended"),
     (GATE_REFUSALS, "Actions held back, by the gate that held"),
     (VERIFICATIONS, "Verifications of actions, by result"),

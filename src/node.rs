@@ -1,5 +1,6 @@
 //! The one place where everything is wired together.
 
+mod adviser;
 mod knowledge;
 mod queries;
 mod tree;
@@ -90,8 +91,8 @@ impl Node {
         let library = knowledge::open(knowledge).await?;
         let models: Vec<String> = query.llm.models.iter().map(|model| model.name.clone()).collect();
         let asking = queries(query, Arc::clone(&running), library.as_ref())?;
-        let Asking { queries, access, actors: asking } = asking;
-        let tree = tree(&engine, agents, rows.clone())?.child(asking);
+        let Asking { queries, access, models: advisers, actors: asking } = asking;
+        let tree = tree(&engine, agents, rows.clone(), advisers)?.child(asking);
         let mut metrics = Metrics::default();
         metrics.expect_models(models.iter().map(String::as_str));
         let intake = metrics.intake();

@@ -83,7 +83,15 @@ pub(super) fn restore(file: &Path, data_dir: &Path, json: bool) -> Result<(), Fa
     let mut from = Progress::new(open(file)?, "read");
     let restored = restore_backup(&mut from, data_dir).map_err(|error| about_file(file, error))?;
     drop(from.done());
-    tell(&format!("{} has the data", data_dir.display()), &restored, json)
+    tell(&format!("{} has the data", data_dir.display()), &restored, json)?;
+    // What it is printed beside may be read by a program.
+    drop(writeln!(
+        io::stderr().lock(),
+        "warning: API keys are as they were at {}: those revoked since are good again. Once the node runs, look at \
+         `perennial keys list` and revoke them anew by `perennial keys revoke ID`",
+        readable(restored.finished)
+    ));
+    Ok(())
 }
 
 fn open(file: &Path) -> Result<File, Failure> {

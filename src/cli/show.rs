@@ -7,6 +7,9 @@ use crate::table::Table;
 /// Digits of a container's id that are enough for people.
 const SHORT_ID: usize = 12;
 
+/// What the line about a model's opinion says already.
+const ADVISED: [&str; 6] = ["n", "at", "kind", "result", "why", "opinion"];
+
 /// Digits of a container's whole id.
 const FULL_ID: usize = 64;
 
@@ -78,13 +81,14 @@ pub(super) fn incident(incident: &Value) -> String {
     }
     let container = &incident["container"];
     format!(
-        "{}  {}  {}  {} ({})\n{}\n{table}",
+        "{}  {}  {}  {} ({})\n{}{}\n{table}",
         text(&incident["id"]),
         text(&incident["status"]),
         text(&incident["severity"]),
         text(&container["name"]),
         short(&container["id"]),
         diagnosis(&incident["diagnosis"]),
+        model(&incident["model"]),
     )
 }
 
@@ -100,12 +104,33 @@ fn diagnosis(diagnosis: &Value) -> String {
     said.map(|(name, text)| format!("{name}: {text}\n")).collect()
 }
 
+/// What a model thinks, marked as that, or why there is nothing of it; a line if one was to be asked.
+fn model(advice: &Value) -> String {
+    let (result, opinion) = (text(&advice["result"]), &advice["opinion"]);
+    if opinion.is_null() {
+        let told = format!("model: {result}: {}\n", text(&advice["why"]));
+        return Some(told).filter(|_| !result.is_empty()).unwrap_or_default();
+    }
+    let proposes = opinion["action"].as_str().unwrap_or("nothing");
+    format!(
+        "opinion of the model {}, unverified: {} (cause {}, {} sure, proposes {proposes}, by {})\n",
+        text(&opinion["model"]),
+        text(&opinion["diagnosis"]),
+        text(&opinion["cause"]),
+        percent(&opinion["confidence"]),
+        kinds(&opinion["evidence"]),
+    )
+}
+
 /// What a journal entry says beside its kind, on one line.
 fn step(entry: &Value) -> String {
     match entry["kind"].as_str().unwrap_or_default() {
         "gates" => gates(entry),
         "opened" | "reopened" => kinds(&entry["symptoms"]),
         "evidence" => format!("{} lines of log", items(&entry["log"]).count()),
+        "advised" => {
+            format!("{} {}", model(entry).trim_end(), fields(entry, &ADVISED)).trim().to_owned()
+        }
         "diagnosed" => format!("{}: {}", text(&entry["verdict"]), text(&entry["cause"])),
         _ => fields(entry, &["n", "at", "kind"]),
     }
@@ -249,6 +274,21 @@ mod tests {
         let unclear = diagnosis(&json!({ "verdict": "insufficient_evidence", "advice": "A log." }));
         assert_eq!(unclear, "missing: A log.\n");
         assert_eq!(diagnosis(&Value::Null), "");
+    }
+
+    #[test]
+    fn what_a_model_thinks_is_shown_as_its_opinion_with_its_name_and_what_kept_it_from_one_as_that()
+    {
+        let opinion = json!({ "model": "small", "diagnosis": "It is full.", "cause": "disk",
+            "confidence": 0.7, "action": null, "evidence": ["log:3"] });
+        let given = json!({ "kind": "advised", "result": "given", "opinion": opinion });
+        let said = "opinion of the model small, unverified: It is full. (cause disk, 70 % sure, proposes nothing, \
+                    by log:3)";
+        assert_eq!(model(&given), format!("{said}\n"));
+        assert_eq!(step(&given), said);
+        let refused = json!({ "kind": "advised", "result": "refused", "why": "it is no JSON" });
+        assert_eq!(model(&refused), "model: refused: it is no JSON\n");
+        assert_eq!(model(&Value::Null), "");
     }
 
     #[test]

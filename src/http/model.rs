@@ -3,6 +3,7 @@
 
 mod action;
 mod actor;
+mod advice;
 mod container;
 mod document;
 mod incident;

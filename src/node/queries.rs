@@ -15,6 +15,7 @@ use perennial_query::tree::tree;
 use perennial_runtime::{Supervisor, SystemClock};
 use tokio::sync::watch;
 
+use super::adviser::Models;
 use super::knowledge;
 use crate::config::{self, variable};
 use crate::exit::{Exit, Failure};
@@ -38,6 +39,8 @@ pub(super) struct Asking {
     pub(super) queries: Queries,
     /// What decides on requests.
     pub(super) access: Arc<Access>,
+    /// What asks models.
+    pub(super) models: Models,
     /// The actors that answer.
     pub(super) actors: Supervisor,
 }
@@ -53,6 +56,7 @@ pub(super) fn queries(
         toolbox = knowledge::with_tools(toolbox, library);
     }
     once(&toolbox)?;
+    let models = Models(toolbox.get(llm::NAME).cloned());
     let catalogue = Arc::new(toolbox.catalogue());
     let roles = Arc::new(config.roles.clone());
     let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
@@ -65,7 +69,7 @@ pub(super) fn queries(
     let questions = config.questions.clone();
     let queries =
         Queries { catalogue, tools, pipelines, rules, broker, planner, questions, clock, bell };
-    Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
+    Ok(Asking { queries, access, models, actors: tree(config, roles, toolbox) })
 }
 
 /// What can be asked in words: by the file of the configuration, or else about the tools that there are.

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
+use perennial_healing::adviser::Adviser;
+use perennial_healing::adviser::ask::ModelPerformer;
 use perennial_healing::alert::{self, Alert, Channels, INCIDENTS};
 use perennial_healing::analyzer::docker::EvidencePerformer;
 use perennial_healing::analyzer::{self, Analyzer};
@@ -14,6 +16,7 @@ use perennial_healing::responder::docker::{EnginePerformer, OpenIncidents};
 use perennial_healing::responder::{self, Responder};
 use perennial_runtime::{Strategy, Supervisor, TableReader};
 
+use super::adviser::Models;
 use crate::exit::{Exit, Failure};
 
 /// What the agents are told.
@@ -28,7 +31,12 @@ pub(super) struct Agents {
 pub(super) type Rows = Arc<OnceLock<TableReader>>;
 
 /// The agents before what tells them of the world, so that nothing is told to nobody.
-pub(super) fn tree(engine: &Engine, agents: Agents, rows: Rows) -> Result<Supervisor, Failure> {
+pub(super) fn tree(
+    engine: &Engine,
+    agents: Agents,
+    rows: Rows,
+    models: Models,
+) -> Result<Supervisor, Failure> {
     let Agents { monitor, analyzer, responder, alert } = agents;
     let channels =
         Channels::new(&alert).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
@@ -38,12 +46,14 @@ pub(super) fn tree(engine: &Engine, agents: Agents, rows: Rows) -> Result<Superv
     let agents = Supervisor::new("agents")
         .actors::<Alert>(alert)
         .actors::<Responder>(responder)
+        .actors::<Adviser>(analyzer.model.clone())
         .actors::<Analyzer>(analyzer)
         .actors::<Monitor>(monitor);
     let performers = Supervisor::new("performers")
         .performer(channels)
         .performer(hands)
-        .performer(EvidencePerformer::new(engine.clone()));
+        .performer(EvidencePerformer::new(engine.clone()))
+        .performer(ModelPerformer::new(Arc::new(models)));
     let sensors = Supervisor::new("sensors").sensor(events).sensor(relist).sensor(stats);
     let healing = Supervisor::new("healing")
         .strategy(Strategy::RestForOne)

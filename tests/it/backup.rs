@@ -278,3 +278,26 @@ async fn a_failed_scheduled_backup_is_told_and_the_node_stays_ready() {
     assert_eq!(log.lines().filter(|line| told(line)).count(), 1, "{log}");
     assert!(log.contains("cannot be written by this user"), "it was warned of: {log}");
 }
+
+/// A key that was revoked after the backup was taken is good again, and who restores it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_restores_a_backup_is_told_from_when_its_keys_are_and_how_to_revoke_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let node = alone().start_listening().await;
+    let url = node.url("");
+    let create = ["keys", "create", "--name", "ann", "--role", "analyst", "--node", &url];
+    let (code, said) = run(here, &create);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = run(here, &["backup", "good", "--node", &url]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = run(here, &["keys", "revoke", "1", "--node", &url]);
+    assert_eq!(code, 0, "{said}");
+    let restored = perennial(here, &["restore", "good", "--data-dir", "data", "--json"]);
+    let summary: Value = serde_json::from_slice(&restored.stdout).expect("JSON and nothing else");
+    let at = summary["finished"].as_str().expect("a time");
+    let warned = String::from_utf8_lossy(&restored.stderr).into_owned();
+    for told in [at, "those revoked since are good again", "`perennial keys revoke ID`"] {
+        assert!(warned.contains(told), "{told}: {warned}");
+    }
+}

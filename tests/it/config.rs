@@ -221,6 +221,21 @@ fn a_secret_is_read_from_its_file_without_the_line_end() {
 }
 
 #[test]
+fn an_opinion_of_models_that_are_not_there_is_refused_and_actions_but_a_restart_are_too() {
+    let error = load("[analyzer.model]\nwhen = \"always\"\n", &[]).unwrap_err();
+    assert!(error.contains("analyzer.model.when: no model is there to be asked"), "{error}");
+    let models = "[query.llm]\nmodels = [{ name = \"small\", model = \"m\" }]\n";
+    let text = format!("{models}[analyzer.model]\nwhen = \"always\"\nmode = \"big\"\n");
+    let error = load(&text, &[]).unwrap_err();
+    assert!(error.contains("analyzer.model.mode: query.llm.modes has no `big`"), "{error}");
+    let text = format!("{models}[analyzer.model]\nwhen = \"always\"\nactions = [\"stop\"]\n");
+    let error = load(&text, &[]).unwrap_err();
+    assert!(error.contains("`stop`") && error.contains("`restart`"), "{error}");
+    let text = format!("{models}[analyzer.model]\nwhen = \"always\"\nactions = [\"restart\"]\n");
+    assert_eq!(load(&text, &[]).unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn a_secret_and_its_file_together_are_refused() {
     let error = load("[http]\ntoken = \"a\"\ntoken_file = \"/b\"\n", &[]).unwrap_err();
     assert_eq!(error, "http.token and http.token_file are both set; remove one");

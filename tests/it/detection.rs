@@ -5,6 +5,7 @@ mod ends;
 mod health;
 mod host;
 mod intent;
+mod opinion;
 mod resources;
 mod scope;
 mod story;

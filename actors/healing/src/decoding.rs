@@ -4,6 +4,8 @@
 use perennial_runtime::Durable;
 use perennial_runtime::decoding::payload;
 
+use crate::adviser::Adviser;
+use crate::adviser::ask::{AskModel, Reply};
 use crate::alert::deliver::Deliver;
 use crate::alert::{Alert, Incident, JournalEntry};
 use crate::analyzer::Analyzer;
@@ -25,6 +27,7 @@ pub fn stored(bytes: &[u8]) {
     actor::<Analyzer>(bytes);
     actor::<Responder>(bytes);
     actor::<Alert>(bytes);
+    actor::<Adviser>(bytes);
     payload::<ContainerRow>(bytes);
     payload::<Incident>(bytes);
     payload::<JournalEntry>(bytes);
@@ -32,6 +35,8 @@ pub fn stored(bytes: &[u8]) {
     payload::<CaptureEvidence>(bytes);
     payload::<EngineAction>(bytes);
     payload::<Deliver>(bytes);
+    payload::<AskModel>(bytes);
+    payload::<Reply>(bytes);
     payload::<EventPosition>(bytes);
     payload::<ListPosition>(bytes);
 }

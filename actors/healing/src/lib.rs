@@ -1,7 +1,8 @@
 //! The agents that heal containers: Monitor sees, Analyzer judges, Responder acts within gates and
-//! verifies, Alert tells people. Each is a folder: the actor, its pure parts, and the edge that
+//! verifies, Alert tells people. Where it is wanted, an Adviser has models say what they think of it. Each is a folder: the actor, its pure parts, and the edge that
 //! talks to the world.
 
+pub mod adviser;
 pub mod alert;
 pub mod analyzer;
 mod breaker;

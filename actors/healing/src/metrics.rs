@@ -1,6 +1,7 @@
 //! Names of the figures this crate contributes, and the values their labels can have; the node exports
 //! them.
 
+use crate::adviser::advice::Obstacle;
 use crate::alert;
 use crate::analyzer::rules::RULES;
 use crate::model::{Action, ActionOutcome, Severity, SymptomKind};
@@ -17,6 +18,8 @@ pub const DETECTION_DELAY: &str = "perennial_detection_delay_seconds";
 pub const INCIDENTS: &str = "perennial_incidents_total";
 /// Counter, label `rule`.
 pub const DIAGNOSES: &str = "perennial_diagnoses_total";
+/// Counter, label `result`: what came of asking a model about an incident, or what kept it from being asked.
+pub const ADVICE: &str = "perennial_model_advice_total";
 /// Counter, labels `action`, `outcome`.
 pub const ACTIONS: &str = "perennial_actions_total";
 /// Histogram, label `action`: seconds from intent to the engine's answer.
@@ -45,6 +48,8 @@ pub fn known_series() -> Vec<Series> {
     let mut all = vec![(DOCKER_EVENT_GAPS, Vec::new())];
     all.extend(each(DOCKER_EVENTS, "event", EVENTS));
     all.extend(each(DIAGNOSES, "rule", RULES.iter().map(|rule| rule.name)));
+    let advice = ["given", "refused", "unanswered"].into_iter();
+    all.extend(each(ADVICE, "result", advice.chain(Obstacle::ALL.map(Obstacle::as_str))));
     all.extend(each(GATE_REFUSALS, "gate", gates::names()));
     all.extend(each(VERIFICATIONS, "result", results));
     all.extend(pairs(INCIDENTS, ("severity", &severities), ("symptom", &symptoms)));

@@ -9,6 +9,7 @@ use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
+use super::advice::Advice;
 use super::journal::{Entry, diagnosis_of};
 use super::{checked_limit, time};
 
@@ -166,6 +167,8 @@ pub(in crate::http) struct Incident {
     event_at: String,
     symptoms: Vec<Symptom>,
     diagnosis: Option<Diagnosis>,
+    /// What came last of asking a model about it.
+    model: Option<Advice>,
     action: Option<&'static str>,
     outcome: Option<&'static str>,
     held_by: Option<String>,
@@ -194,6 +197,7 @@ impl From<alert::Incident> for Incident {
             event_at: time(incident.event_at),
             symptoms: incident.symptoms.into_iter().map(Symptom::from).collect(),
             diagnosis: incident.diagnosis.map(diagnosis_of),
+            model: incident.advice.map(Advice::from),
             action: incident.action.as_ref().map(healing::Action::as_str),
             outcome: incident.outcome.as_ref().map(healing::ActionOutcome::as_str),
             held_by: incident.held_by.map(|gate| gate.gate),

@@ -6,6 +6,7 @@ use perennial_healing::alert::{self, Entry as Kept};
 use perennial_healing::model::{self as healing, Conclusion, Verdict};
 use serde::Serialize;
 
+use super::advice::Advice;
 use super::incident::{Diagnosis, Subject, Symptom};
 use super::time;
 
@@ -91,6 +92,20 @@ enum Step {
         attempts: u32,
         error: Option<String>,
     },
+    Consulted {
+        mode: Option<String>,
+        question_sha256: String,
+        bytes: u64,
+        evidence: u64,
+        tokens: u64,
+    },
+    Advised {
+        #[serde(flatten)]
+        advice: Advice,
+        /// The action that was asked for because of it.
+        requested: Option<&'static str>,
+        note: Option<String>,
+    },
 }
 
 /// What a gate said.
@@ -138,6 +153,15 @@ impl From<Kept> for Step {
                 let error = Some(error).filter(|error| !error.is_empty());
                 Self::Notification { channel, change, state, attempts, error }
             }
+            Kept::Consulted { mode, question_hash, bytes, evidence, tokens } => {
+                let mode = Some(mode).filter(|mode| !mode.is_empty());
+                Self::Consulted { mode, question_sha256: question_hash, bytes, evidence, tokens }
+            }
+            Kept::Advised { advice, requested, note } => Self::Advised {
+                advice: advice.into(),
+                requested: requested.as_ref().map(healing::Action::as_str),
+                note: Some(note).filter(|note| !note.is_empty()),
+            },
         }
     }
 }

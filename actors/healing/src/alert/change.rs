@@ -142,7 +142,9 @@ pub fn change_of(
         | Entry::Verifying { .. }
         | Entry::NotResolved { .. }
         | Entry::Acknowledged { .. }
-        | Entry::Notification { .. } => None,
+        | Entry::Notification { .. }
+        | Entry::Consulted { .. }
+        | Entry::Advised { .. } => None,
     }
 }
 

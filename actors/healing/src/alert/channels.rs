@@ -13,10 +13,13 @@ use crate::alert::email::Email;
 use crate::alert::slack::Slack;
 use crate::alert::webhook::Webhook;
 use crate::alert::{Config, EMAIL, Notice, SLACK, WEBHOOK};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Pauses};
 
 /// Below the effect's own timeout, so that a channel that hangs is counted as down.
 const PATIENCE: Duration = Duration::from_secs(9);
+/// A channel that is down is asked by one notification at a time.
+const PAUSES: Pauses =
+    Pauses { threshold: 3, first: Duration::from_secs(5), longest: Duration::from_secs(30) };
 
 /// Why a channel cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +119,7 @@ impl Channel {
     /// Lets an attempt through, unless the channel is spared for a while.
     fn enter(&self, name: &str, now: Timestamp) -> Result<(), EffectError> {
         let mut state = self.state();
-        state.breaker.enter(now).map_err(|wait| EffectError::Transient {
+        state.breaker.enter(now, &PAUSES).map_err(|wait| EffectError::Transient {
             message: format!("{name} is down, the next attempt waits: {}", state.last_error),
             retry_after: Some(wait),
         })
@@ -127,7 +130,7 @@ impl Channel {
         let mut state = self.state();
         match result {
             Err(EffectError::Transient { message, .. }) => {
-                state.breaker.failed(now);
+                state.breaker.failed(now, &PAUSES);
                 state.last_error.clone_from(message);
             }
             Ok(_) | Err(EffectError::Permanent(_) | EffectError::Unknown(_)) => {

@@ -1,5 +1,6 @@
 //! Steps of a journal as lines for people. Pure.
 
+use crate::adviser::advice::Advice;
 use crate::alert::life::JournalEntry;
 use crate::alert::message::Entry;
 use crate::alert::text::{line, time};
@@ -41,7 +42,8 @@ fn describe(entry: &Entry) -> Option<String> {
         Entry::Withdrawn { reason } => format!("withdrawn: {reason}"),
         Entry::Acknowledged { by, note: Some(note) } => format!("acknowledged by {by}: {note}"),
         Entry::Acknowledged { by, note: None } => format!("acknowledged by {by}"),
-        Entry::Notification { .. } => return None,
+        Entry::Advised { advice, .. } => opinion(advice),
+        Entry::Notification { .. } | Entry::Consulted { .. } => return None,
     };
     Some(text)
 }
@@ -72,6 +74,28 @@ fn verdict(verdict: &Verdict) -> String {
         Verdict::FalseAlarm => "false alarm".to_owned(),
         Verdict::InsufficientEvidence(missing) => format!("not enough evidence: {missing}"),
         Verdict::NoSafeAction(advice) => format!("no safe action: {advice}"),
+    }
+}
+
+/// What a model thinks, marked as that.
+pub(super) fn opinion(advice: &Advice) -> String {
+    match advice {
+        Advice::Given(opinion) => {
+            let proposes = opinion.action.as_ref().map_or_else(
+                || "proposes nothing".to_owned(),
+                |action| format!("proposes {}", action.as_str()),
+            );
+            format!(
+                "opinion of the model `{}`, unverified: {} (cause {}, {:.0} % sure, {proposes})",
+                opinion.model,
+                opinion.text,
+                opinion.cause.as_str(),
+                opinion.confidence * 100.0
+            )
+        }
+        Advice::Refused(why) => format!("model: refused: {why}"),
+        Advice::Unanswered(why) => format!("model: no answer: {why}"),
+        Advice::NotAsked { why, .. } => format!("model: not asked: {why}"),
     }
 }
 

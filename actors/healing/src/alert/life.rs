@@ -5,16 +5,17 @@ use std::time::Duration;
 use perennial_runtime::{RowKey, Table, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Change, Entry};
+use crate::adviser::advice::Advice;
+use crate::alert::{Change, Entry, older};
 use crate::model::{
     Action, ActionOutcome, Conclusion, Diagnosis, GateRecord, IncidentId, Severity, Subject,
     Symptom, SymptomKind, Verdict,
 };
 
 /// One row per incident; the key is the incident's id.
-pub const INCIDENTS: Table<Incident> = Table::new("incidents", 1);
+pub const INCIDENTS: Table<Incident> = Table::new("incidents", 2).migrated_by(older::incident);
 /// The entries of an incident, numbered from 0; the key is (incident's id, number).
-pub const JOURNAL: Table<JournalEntry> = Table::new("journal", 1);
+pub const JOURNAL: Table<JournalEntry> = Table::new("journal", 2).migrated_by(older::step);
 /// The incidents that can be forgotten one day, in the order of that day.
 pub(super) const RETIRED: Table<Retired> = Table::new("incidents-retired", 1);
 
@@ -147,6 +148,8 @@ pub struct Incident {
     pub headline: Option<String>,
     /// Notifications in the thread that this incident began.
     pub notices: u32,
+    /// What came last of asking a model about it, since it (re)opened.
+    pub advice: Option<Advice>,
 }
 
 impl Incident {
@@ -182,7 +185,11 @@ impl Incident {
                 self.severity = self.severity.max(*severity);
                 self.open(at, *event_at);
             }
-            Entry::Opened { .. } | Entry::Evidence(_) | Entry::Notification { .. } => {}
+            Entry::Opened { .. }
+            | Entry::Evidence(_)
+            | Entry::Notification { .. }
+            | Entry::Consulted { .. } => {}
+            Entry::Advised { advice, .. } => self.advise(advice),
             Entry::Reopened { symptoms } => self.reopen(at, symptoms),
             Entry::SymptomsChanged { raised, cleared } => self.symptoms(raised, cleared),
             Entry::Diagnosed(diagnosis) => self.diagnosis = Some(diagnosis.clone()),
@@ -234,7 +241,7 @@ impl Incident {
         (self.closed_at, self.acknowledged_at) = (None, None);
         (self.time_to_acknowledge, self.time_to_resolve) = (None, None);
         (self.acknowledged_by, self.reason) = (None, None);
-        (self.diagnosis, self.conclusion) = (None, None);
+        (self.diagnosis, self.conclusion, self.advice) = (None, None, None);
         (self.action, self.outcome, self.held_by) = (None, None, None);
         self.told.clear();
     }
@@ -264,6 +271,14 @@ impl Incident {
                 self.status = self.resting();
             }
             Conclusion::Gone => self.close(at, IncidentStatus::Withdrawn, None),
+        }
+    }
+
+    /// An opinion is not lost to a later question that brought none.
+    fn advise(&mut self, advice: &Advice) {
+        let given = |advice: &Advice| matches!(advice, Advice::Given(_));
+        if given(advice) || !self.advice.as_ref().is_some_and(given) {
+            self.advice = Some(advice.clone());
         }
     }
 

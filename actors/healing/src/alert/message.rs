@@ -3,6 +3,7 @@
 use perennial_runtime::{Finished, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::adviser::advice::Advice;
 use crate::alert::deliver::Deliver;
 use crate::model::{
     Action, ActionOutcome, Conclusion, Diagnosis, Evidence, GateRecord, IncidentId, Severity,
@@ -169,5 +170,27 @@ pub enum Entry {
         attempts: u32,
         /// The last error, or empty.
         error: String,
+    },
+    /// A model is asked what it thinks.
+    Consulted {
+        /// The mode that says which; empty is the default.
+        mode: String,
+        /// SHA-256 of all that it is asked, in hexadecimal.
+        question_hash: String,
+        /// Bytes of that.
+        bytes: u64,
+        /// Pieces of evidence in it.
+        evidence: u64,
+        /// Tokens set aside for it.
+        tokens: u64,
+    },
+    /// What came of that, or why none was asked.
+    Advised {
+        /// What.
+        advice: Advice,
+        /// The action that the Responder is asked for because of it.
+        requested: Option<Action>,
+        /// Why, or why none is; empty where there was nothing to decide.
+        note: String,
     },
 }

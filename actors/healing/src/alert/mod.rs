@@ -16,6 +16,7 @@ mod journal_text;
 mod life;
 mod message;
 mod notice;
+mod older;
 mod retention;
 mod slack;
 mod telling;
@@ -31,7 +32,7 @@ pub use message::*;
 pub use notice::{Field, Item, Notice};
 pub(crate) use telling::RESULTS;
 
-use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
+use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn, decode};
 use serde::{Deserialize, Serialize};
 
 use crate::model::IncidentId;
@@ -46,6 +47,7 @@ pub struct Alert {
 
 impl Durable for Alert {
     const KIND: Kind = Kind::new("alert");
+    const VERSION: u16 = 2;
     type Message = AlertMessage;
     type Settings = Config;
 
@@ -67,6 +69,15 @@ impl Durable for Alert {
             AlertMessage::RepeatDue(incident) => self.repeat(&incident, turn),
             AlertMessage::Prune => self.prune(turn),
         }
+    }
+
+    /// Version 2 added kinds of entries; nothing else changed.
+    fn migrate(_: u16, payload: &[u8]) -> Result<Self, Failure> {
+        Ok(decode(payload)?)
+    }
+
+    fn migrate_message(_: u16, payload: &[u8]) -> Result<AlertMessage, Failure> {
+        Ok(decode(payload)?)
     }
 }
 

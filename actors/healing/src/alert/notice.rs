@@ -4,7 +4,7 @@ use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::grouping::{Collected, Gap, News};
-use crate::alert::journal_text::excerpt_line;
+use crate::alert::journal_text::{excerpt_line, opinion};
 use crate::alert::life::{Incident, IncidentStatus, JournalEntry};
 use crate::alert::text::{line, time};
 use crate::alert::{Change, grouping};
@@ -225,6 +225,9 @@ fn fields_of(news: &News, incident: &Incident, environment: &str) -> Vec<Field> 
     }
     if let Some(diagnosis) = &incident.diagnosis {
         fields.short("Confidence", &format!("{:.1}%", diagnosis.confidence * 100.0));
+    }
+    if let Some(advice) = &incident.advice {
+        fields.long("Model", &opinion(advice));
     }
     match &incident.outcome {
         Some(ActionOutcome::Simulated) => fields.short("Dry Run", "yes"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adviser;
 use crate::analyzer::rules::{Answer, RULES};
 
 /// Configuration of the Analyzer.
@@ -38,6 +39,8 @@ pub struct Config {
     pub ask_again_after: Duration,
     /// Times an incident asks again after a gate held its action.
     pub ask_again_limit: u32,
+    /// Whether, when and at what price a model is asked.
+    pub model: adviser::Config,
 }
 
 impl Default for Config {
@@ -53,6 +56,7 @@ impl Default for Config {
             request_deadline: Duration::from_secs(60),
             ask_again_after: Duration::from_secs(5 * 60),
             ask_again_limit: 5,
+            model: adviser::Config::default(),
         }
     }
 }
@@ -84,6 +88,7 @@ impl Config {
         if self.evidence_wait.is_zero() {
             problems.push("evidence_wait is 0, so no diagnosis ever sees evidence".to_owned());
         }
+        problems.extend(self.model.check());
         problems
     }
 }

@@ -15,6 +15,8 @@ use crate::analyzer::evidence::{CaptureEvidence, LOG_LINES, MEMORY_PEAK, log_tai
 use crate::docker::{Engine, EngineError};
 use crate::model::Evidence;
 
+/// The label that keeps a container from models, and what [`Evidence::inspect`] calls it.
+pub(super) const MODEL_LABEL: &str = "perennial.model";
 /// Longest time one capture takes in all.
 const TOTAL: Duration = Duration::from_secs(3);
 /// Lines asked for: more than are kept, so that a private key that began before them is seen.
@@ -181,6 +183,8 @@ fn facts(answer: &ContainerInspectResponse) -> BTreeMap<String, String> {
         facts.put("user", config.user.as_deref());
         facts.put("working_dir", config.working_dir.as_deref());
         facts.put("stop_signal", config.stop_signal.as_deref());
+        let labels = config.labels.as_ref();
+        facts.put(MODEL_LABEL, labels.and_then(|labels| labels.get(MODEL_LABEL)));
         let names = config.env.iter().flatten().filter_map(|entry| entry.split('=').next());
         facts.put("env_names", Some(names.collect::<Vec<_>>().join(" ")));
     }

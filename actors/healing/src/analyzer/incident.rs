@@ -164,11 +164,17 @@ impl Incident {
         }
     }
 
+    /// Whether this state of it has been diagnosed before.
+    #[must_use]
+    pub fn was_judged(&self, basis: &str) -> bool {
+        self.judged.iter().any(|judged| judged == basis)
+    }
+
     /// Whether something is wrong in a way that has not been diagnosed yet.
     #[must_use]
     pub fn is_news(&self, history: &History) -> bool {
         let basis = || self.case(&[], history, None).basis();
-        !self.active.is_empty() && self.judged.len() < JUDGED && !self.judged.contains(&basis())
+        !self.active.is_empty() && self.judged.len() < JUDGED && !self.was_judged(&basis())
     }
 
     /// Whether `change` shows that what the Responder is doing cannot help.

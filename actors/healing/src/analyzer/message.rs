@@ -3,6 +3,7 @@
 use perennial_runtime::{Finished, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::adviser::advice::Advice;
 use crate::analyzer::evidence::CaptureEvidence;
 use crate::model::{Conclusion, Facts, IncidentId, Subject, Symptom, SymptomKind};
 use crate::monitor::Standing;
@@ -41,6 +42,15 @@ pub enum AnalyzerMessage {
     /// The Monitor's answer to the Responder, which is handed on: messages between two agents keep
     /// their order, so that whatever the Analyzer made of earlier symptoms is there before it.
     Standing(Standing),
+    /// What came of asking a model.
+    Advised {
+        /// About which incident.
+        incident: IncidentId,
+        /// What its diagnosis rested on when it was asked.
+        basis: String,
+        /// What came of it.
+        advice: Advice,
+    },
 }
 
 impl From<Finished<CaptureEvidence>> for AnalyzerMessage {

@@ -8,12 +8,13 @@ pub mod exit_codes;
 pub mod history;
 pub mod incident;
 mod message;
+mod opinion;
 pub mod redact;
 pub mod rules;
 
 use std::time::Duration;
 
-use perennial_runtime::{Durable, Failure, Finished, Kind, Timestamp, Turn};
+use perennial_runtime::{Durable, Failure, Finished, Kind, Timestamp, Turn, decode};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{ALERT, Alert, AlertMessage, Entry};
@@ -46,6 +47,7 @@ pub struct Analyzer {
 
 impl Durable for Analyzer {
     const KIND: Kind = Kind::new("analyzer");
+    const VERSION: u16 = 2;
     type Message = AnalyzerMessage;
     type Settings = Config;
 
@@ -68,11 +70,23 @@ impl Durable for Analyzer {
             AnalyzerMessage::Standing(standing) => {
                 turn.send::<Responder>(RESPONDER, &ResponderMessage::Standing(standing));
             }
+            AnalyzerMessage::Advised { incident, basis, advice } => {
+                self.advised(&incident, &basis, advice, turn);
+            }
         }
         if self.incident.is_none() && self.closed.is_none() {
             turn.stop();
         }
         Ok(())
+    }
+
+    /// Version 2 added a message; nothing else changed.
+    fn migrate(_: u16, payload: &[u8]) -> Result<Self, Failure> {
+        Ok(decode(payload)?)
+    }
+
+    fn migrate_message(_: u16, payload: &[u8]) -> Result<AnalyzerMessage, Failure> {
+        Ok(decode(payload)?)
     }
 }
 
@@ -179,11 +193,10 @@ impl Analyzer {
             missing: vec![format!("everything: {undone}")],
             ..Evidence::default()
         });
-        let peak = memory_peak(&evidence);
-        record(&incident.id, Entry::Evidence(evidence), turn);
+        record(&incident.id, Entry::Evidence(evidence.clone()), turn);
         if awaited {
             turn.cancel(EVIDENCE);
-            self.diagnose(peak, turn);
+            self.diagnose(Some(&evidence), turn);
         }
     }
 
@@ -195,18 +208,19 @@ impl Analyzer {
         }
     }
 
-    fn diagnose(&mut self, memory_peak: Option<u64>, turn: &mut Turn<'_, Self>) {
+    fn diagnose(&mut self, evidence: Option<&Evidence>, turn: &mut Turn<'_, Self>) {
         let Some(incident) = &mut self.incident else {
             return;
         };
         let settings = turn.settings();
         self.history.prune(turn.now(), settings.history_ttl, settings.history_size);
         let gone = incident.gone();
-        let case = incident.case(&gone, &self.history, memory_peak);
+        let case = incident.case(&gone, &self.history, evidence.and_then(memory_peak));
         let diagnosis = rules::diagnose(&case, settings.confidence_threshold);
         let basis = case.basis();
         self.history.push(incident.episode(turn.now()));
-        incident.judge(basis);
+        let is_new = !incident.was_judged(&basis);
+        incident.judge(basis.clone());
         turn.count(DIAGNOSES, &[("rule", &diagnosis.rule)]);
         record(&incident.id, Entry::Diagnosed(diagnosis.clone()), turn);
         match &diagnosis.verdict {
@@ -214,6 +228,9 @@ impl Analyzer {
             Verdict::FalseAlarm | Verdict::InsufficientEvidence(_) | Verdict::NoSafeAction(_) => {
                 incident.phase = Phase::Waiting
             }
+        }
+        if is_new {
+            opinion::consult(incident, &diagnosis, evidence, basis, turn);
         }
         self.judge_news(turn);
     }

@@ -16,6 +16,7 @@ use crate::model::{
 
 mod frozen;
 mod lifecycle;
+mod opinions;
 mod scenarios;
 
 type Analysis = Play<Analyzer>;

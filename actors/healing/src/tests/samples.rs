@@ -8,6 +8,7 @@ use perennial_runtime::{Effect, Finished, IdempotencyKey, Timestamp, Undone};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::adviser::advice::{Advice, Cause, Obstacle, Opinion};
 use crate::model::*;
 use crate::monitor::Standing;
 
@@ -137,6 +138,29 @@ pub(crate) fn actions() -> Vec<Action> {
         Action::Exec(_) => None,
     };
     successors(Some(Action::Restart), next).collect()
+}
+
+/// Each kind of advice names the next, so that a new one has to be sampled.
+pub(crate) fn advice() -> Vec<Advice> {
+    let why = || "it was cut off".to_owned();
+    let next = |advice: &Advice| match advice {
+        Advice::NotAsked { .. } => Some(Advice::Refused(why())),
+        Advice::Refused(_) => Some(Advice::Unanswered(why())),
+        Advice::Unanswered(_) => Some(Advice::Given(Opinion {
+            model: "small".to_owned(),
+            cause: Cause::Dependency,
+            text: "The database is away.".to_owned(),
+            confidence: 0.75,
+            severity: Severity::Warning,
+            action: Some(Action::Restart),
+            evidence: texts(&["log:2", "fact:exit_code"]),
+            tokens: 1_234,
+            answer_hash: "0b".repeat(32),
+        })),
+        Advice::Given(_) => None,
+    };
+    let first = Advice::NotAsked { by: Obstacle::BreakerOpen, why: why() };
+    successors(Some(first), next).collect()
 }
 
 pub(crate) fn conclusions() -> Vec<Conclusion> {

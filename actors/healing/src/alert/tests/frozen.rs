@@ -10,7 +10,7 @@ use super::super::telling::{WAITING, Waiting};
 use super::*;
 use crate::model::{Action, ActionOutcome};
 use crate::tests::samples::{
-    by_name, diagnosis, evidence, finished, gate, incident, second, subject, symptom, texts,
+    advice, by_name, diagnosis, evidence, finished, gate, incident, second, subject, symptom, texts,
 };
 
 fn gap() -> Gap {
@@ -182,7 +182,19 @@ fn next_entry(entry: &Entry) -> Option<Entry> {
             attempts: 4,
             error: "503".to_owned(),
         },
-        Entry::Notification { .. } => return None,
+        Entry::Notification { .. } => Entry::Consulted {
+            mode: "diagnosis".to_owned(),
+            question_hash: "0a".repeat(32),
+            bytes: 4_000,
+            evidence: 40,
+            tokens: 1_800,
+        },
+        Entry::Consulted { .. } => Entry::Advised {
+            advice: advice().remove(0),
+            requested: Some(Action::Restart),
+            note: "no rule is sure, and it is permitted".to_owned(),
+        },
+        Entry::Advised { .. } => return None,
     };
     Some(next)
 }
@@ -217,6 +229,7 @@ fn incident_row(status: IncidentStatus) -> Incident {
         thread: Some(incident()),
         headline: Some("shop-web-1 (inc-7)".to_owned()),
         notices: 3,
+        advice: advice().pop(),
     }
 }
 
@@ -247,9 +260,7 @@ fn the_format_of_the_rows_of_incidents_is_frozen() {
 
 #[test]
 fn the_format_of_the_journal_is_frozen() {
-    let entries = (0..).zip(successors(Some(first_entry()), next_entry));
-    let all = entries.map(|(n, entry)| JournalEntry { n, at: second(18 + n), entry });
-    frozen("healing/journal", JOURNAL.version(), &all.collect::<Vec<_>>());
+    frozen("healing/journal", JOURNAL.version(), &steps());
 }
 
 #[test]
@@ -259,4 +270,50 @@ fn the_format_of_the_rows_of_notices_that_wait_is_frozen() {
         "channels": ["slack", "webhook"],
     }));
     frozen("healing/alert-waiting", WAITING.version(), &waiting);
+}
+
+fn steps() -> Vec<JournalEntry> {
+    let entries = (0..).zip(successors(Some(first_entry()), next_entry));
+    entries.map(|(n, entry)| JournalEntry { n, at: second(18 + n), entry }).collect()
+}
+
+/// What a node of version 1 stored is read, and means the same.
+#[test]
+fn what_version_1_of_the_alert_stored_is_read() {
+    let known = |step: &JournalEntry| {
+        !matches!(step.entry, Entry::Consulted { .. } | Entry::Advised { .. })
+    };
+    let steps: Vec<_> = steps().into_iter().filter(known).collect();
+    frozen("healing/journal", 1, &steps);
+    for step in steps {
+        let stored = perennial_store::encode(&step).unwrap();
+        assert_eq!(older::step(1, &stored).unwrap(), step);
+    }
+    frozen("healing/alert", 1, &vec![state(), Alert::default()]);
+    frozen("healing/alert-message", 1, &messages());
+    for message in messages() {
+        let stored = perennial_store::encode(&message).unwrap();
+        assert_eq!(Alert::migrate_message(1, &stored).unwrap(), message);
+    }
+    let state = state();
+    let stored = perennial_store::encode(&state).unwrap();
+    assert_eq!(Alert::migrate(1, &stored).unwrap(), state);
+}
+
+#[test]
+fn an_incident_of_version_1_is_one_of_which_no_model_was_asked() {
+    let rows = statuses().into_iter().map(incident_row);
+    let rows: Vec<_> = rows.map(|row| Incident { advice: None, ..row }).collect();
+    // Version 2 added a field at the end: cut off, what is left is version 1.
+    let old = |row: &Incident| {
+        let mut stored = perennial_store::encode(row).unwrap();
+        assert_eq!(stored.pop(), Some(0));
+        stored
+    };
+    let old_rows: Vec<older::Incident1> =
+        rows.iter().map(|row| perennial_store::decode(&old(row)).unwrap()).collect();
+    frozen("healing/incidents", 1, &old_rows);
+    for row in rows {
+        assert_eq!(older::incident(1, &old(&row)).unwrap(), row);
+    }
 }

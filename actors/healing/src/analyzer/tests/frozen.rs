@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::tests::samples::{
-    by_name, conclusions, evidence, facts, finished, incident, key, second, standing, subject,
-    symptom,
+    advice, by_name, conclusions, evidence, facts, finished, incident, key, second, standing,
+    subject, symptom,
 };
 
 /// Each phase names the next, so that a new one has to be sampled.
@@ -66,7 +66,9 @@ fn messages() -> Vec<AnalyzerMessage> {
         AnalyzerMessage::Settled => Some(AnalyzerMessage::EvidenceLate),
         AnalyzerMessage::EvidenceLate => Some(AnalyzerMessage::LookAgain),
         AnalyzerMessage::LookAgain => Some(AnalyzerMessage::Forget),
-        AnalyzerMessage::Forget | AnalyzerMessage::Standing(_) => None,
+        AnalyzerMessage::Forget
+        | AnalyzerMessage::Standing(_)
+        | AnalyzerMessage::Advised { .. } => None,
     };
     let report = SymptomReport {
         subject: subject(),
@@ -99,9 +101,35 @@ fn the_format_of_the_analyzers_messages_is_frozen() {
     frozen("healing/analyzer-answer", Analyzer::VERSION, &all.collect::<Vec<_>>());
     let standing = AnalyzerMessage::Standing(standing());
     frozen("healing/analyzer-standing", Analyzer::VERSION, &standing);
+    frozen("healing/analyzer-advised", Analyzer::VERSION, &advised());
 }
 
 #[test]
 fn the_format_of_the_request_for_evidence_and_of_its_outcome_is_frozen() {
     frozen("healing/capture-evidence", CaptureEvidence::VERSION, &(capture(), evidence()));
+}
+
+fn advised() -> Vec<AnalyzerMessage> {
+    let told = |advice| AnalyzerMessage::Advised {
+        incident: incident(),
+        basis: "high_cpu: hung".to_owned(),
+        advice,
+    };
+    advice().into_iter().map(told).collect()
+}
+
+/// What a node of version 1 stored is read, and means the same.
+#[test]
+fn what_version_1_of_the_analyzer_stored_is_read() {
+    let states: Vec<_> = phases().iter().map(state).chain([Analyzer::default()]).collect();
+    frozen("healing/analyzer", 1, &states);
+    frozen("healing/analyzer-message", 1, &messages());
+    for state in states {
+        let stored = perennial_store::encode(&state).unwrap();
+        assert_eq!(Analyzer::migrate(1, &stored).unwrap(), state);
+    }
+    for message in messages() {
+        let stored = perennial_store::encode(&message).unwrap();
+        assert_eq!(Analyzer::migrate_message(1, &stored).unwrap(), message);
+    }
 }
