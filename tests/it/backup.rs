@@ -286,7 +286,7 @@ async fn who_restores_a_backup_is_told_from_when_its_keys_are_and_how_to_revoke_
     let here = directory.path();
     let node = alone().start_listening().await;
     let url = node.url("");
-    let create = ["keys", "create", "--name", "ann", "--role", "viewer", "--node", &url];
+    let create = ["keys", "create", "--name", "ann", "--role", "analyst", "--node", &url];
     let (code, said) = run(here, &create);
     assert_eq!(code, 0, "{said}");
     let (code, said) = run(here, &["backup", "good", "--node", &url]);

@@ -7,7 +7,7 @@
 pub(crate) mod answers;
 pub(crate) mod dice;
 pub(crate) mod engine;
-#[expect(dead_code, reason = "the tests of the tool need more of it")]
+#[expect(dead_code, reason = "the tests of the tool itself use more of the server")]
 #[path = "../../actors/query/tests/tools/model.rs"]
 pub(crate) mod model;
 pub(crate) mod node;

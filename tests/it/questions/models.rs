@@ -6,13 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{NO_ENGINE, ask, posted};
+use crate::support::model::{Act, ModelServer};
 use crate::support::node::Node;
-
-use model::{Act, ModelServer};
-
-#[expect(dead_code, reason = "the tests of the tool itself use more of the server")]
-#[path = "../../../actors/query/tests/tools/model.rs"]
-mod model;
 
 /// A node with notes, whose models are at `url`.
 async fn node(notes: &TempDir, url: &str) -> Node {
