@@ -129,11 +129,12 @@ impl Ledger {
         });
     }
 
-    /// Takes over what the node's audit has of the orders.
-    pub(super) fn audited(&self, audit: &Value) {
+    /// Takes over what the node's audit, all pages of it, has of the orders.
+    pub(super) fn audited(&self, audit: &[Value]) {
+        let all = audit.iter().filter_map(|page| page["items"].as_array()).flatten();
         self.change(|entries| {
             entries.orders.values_mut().for_each(|order| order.recorded = 0);
-            for entry in audit["items"].as_array().into_iter().flatten() {
+            for entry in all {
                 let incident = entry["incident"].as_str().unwrap_or_default();
                 if let Some(order) = entries.orders.get_mut(incident) {
                     order.recorded += 1;
@@ -284,9 +285,10 @@ mod tests {
         ledger.accepted("inc-1");
         assert_eq!(ledger.balance().lost, 1);
         assert!(ledger.balance().oldest_lost.is_some());
-        ledger.audited(&json!({ "items": [{ "incident": "inc-1" }, { "incident": "inc-2" }] }));
+        let page = |incident: &str| json!({ "items": [{ "incident": incident }] });
+        ledger.audited(&[page("inc-2"), page("inc-1")]);
         assert_eq!(ledger.balance(), Balance { accepted: 1, ..Balance::default() });
-        ledger.audited(&json!({ "items": [{ "incident": "inc-1" }, { "incident": "inc-1" }] }));
+        ledger.audited(&[page("inc-1"), page("inc-1")]);
         assert_eq!(ledger.balance().twice, 1);
     }
 

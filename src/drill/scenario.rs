@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use hyper::Method;
+use serde_json::Value;
 
 use super::ledger::{Balance, Ledger, Work};
 use super::load::{self, Load};
 use super::process::Process;
+use crate::client::{Client, ClientError};
 use crate::exit::Failure;
 
 /// How long what is stalled hangs: as a disk does that tries a bad sector again.
@@ -135,7 +137,7 @@ async fn settle(process: &Process, ledger: &Ledger) -> Balance {
     let client = process.client().borrow().clone();
     let over = perennial_runtime::instant() + SETTLE;
     loop {
-        if let Ok(audit) = client.call(Method::GET, "/v1/actions?limit=1000", None).await {
+        if let Ok(audit) = audit(&client).await {
             ledger.audited(&audit);
         }
         for query in ledger.unanswered() {
@@ -152,4 +154,19 @@ async fn settle(process: &Process, ledger: &Ledger) -> Balance {
         load::look(&client, &query, ledger).await;
     }
     ledger.balance()
+}
+
+/// All pages of the audit. It has more than one where the machine is slow: work goes on until recovery.
+async fn audit(client: &Client) -> Result<Vec<Value>, ClientError> {
+    let (mut pages, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/actions?limit=1000{after}");
+        let page = client.call(Method::GET, &path, None).await?;
+        let next = page["next"].as_str().map(|next| format!("&after={next}"));
+        pages.push(page);
+        match next {
+            Some(next) => after = next,
+            None => return Ok(pages),
+        }
+    }
 }
