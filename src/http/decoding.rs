@@ -1,10 +1,19 @@
 //! Reading what a client sends, whatever it sends.
 
+use std::time::Duration;
+
 use axum::extract::Query;
 use axum::http::Uri;
+use perennial_query::tools::external::answer_of;
 use serde::de::DeserializeOwned;
 
-use super::model::{Acknowledge, Filter, Wanted};
+use super::model::{
+    Acknowledge, Approval, Asked, Filter, JobDone, JobHeld, QueryFilter, Reason, Source, Wait,
+    Wanted, WantedKey, Worker,
+};
+
+/// No request may be waited for longer, whatever it says.
+const LONGEST_REQUEST: Duration = Duration::from_secs(300);
 
 /// Reads bytes as each body of a request.
 pub(crate) fn body(bytes: &[u8]) {
@@ -16,6 +25,36 @@ pub(crate) fn body(bytes: &[u8]) {
     }
 }
 
+/// Reads bytes as each body that is sent of queries; gives back the text that a query was asked with.
+pub(crate) fn query(bytes: &[u8]) -> Option<String> {
+    if let Some(approval) = json::<Approval>(bytes) {
+        drop((approval.step, approval.by, approval.note));
+    }
+    if let Some(reason) = json::<Reason>(bytes) {
+        drop((reason.reason, reason.by));
+    }
+    if let Some(wanted) = json::<WantedKey>(bytes) {
+        drop(wanted.check());
+    }
+    match json::<Asked>(bytes)?.source().ok()? {
+        Source::Plan(document) => Some(document.to_string()),
+        Source::Text(text) | Source::RulesText(text) => Some(text),
+        Source::Question(_) | Source::Pipeline(_) | Source::Rules(_) => None,
+    }
+}
+
+/// Reads bytes as each message of a worker outside the node.
+pub(crate) fn worker(bytes: &[u8]) {
+    if let Some(worker) = json::<Worker>(bytes) {
+        drop(worker.worker);
+    }
+    let held = json::<JobHeld>(bytes).map(|held| held.lease);
+    if let Some(JobDone { lease, value, error }) = json::<JobDone>(bytes) {
+        assert!(held.is_none_or(|held| held == lease), "one lease is read as another");
+        drop(answer_of(value, error.map(Into::into)));
+    }
+}
+
 /// Reads bytes as the path and parameters of a request.
 pub(crate) fn parameters(bytes: &[u8]) {
     let uri = Uri::try_from(bytes);
@@ -23,6 +62,11 @@ pub(crate) fn parameters(bytes: &[u8]) {
         uri.as_ref().map_or_else(|_| Ok(Query(Filter::default())), Query::try_from_uri)
     {
         drop((filter.check(), filter.limit(), filter.after()));
+    }
+    if let Ok(uri) = uri {
+        let wait = Wait::of_uri(&uri);
+        assert!(wait <= LONGEST_REQUEST, "{uri} may take {wait:?}");
+        drop(Query::<QueryFilter>::try_from_uri(&uri).map(|Query(filter)| filter.limit()));
     }
 }
 

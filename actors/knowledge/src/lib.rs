@@ -5,6 +5,8 @@
 //! the tools of [`tools`], which are all that a plan sees.
 
 mod chunk;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 mod document;
 mod embed;
 mod files;

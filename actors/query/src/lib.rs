@@ -7,6 +7,8 @@
 pub mod admission;
 pub mod check;
 pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 pub mod explain;
 pub mod expression;
 pub mod graph;

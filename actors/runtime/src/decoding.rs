@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use perennial_store::decoding::journal;
 use perennial_store::{Key, decode, open};
 use serde::de::DeserializeOwned;
 
+use crate::frozen;
 use crate::inflight;
 use crate::message::{StoredAttempts, StoredDeadLetter, StoredEffect, StoredMessage, StoredTimer};
 use crate::random::Random;
@@ -85,8 +87,27 @@ pub fn feed(name: &str, cases: u32, decode: impl Fn(&[u8])) {
     }
 }
 
+/// Writes a seed that does not exist yet, if the environment variable `PERENNIAL_NEW_SAMPLES` is 1. For tests that
+/// make the seeds of a decoder of files which people do not write by hand.
+///
+/// # Panics
+/// It does not exist, and was not asked for; the text says how to.
+#[track_caller]
+pub fn seed(target: &str, name: &str, bytes: &[u8]) {
+    let path = folder(target).join(name);
+    if !path.exists() {
+        frozen::asked_for(&path);
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all);
+        written.and_then(|()| fs::write(&path, bytes)).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(target)
+}
+
 fn seeds(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(name);
+    let folder = folder(name);
     let read = || -> std::io::Result<Vec<Vec<u8>>> {
         let mut paths: Vec<_> = fs::read_dir(&folder)?
             .map(|entry| Ok(entry?.path()))
@@ -141,6 +162,8 @@ fn peak_kib() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use perennial_store::{Backend, Batch, SledBackend, SledOptions};
+
     use super::*;
 
     const CASES: u32 = 20_000;
@@ -158,6 +181,37 @@ mod tests {
     #[test]
     fn no_bytes_are_too_strange_to_be_read_as_an_envelope() {
         feed("envelope", CASES, envelope);
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange_to_be_read_as_a_journal() {
+        feed("journal", 3_000, journal);
+    }
+
+    /// What a store leaves when its process is killed.
+    #[test]
+    fn the_seeds_of_a_journal_are_those_of_a_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SledOptions { journal_bytes: 8 * 512, ..SledOptions::default() };
+        let store = SledBackend::open(directory.path(), options).unwrap();
+        let epoch = store.claim().unwrap();
+        for number in 0..6_u8 {
+            let mut batch = Batch::new();
+            batch.put(Key::row("t", &[number % 4]), vec![number; 90 * usize::from(number)]);
+            if number == 5 {
+                batch.delete(Key::row("t", &[0]));
+            }
+            store.commit(epoch, &batch).unwrap();
+        }
+        let left = fs::read(directory.path().join("journal")).unwrap();
+        seed("journal", "file", &left);
+        // Frames as `journal` makes them: the kind, the number, the length, and rows behind each other.
+        let row = [0, 1, 0, 0, 0, 2, b'k', b'v', b'v'];
+        let gone = [0, 1, 0xff, 0xff, 0xff, 0xff, b'k'];
+        let frames =
+            [&[1, 1, 9][..], &row, &[2, 2, 16], &row, &gone, &[8, 3, 0], &[3, 4, 7], &gone];
+        seed("journal", "frames", &frames.concat());
+        journal(&left);
     }
 
     #[test]

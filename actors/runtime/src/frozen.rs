@@ -68,6 +68,15 @@ where
 }
 
 fn write_new(path: &PathBuf, encoded: &[u8]) {
+    asked_for(path);
+    let folder = path.parent().unwrap_or(path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, hex(encoded)));
+    written.unwrap_or_else(|error| panic!("cannot write the sample {}: {error}", path.display()));
+}
+
+/// Sees that new samples are wanted.
+#[track_caller]
+pub(crate) fn asked_for(path: &Path) {
     #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not a setting")]
     let asked = match std::env::var(NEW_SAMPLES) {
         Ok(value) => value == "1",
@@ -79,9 +88,6 @@ fn write_new(path: &PathBuf, encoded: &[u8]) {
          {NEW_SAMPLES}=1 and commit the file",
         path.display()
     );
-    let folder = path.parent().unwrap_or(path);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, hex(encoded)));
-    written.unwrap_or_else(|error| panic!("cannot write the sample {}: {error}", path.display()));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -38,6 +38,8 @@ mod batch;
 mod check;
 mod codec;
 mod data_dir;
+#[cfg(any(test, feature = "testing"))]
+pub mod decoding;
 mod entries;
 mod error;
 mod faulty;

@@ -28,7 +28,7 @@ mod checkpoint;
 mod damage;
 mod engine;
 mod inspecting;
-mod journal;
+pub(crate) mod journal;
 mod opening;
 mod parts;
 mod recent;

@@ -1,5 +1,6 @@
 use lopdf::content::{Content, Operation};
 use lopdf::{Document as Pdf, Object, Stream, dictionary};
+use perennial_runtime::decoding::seed;
 
 use super::*;
 use crate::chunk::chunks;
@@ -236,5 +237,21 @@ fn a_pdf_cut_anywhere_brings_nothing_down() {
     let sanitizer = Sanitizer::new().unwrap();
     for end in (0..bytes.len()).step_by(7) {
         drop(parse(Format::Pdf, &bytes[..end], &sanitizer, &SanitizeOptions::default()));
+    }
+}
+
+#[test]
+fn the_seeds_of_the_fuzzer_are_documents_that_are_read() {
+    let spaced = vec![string("Ke"), Object::Integer(-300), string("rned")];
+    let mut plain = at(50, 700, "Some text on a page.");
+    plain.insert(4, operation("TJ", vec![Object::Array(spaced)]));
+    plain.extend(at(50, 680, "A second line."));
+    let form = at(50, 600, "Within the form.");
+    let shows = vec![operation("q", vec![]), operation("Do", vec!["X1".into()])];
+    let documents =
+        [("pages", pdf(vec![plain.clone(), plain], None)), ("form", pdf(vec![shows], Some(form)))];
+    for (name, bytes) in documents {
+        assert!(!parsed(Format::Pdf, &bytes).blocks.is_empty(), "{name}");
+        seed("pdf", name, &bytes);
     }
 }

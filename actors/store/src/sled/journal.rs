@@ -24,6 +24,8 @@ use super::recent::Table;
 use crate::entries::{append_entry, read_entries};
 use crate::{Batch, StoreError, files, random};
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod decoding;
 mod scan;
 
 /// The unit in which frames are laid out: what a disk writes whole or not at all.
@@ -97,6 +99,10 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.map_err(StoreError::io(format!("open {}", path.display())))?,
         };
+        Journal::of_file(file, &path).map(Some)
+    }
+
+    fn of_file(file: File, path: &Path) -> Result<Journal, StoreError> {
         let io = || StoreError::io(format!("read {}", path.display()));
         file.sync_all().map_err(io())?;
         let bytes = file.metadata().map_err(io())?.len();
@@ -107,10 +113,11 @@ impl Journal {
         }
         let (half_bytes, seed) =
             decode_header(&header).ok_or_else(|| damaged("its header is damaged"))?;
-        if bytes != HEADER_BYTES + 2 * half_bytes {
+        if Some(bytes) != half_bytes.checked_mul(2).and_then(|both| both.checked_add(HEADER_BYTES))
+        {
             return Err(damaged("it does not have the length that its header says"));
         }
-        Ok(Some(Journal { file, seed, half_bytes, half: 0, at: 0, frame: Vec::new() }))
+        Ok(Journal { file, seed, half_bytes, half: 0, at: 0, frame: Vec::new() })
     }
 
     /// Makes the journal of `dir`, of about `bytes`, for a store whose engine holds the commits up to `held`,
