@@ -6,6 +6,7 @@ mod keys;
 mod local;
 mod query;
 mod remote;
+mod schedules;
 mod show;
 
 use std::ffi::OsString;
@@ -190,6 +191,11 @@ enum Command {
         #[command(subcommand)]
         command: documents::DocumentsCommand,
     },
+    /// What a node does at which times: list, show, pause, resume or fire
+    Schedules {
+        #[command(subcommand)]
+        command: schedules::SchedulesCommand,
+    },
     /// Give out, list or revoke API keys: who may ask a node, and what
     Keys {
         #[command(subcommand)]
@@ -302,6 +308,7 @@ impl Cli {
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
             Some(Command::Documents { command }) => return documents::execute(command),
+            Some(Command::Schedules { command }) => schedules::execute(command),
             Some(Command::Keys { command }) => keys::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),
             Some(Command::DumpConfig { config }) => local::dump_config(config),

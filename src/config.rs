@@ -18,6 +18,8 @@ use perennial_secret::Secret;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::documents::{self, Kind};
+
 pub use backup::Backup;
 pub use environment::PREFIX;
 pub(crate) use environment::variable;
@@ -157,10 +159,21 @@ impl Config {
         invalid.extend(self.backup.invalid());
         invalid.extend(self.runtime.invalid());
         invalid.extend(self.query.invalid());
+        invalid.extend(self.unknown_pipelines());
         invalid.extend(self.knowledge.invalid());
         invalid.extend(self.docker.refusal().map(|why| ("docker.host", why)));
         invalid.extend(self.alert.refusals());
         invalid
+    }
+
+    /// Schedules of pipelines that there are none of. What is wrong with a pipeline itself shows later.
+    fn unknown_pipelines(&self) -> Vec<Invalid> {
+        let scheduled = self.query.schedule.iter().filter(|one| !one.pipeline.is_empty());
+        let unknown = scheduled.filter_map(|one| {
+            let read = documents::read(Kind::Pipelines, &self.query.pipelines, &one.pipeline);
+            Some(format!("`{}`: pipeline: {}", one.name, read.err()?))
+        });
+        unknown.map(|why| ("query.schedule", why)).collect()
     }
 
     /// The whole configuration as a file would hold it, secrets left out.

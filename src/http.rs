@@ -18,6 +18,7 @@ mod keys;
 mod model;
 mod plans;
 mod queries;
+mod schedules;
 mod serve;
 mod tree;
 mod workers;
@@ -119,6 +120,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/pipelines", get(plans::list))
         .route("/v1/pipelines/{name}", get(plans::show))
         .route("/v1/rules", get(plans::list_rules))
+        .route("/v1/schedules", get(schedules::list))
+        .route("/v1/schedules/{name}", get(schedules::show))
+        .route("/v1/schedules/{name}/pause", post(schedules::pause))
+        .route("/v1/schedules/{name}/resume", post(schedules::resume))
+        .route("/v1/schedules/{name}/fire", post(schedules::fire))
         .route("/v1/workers", get(workers::list))
         .route("/v1/workers/{pool}/poll", post(workers::poll))
         .route("/v1/workers/{pool}/jobs/{id}/heartbeat", post(workers::heartbeat))

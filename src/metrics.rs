@@ -43,7 +43,7 @@ type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
 /// Name and help.
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 14] = [
     (DOCKER_EVENTS, "Events received from the engine"),
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
@@ -55,6 +55,7 @@ const COUNTERS: [(&str, &str); 13] = [
     (query::QUERIES, "Queries that have ended, by role, type and outcome"),
     (query::CACHE, "Queries whose result might be shared, and whether it was"),
     (query::REFUSED, "Queries that were turned away"),
+    (query::SCHEDULED, "Times of schedules, by what became of them"),
     (query::EVENTS, "What was written to the journals of queries"),
     (
         query::MODEL_CALLS,

@@ -21,8 +21,8 @@ use crate::fleet::Running;
 use crate::http::{App, Queries, UPLOADS, Verified, router, serve};
 use crate::metrics::{BackupFigures, Intake, Metrics};
 use crate::signal::Signals;
-use queries::{Asking, queries};
-pub(crate) use queries::{GUARD, catalogue};
+use queries::{Asking, begin_schedules, queries};
+pub(crate) use queries::{GUARD, catalogue, check_schedules};
 use tree::{Agents, Rows, tree};
 
 /// A start that is to be stopped gets so long to come to its end.
@@ -109,6 +109,7 @@ impl Node {
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
         library.iter().for_each(knowledge::look_after);
+        tokio::spawn(begin_schedules(runtime.clone(), queries.schedules.clone()));
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);
         let trouble = Trouble::default();
@@ -187,7 +188,8 @@ impl Node {
 fn observer(intake: Intake, ringer: watch::Sender<u64>) -> impl Fn(&Observation) {
     move |observation| {
         intake.observe(observation);
-        if observation.metric == perennial_query::metrics::EVENTS {
+        let heard = [perennial_query::metrics::EVENTS, perennial_query::metrics::SCHEDULED];
+        if heard.contains(&observation.metric) {
             ringer.send_modify(|rung| *rung += 1);
         }
     }

@@ -28,6 +28,7 @@ use perennial_query::metrics::EVENTS;
 use perennial_query::plan::{Plan, Step, ToolCall, ValueType, Work};
 use perennial_query::record::{Outcome, QUERIES, QueryStatus, Submission};
 use perennial_query::roles::Roles;
+use perennial_query::schedule::Definitions;
 use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
 use perennial_query::tree::tree;
 use perennial_query::worker::Bounds;
@@ -85,7 +86,7 @@ async fn start(dir: &Path, clients: usize) -> (Runtime, watch::Receiver<u64>) {
     let bounds = Bounds { concurrency: clients, queue: 10_000 };
     let groups = [("echo".to_owned(), bounds)].into();
     let config = Config { max_concurrent: clients, groups, ..Config::default() };
-    let tree = tree(config, Arc::new(Roles::default()), toolbox);
+    let tree = tree(config, Arc::new(Roles::default()), toolbox, Definitions::default());
     (Runtime::start(options, tree).await.unwrap(), bell)
 }
 

@@ -8,12 +8,14 @@ use serde_json::json;
 use super::{counted, no_data, print};
 use crate::config::{Config, Sources};
 use crate::exit::{Exit, Failure};
+use crate::node::check_schedules;
 use crate::table::Table;
 
 /// Judges the file as a node here would: together with the environment.
 pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let config = Config::load(&Sources::of_process(Some(file)))?;
+    check_schedules(&config)?;
     let warnings = config.warnings();
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.

@@ -84,6 +84,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::Ask(_)
         | Command::Documents { .. }
         | Command::Keys { .. }
+        | Command::Schedules { .. }
         | Command::ToolGuard { .. }
         | Command::CheckConfig { .. }
         | Command::DumpConfig { .. }

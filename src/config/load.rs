@@ -138,9 +138,7 @@ fn parse(source: &Source) -> Result<(Table, Vec<Problem>), ConfigError> {
 /// Takes out the innermost entry that stands at byte `offset`, and tells whether there is one.
 fn take_out(table: &mut DeTable<'_>, offset: usize) -> bool {
     for (_, value) in table.iter_mut() {
-        if let DeValue::Table(inner) = value.get_mut()
-            && take_out(inner, offset)
-        {
+        if take_out_of(value.get_mut(), offset) {
             return true;
         }
     }
@@ -149,6 +147,14 @@ fn take_out(table: &mut DeTable<'_>, offset: usize) -> bool {
     let found = entries.find(|(key, value)| at(key.span()) || at(value.span()));
     let found = found.map(|(key, _)| key.clone());
     found.is_some_and(|key| table.remove(&key).is_some())
+}
+
+fn take_out_of(value: &mut DeValue<'_>, offset: usize) -> bool {
+    if let DeValue::Table(table) = value {
+        return take_out(table, offset);
+    }
+    let DeValue::Array(items) = value else { return false };
+    items.iter_mut().any(|item| take_out_of(item.get_mut(), offset))
 }
 
 /// The key whose value begins at byte `offset`, if one does.

@@ -128,6 +128,10 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         | ("POST", "/v1/workers/{pool}/jobs/{id}/result") => Permission::Work,
         // It shows steps of everybody's queries.
         ("GET", "/v1/dead-steps") => Permission::QueriesAll,
+        // They are of nobody's key, and what they do concerns everybody.
+        ("GET", "/v1/schedules" | "/v1/schedules/{name}")
+        | ("POST", "/v1/schedules/{name}/pause" | "/v1/schedules/{name}/resume")
+        | ("POST", "/v1/schedules/{name}/fire") => Permission::QueriesAll,
         ("GET", "/v1/tools" | "/v1/pipelines" | "/v1/pipelines/{name}" | "/v1/rules")
         | ("GET", "/v1/documents" | "/v1/documents/{id}")
         | ("GET" | "POST", "/v1/queries")

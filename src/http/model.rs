@@ -11,6 +11,7 @@ mod key;
 mod order;
 mod query;
 mod query_event;
+mod schedule;
 mod worker;
 
 use perennial_runtime::Timestamp;
@@ -28,6 +29,7 @@ pub(super) use query::{
     Reason, Source, Tool, Wait,
 };
 pub(super) use query_event::QueryEvent;
+pub(super) use schedule::{Fired, Schedule};
 pub(super) use worker::{Job, JobDone, JobHeld, PoolStanding, Renewed, Worker};
 
 use super::error::ApiError;

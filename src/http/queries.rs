@@ -15,6 +15,7 @@ use axum::extract::{Path, State};
 use perennial_query::config::Questions;
 use perennial_query::question::Planner;
 use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, QueryRow, STEPS, SUBMISSIONS};
+use perennial_query::schedule::Definitions;
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
@@ -54,9 +55,11 @@ pub(crate) struct Queries {
     /// Where workers outside the node come for their jobs.
     pub(crate) broker: Arc<Broker>,
     /// What makes plans of questions in words.
-    pub(crate) planner: Planner,
+    pub(crate) planner: Arc<Planner>,
     /// What language models do for them.
     pub(crate) questions: Questions,
+    /// What is done when.
+    pub(crate) schedules: Definitions,
     /// When they are asked.
     pub(crate) clock: SystemClock,
     /// Rises when something has happened in a query.
@@ -120,7 +123,7 @@ pub(super) async fn dead_steps(
 
 /// Waits until `seen` gives something, or for no longer than `patience`. Looked at again whenever something
 /// has happened in a query.
-async fn watch<T>(
+pub(super) async fn watch<T>(
     app: &App,
     patience: Duration,
     seen: impl Fn() -> Result<Option<T>, ApiError>,

@@ -7,16 +7,18 @@ use perennial_knowledge::Library;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::question::{self, Planner, Read, Table};
+use perennial_query::schedule::{AGAIN, Definitions, begin, define};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
 use perennial_query::tools::{ConfigError, data, external, file, http, llm};
 use perennial_query::tree::tree;
-use perennial_runtime::{Supervisor, SystemClock};
+use perennial_runtime::{Runtime, Supervisor, SystemClock};
 use tokio::sync::watch;
 
 use super::knowledge;
 use crate::config::{self, variable};
+use crate::documents::{self, Kind};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
 use crate::http::{Access, Queries};
@@ -58,14 +60,61 @@ pub(super) fn queries(
     let access = Arc::new(Access::new(Arc::clone(&roles), config.requests_per_minute));
     let table = table(&config, &catalogue)?;
     let planner = Planner { table, roles: Arc::clone(&roles), catalogue: Arc::clone(&catalogue) };
+    let planner = Arc::new(planner);
+    let schedules = schedules(&config, Arc::clone(&planner))?;
     // The bell is hung when there is something to ring it.
     let (_, bell) = watch::channel(0);
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let (tools, clock) = (toolbox.clone(), SystemClock);
     let questions = config.questions.clone();
-    let queries =
-        Queries { catalogue, tools, pipelines, rules, broker, planner, questions, clock, bell };
-    Ok(Asking { queries, access, actors: tree(config, roles, toolbox) })
+    let queries = Queries {
+        catalogue,
+        tools,
+        pipelines,
+        rules,
+        broker,
+        planner,
+        questions,
+        schedules,
+        clock,
+        bell,
+    };
+    let actors = tree(config, roles, toolbox, queries.schedules.clone());
+    Ok(Asking { queries, access, actors })
+}
+
+/// What is done when.
+fn schedules(config: &Config, planner: Arc<Planner>) -> Result<Definitions, Failure> {
+    let pipeline = |name: &str| {
+        let document = documents::read(Kind::Pipelines, &config.pipelines, name);
+        document.map(|document| document.text).map_err(|error| error.to_string())
+    };
+    define(&config.schedule, planner, pipeline).map_err(|problems| {
+        let listed: String = problems.iter().map(|why| format!("\n{why}")).collect();
+        Failure::new(Exit::Config, format!("query.schedule is refused:{listed}"))
+    })
+}
+
+/// Refuses schedules that a node of this configuration could not keep.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(crate) fn check_schedules(config: &config::Config) -> Result<(), Failure> {
+    if config.query.schedule.is_empty() {
+        return Ok(());
+    }
+    let catalogue = Arc::new(catalogue(config)?);
+    let table = table(&config.query, &catalogue)?;
+    let roles = Arc::new(config.query.roles.clone());
+    schedules(&config.query, Arc::new(Planner { table, roles, catalogue })).map(drop)
+}
+
+/// Has schedules look at what they are now, until they have.
+pub(super) async fn begin_schedules(runtime: Runtime, schedules: Definitions) {
+    while let Err(error) = begin(&runtime, &schedules).await {
+        tracing::warn!(%error, "not all schedules could be begun; trying again");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// What can be asked in words: by the file of the configuration, or else about the tools that there are.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::roles::Roles;
 use crate::tools::{external, file, http, llm, shell};
 use crate::worker::Bounds;
-use crate::{admission, orchestrator};
+use crate::{admission, orchestrator, schedule};
 
 mod questions;
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub roles: Roles,
     /// What groups of tools bear, where it is not the default.
     pub groups: BTreeMap<String, Bounds>,
+    /// What is done at which times.
+    pub schedule: Vec<schedule::Written>,
     /// Commands that may be run.
     pub shell: shell::Config,
     /// Folders whose files may be read and written.
@@ -79,6 +81,7 @@ impl Default for Config {
             requests_per_minute: REQUESTS_PER_MINUTE,
             roles: Roles::usual(),
             groups: BTreeMap::new(),
+            schedule: Vec::new(),
             shell: shell::Config::default(),
             file: file::Config::default(),
             http: http::Config::default(),
@@ -119,6 +122,7 @@ impl Config {
         }
         let of_sections = [
             ("query.roles", self.roles.problems()),
+            ("query.schedule", schedule::problems(&self.schedule, &self.roles)),
             ("query.shell", self.shell.problems()),
             ("query.file", self.file.problems()),
             ("query.http", self.http.problems()),

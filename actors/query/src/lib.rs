@@ -26,6 +26,7 @@ pub mod roles;
 pub mod rules;
 #[cfg(test)]
 mod samples;
+pub mod schedule;
 pub mod schema;
 pub mod tool;
 pub mod tools;

@@ -29,6 +29,9 @@ pub const MODEL_CALLS: &str = "perennial_query_model_calls_total";
 /// Counter of what was written to the journals of queries; who waits for one of them looks again.
 pub const EVENTS: &str = "perennial_query_events_total";
 
+/// Counter, label `result`: what became of the times of schedules: `fired`, `missed`, `overlapped`, `refused`.
+pub const SCHEDULED: &str = "perennial_schedule_times_total";
+
 /// One line of a counter: its name, and each label with its value.
 pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
 
@@ -37,6 +40,8 @@ pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
 #[must_use]
 pub fn known_series() -> Vec<Series> {
     let mut all = vec![(REFUSED, Vec::new()), (EVENTS, Vec::new())];
+    let results = ["fired", "missed", "overlapped", "refused"];
+    all.extend(results.map(|result| (SCHEDULED, vec![("result", result)])));
     all.extend(["hit", "joined", "miss"].map(|result| (CACHE, vec![("result", result)])));
     for purpose in Purpose::ALL.map(Purpose::as_str) {
         all.extend(

@@ -93,6 +93,18 @@ impl Origin {
     }
 }
 
+/// Who is told what becomes of a query, beside whoever reads its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watcher {
+    /// A schedule.
+    Schedule {
+        /// Its name.
+        name: String,
+        /// The time that the query is done for.
+        due: Timestamp,
+    },
+}
+
 /// A query, as it is listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueryRow {

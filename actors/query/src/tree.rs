@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::keys::{self, Keys};
 use crate::orchestrator::{self, Orchestrator};
 use crate::roles::Roles;
+use crate::schedule::{Definitions, Schedule};
 use crate::tool::Toolbox;
 use crate::worker::hands::Hands;
 use crate::worker::invoke::{Halt, Invoke};
@@ -20,7 +21,12 @@ const HALTS: usize = 4;
 
 /// The actors of queries, and the pools that make calls for them.
 #[must_use]
-pub fn tree(config: Config, roles: Arc<Roles>, toolbox: Toolbox) -> Supervisor {
+pub fn tree(
+    config: Config,
+    roles: Arc<Roles>,
+    toolbox: Toolbox,
+    schedules: Definitions,
+) -> Supervisor {
     let catalogue = Arc::new(toolbox.catalogue());
     let calls = calls_at_a_time(&config, catalogue.0.values().map(|tool| tool.group.as_str()));
     let hands = Hands::new(Arc::new(toolbox));
@@ -43,7 +49,8 @@ pub fn tree(config: Config, roles: Arc<Roles>, toolbox: Toolbox) -> Supervisor {
         .actors::<Admission>(admission)
         .actors::<Orchestrator>(orchestrators)
         .actors::<ToolWorker>(workers)
-        .actors::<Keys>(keys);
+        .actors::<Keys>(keys)
+        .actors::<Schedule>(schedules);
     let performers = Supervisor::new("tools")
         .performer::<Invoke, _>(hands.clone())
         .workers(calls)

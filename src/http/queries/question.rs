@@ -1,12 +1,9 @@
 //! Questions in words, as they are taken in.
 
 use perennial_query::config::AnswerBy;
-use perennial_query::json::Json;
-use perennial_query::plan::Plan;
 use perennial_query::question::{Planned, QuestionError, cache_key, normalised, plan_question};
 use perennial_query::record::{Origin, Submission};
 use perennial_runtime::Clock;
-use serde_json::json;
 
 use super::Queries;
 use super::sharing::whom;
@@ -34,31 +31,21 @@ pub(super) fn prepare(
     let planned = plan_question(planner, &question, &identity, clock.now()).map_err(refused)?;
     let by_model = questions.by_model((&question, &planned), wanted.answer_by, Vec::new());
     let by_model = by_model.map_err(|why| ApiError::Invalid(vec![why]))?;
-    let mut submission = Submission { identity, by_model, ..Submission::default() };
-    match planned {
-        Planned::Clarification(clarification) => {
-            submission.plan = Plan { name: "question".to_owned(), ..Plan::default() };
-            submission.inputs = Json(json!({}));
-            submission.clarification = Some(clarification.text);
+    let cache_key = match &planned {
+        // Nobody knows yet what a plan by a model does, and what its tools look at.
+        Planned::Plan(planned) if wanted.cache && planned.shareable && !by_model.plan => {
+            let whole = (&planned.plan, &planned.inputs);
+            let version = queries.tools.data_version(&planned.plan);
+            let key = cache_key(&question, &identity, whole, version);
+            let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
+            let key = if by_model.answer { format!("model/{key}") } else { key };
+            let whom = whom(&planned.plan, &identity, catalogue);
+            Some(whom.map_or(key.clone(), |whom| format!("{whom}/{key}")))
         }
-        Planned::Plan(planned) => {
-            // Nobody knows yet what a plan by a model does, and what its tools look at.
-            if wanted.cache && planned.shareable && !submission.by_model.plan {
-                let whole = (&planned.plan, &planned.inputs);
-                let version = queries.tools.data_version(&planned.plan);
-                let key = cache_key(&question, &submission.identity, whole, version);
-                let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
-                let key = if submission.by_model.answer { format!("model/{key}") } else { key };
-                let whom = whom(&planned.plan, &submission.identity, catalogue);
-                submission.cache_key =
-                    Some(whom.map_or(key.clone(), |whom| format!("{whom}/{key}")));
-            }
-            submission.warnings = planned.denied.iter().map(ToString::to_string).collect();
-            (submission.plan, submission.inputs) = (planned.plan, planned.inputs);
-        }
-    }
-    submission.origin = Origin::Question(question);
-    Ok(submission)
+        Planned::Plan(_) | Planned::Clarification(_) => None,
+    };
+    let origin = Origin::Question(question);
+    Ok(Submission { identity, origin, cache_key, by_model, ..planned.submission() })
 }
 
 /// Whether two submissions are of the same question, though the words for a time in it may mean other days by

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Outcome, Submission};
+use crate::record::{Outcome, Submission, Watcher};
 
 /// A message to the Admission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,13 @@ pub enum AdmissionMessage {
     Expired(String),
     /// A timer of its own: whatever is submitted under this name is another query from now on.
     Unnamed(String),
+    /// A query to be taken in for another actor, which is told what becomes of it.
+    SubmitFor {
+        /// The query.
+        submission: Box<Submission>,
+        /// Who is told.
+        watcher: Watcher,
+    },
 }
 
 /// What became of a query that was to be taken in.

@@ -14,7 +14,7 @@ pub use crate::admission::message::*;
 use crate::metrics;
 use crate::orchestrator::{Orchestrator, OrchestratorMessage};
 use crate::record::older::known;
-use crate::record::{Outcome, Submission};
+use crate::record::{Outcome, Submission, Watcher};
 
 /// Queries that run at a time.
 pub const MAX_CONCURRENT: usize = 10;
@@ -92,6 +92,9 @@ impl Durable for Admission {
             AdmissionMessage::Release { id, result } => self.release(&id, result, turn),
             AdmissionMessage::Expired(key) => turn.delete(&CACHE, &key),
             AdmissionMessage::Unnamed(name) => turn.delete(&NAMES, &name),
+            AdmissionMessage::SubmitFor { submission, watcher } => {
+                self.submit_for(&submission, watcher, turn)?;
+            }
         }
         Ok(())
     }
@@ -127,6 +130,24 @@ impl Admission {
             Admitted::Full { .. } => {}
         }
         Ok(admitted)
+    }
+
+    /// Takes a query in for `watcher`, which is told whether it was, and how it ends.
+    fn submit_for(
+        &mut self,
+        submission: &Submission,
+        watcher: Watcher,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
+        let admitted = self.submit(submission, turn)?;
+        watcher.admitted(admitted.clone(), turn);
+        match admitted {
+            Admitted::Accepted { id, .. } | Admitted::Shared { id } => {
+                turn.send::<Orchestrator>(id, &OrchestratorMessage::Watch(watcher));
+            }
+            Admitted::Full { .. } => {}
+        }
+        Ok(())
     }
 
     fn admit(

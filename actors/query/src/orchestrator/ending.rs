@@ -10,6 +10,7 @@ use super::instance::attempt_timer;
 use super::steps::approval_timer;
 use super::{
     DEADLINE_TIMER, End, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query, StepState,
+    WATCHERS,
 };
 use crate::admission::{ADMISSION, Admission, AdmissionMessage};
 use crate::expression;
@@ -286,6 +287,7 @@ impl Orchestrator {
         turn.count(metrics::QUERIES, &labels);
         turn.measure(metrics::QUERY_SECONDS, &[("type", kind)], seconds);
         self.tell(Event::Finished { outcome, reason }, turn);
+        self.tell_watchers(outcome, turn)?;
         self.phase = Phase::Ended;
         let id = turn.key().to_owned();
         turn.send::<Admission>(ADMISSION, &AdmissionMessage::Release { id, result: Some(outcome) });
@@ -417,6 +419,7 @@ impl Orchestrator {
             turn.delete(&EVENTS, &(id.as_str(), number));
         }
         turn.delete(&SUBMISSIONS, &id);
+        turn.delete(&WATCHERS, &id);
         turn.delete(&QUERIES, &id);
         turn.stop();
         Ok(())

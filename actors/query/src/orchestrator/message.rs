@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::StepId;
-use crate::record::Submission;
+use crate::record::{Submission, Watcher};
 use crate::tool::{ToolAnswer, ToolError};
 use crate::worker::CallId;
 
@@ -36,6 +36,8 @@ pub enum OrchestratorMessage {
         /// What.
         order: QueryOrder,
     },
+    /// Somebody wants to be told how it ends.
+    Watch(Watcher),
 }
 
 /// What somebody can want of a query.

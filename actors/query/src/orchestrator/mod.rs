@@ -11,6 +11,7 @@ pub(crate) mod older;
 mod orders;
 mod scope;
 mod steps;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::config::Questions;
 use crate::graph::Graph;
 pub use crate::orchestrator::message::*;
 use crate::orchestrator::models::Consulting;
+pub(crate) use crate::orchestrator::watching::WATCHERS;
 use crate::plan::{Plan, Step};
 use crate::record::{Event, Outcome, QueryRow, QueryStatus, SUBMISSIONS, Submission};
 use crate::roles::Roles;
@@ -208,6 +210,7 @@ impl Durable for Orchestrator {
             OrchestratorMessage::DeadlineOver => self.deadline_over(turn),
             OrchestratorMessage::Forget => self.forget(turn),
             OrchestratorMessage::Order { by, order } => self.order(&by, order, turn),
+            OrchestratorMessage::Watch(watcher) => self.watch(watcher, turn),
         }
     }
 

@@ -73,6 +73,7 @@ use self::words::Words;
 use crate::json::Json;
 use crate::pipeline;
 use crate::plan::Plan;
+use crate::record::Submission;
 use crate::roles::Roles;
 use crate::tool::{Catalogue, Identity};
 
@@ -94,6 +95,27 @@ pub enum Planned {
     Clarification(Clarification),
     /// This is done.
     Plan(Box<PlannedQuestion>),
+}
+
+impl Planned {
+    /// What is submitted: on nobody's behalf yet, and shared with nobody.
+    #[must_use]
+    pub fn submission(self) -> Submission {
+        match self {
+            Self::Clarification(clarification) => Submission {
+                plan: Plan { name: QUESTION.to_owned(), ..Plan::default() },
+                inputs: Json(Value::Object(Map::new())),
+                clarification: Some(clarification.text),
+                ..Submission::default()
+            },
+            Self::Plan(planned) => Submission {
+                warnings: planned.denied.iter().map(ToString::to_string).collect(),
+                plan: planned.plan,
+                inputs: planned.inputs,
+                ..Submission::default()
+            },
+        }
+    }
 }
 
 /// What is done for a question.

@@ -15,5 +15,6 @@ mod ordered;
 mod planned;
 mod repeated;
 mod routed;
+mod scheduled;
 mod worded;
 mod world;

@@ -15,10 +15,13 @@ use perennial_query::record::{
     EVENTS, EventRow, QUERIES, QueryRow, QueryStatus, STEPS, StepRow, Submission,
 };
 use perennial_query::roles::{ADMIN, EVERYTHING, Roles};
-use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
+use perennial_query::schedule::Definitions;
+use perennial_query::tool::{
+    Call, Catalogue, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox,
+};
 use perennial_query::tools::llm::NAME;
 use perennial_query::tree::tree;
-use perennial_runtime::{Options, Runtime, SystemClock, owner_prefix};
+use perennial_runtime::{Clock, ManualClock, Options, Runtime, SystemClock, owner_prefix};
 use perennial_store::{Backend, MemoryBackend};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -67,7 +70,7 @@ impl Outside {
 }
 
 /// Says what it is told to, fails as often as it is told to, and waits if it is told to.
-struct Say {
+pub(crate) struct Say {
     spec: ToolSpec,
     outside: Arc<Outside>,
 }
@@ -132,6 +135,32 @@ fn say(name: &str, outside: &Arc<Outside>) -> Say {
     Say { spec, outside: Arc::clone(outside) }
 }
 
+impl Say {
+    /// What a node knows of the tools here.
+    pub(crate) fn catalogue() -> Arc<Catalogue> {
+        Arc::new(Node::tools(&Outside::new()).catalogue())
+    }
+}
+
+/// What a node is made of.
+struct Made {
+    config: Config,
+    toolbox: Toolbox,
+    clock: Arc<dyn Clock>,
+    schedules: Definitions,
+}
+
+impl Default for Made {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            toolbox: Toolbox::default(),
+            clock: Arc::new(SystemClock),
+            schedules: Definitions::default(),
+        }
+    }
+}
+
 pub(crate) struct Node {
     pub(crate) runtime: Runtime,
     pub(crate) outside: Arc<Outside>,
@@ -151,7 +180,30 @@ impl Node {
     pub(crate) async fn start_with(more: impl FnOnce(Toolbox) -> Toolbox) -> Self {
         let (store, outside) = (MemoryBackend::new(), Outside::new());
         let toolbox = more(Self::tools(&outside));
-        Self::of(Arc::new(store.clone()), (store, outside), Config::default(), toolbox).await
+        let made = Made { config: Config::default(), toolbox, ..Made::default() };
+        Self::of(Arc::new(store.clone()), (store, outside), made).await
+    }
+
+    /// A node of another time, with schedules; on what `before` has left, if there was one.
+    pub(crate) async fn scheduled(
+        before: Option<&Self>,
+        clock: &ManualClock,
+        config: Config,
+        schedules: Definitions,
+    ) -> Self {
+        let (store, outside) = match before {
+            Some(node) => (node.store.clone(), Arc::clone(&node.outside)),
+            None => (MemoryBackend::new(), Outside::new()),
+        };
+        let toolbox = Self::tools(&outside);
+        let made = Made { config, toolbox, clock: Arc::new(clock.clone()), schedules };
+        Self::of(Arc::new(store.clone()), (store, outside), made).await
+    }
+
+    pub(crate) fn roles() -> Arc<Roles> {
+        let mut roles = Roles::default();
+        roles.0.insert("insider".to_owned(), ["secrets".to_owned()].into());
+        Arc::new(roles)
     }
 
     /// A node on what `store` holds, with further tools.
@@ -161,7 +213,8 @@ impl Node {
         more: impl FnOnce(Toolbox) -> Toolbox,
     ) -> Self {
         let toolbox = more(Self::tools(&outside));
-        Self::of(Arc::new(store.clone()), (store, outside), config, toolbox).await
+        let made = Made { config, toolbox, ..Made::default() };
+        Self::of(Arc::new(store.clone()), (store, outside), made).await
     }
 
     fn tools(outside: &Arc<Outside>) -> Toolbox {
@@ -180,23 +233,21 @@ impl Node {
         config: Config,
     ) -> Self {
         let toolbox = Self::tools(&outside);
-        Self::of(backend, (store, outside), config, toolbox).await
+        Self::of(backend, (store, outside), Made { config, toolbox, ..Made::default() }).await
     }
 
     async fn of(
         backend: Arc<dyn Backend>,
         (store, outside): (MemoryBackend, Arc<Outside>),
-        config: Config,
-        toolbox: Toolbox,
+        Made { config, toolbox, clock, schedules }: Made,
     ) -> Self {
-        let mut roles = Roles::default();
+        let mut roles = Self::roles().as_ref().clone();
         if toolbox.get(NAME).is_some() {
             // Models are asked by the node itself.
             roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
         }
-        roles.0.insert("insider".to_owned(), ["secrets".to_owned()].into());
-        let tree = tree(config, Arc::new(roles), toolbox);
-        let options = Options::new(backend, Arc::new(SystemClock));
+        let tree = tree(config, Arc::new(roles), toolbox, schedules);
+        let options = Options::new(backend, clock);
         let runtime = Runtime::start(options, tree).await.unwrap();
         Self { runtime, outside, store }
     }
