@@ -43,9 +43,6 @@ pub fn bell(id: &str) -> usize {
 /// Counter, label `result`: what became of the times of schedules: `fired`, `missed`, `overlapped`, `refused`.
 pub const SCHEDULED: &str = "perennial_schedule_times_total";
 
-/// Counter, label `result`: what became of the times of schedules: `fired`, `missed`, `overlapped`, `refused`.
-pub const SCHEDULED: &str = "perennial_schedule_times_total";
-
 /// One line of a counter: its name, and each label with its value.
 pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
 
