@@ -49,9 +49,10 @@ pub(crate) fn worker(bytes: &[u8]) {
         drop(worker.name());
     }
     let held = json::<JobHeld>(bytes).map(|held| held.lease);
-    if let Some(JobDone { lease, value, error }) = json::<JobDone>(bytes) {
-        assert!(held.is_none_or(|held| held == lease), "one lease is read as another");
-        drop(answer_of(value, error.map(Into::into)));
+    if let Some(done) = json::<JobDone>(bytes) {
+        assert!(held.is_none_or(|held| held == done.lease), "one lease is read as another");
+        let (value, error) = done.outcome();
+        drop(answer_of(value, error));
     }
 }
 

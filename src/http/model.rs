@@ -12,6 +12,7 @@ mod key;
 mod order;
 mod query;
 mod query_event;
+mod query_filter;
 mod schedule;
 mod worker;
 
@@ -26,10 +27,11 @@ pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use key::{ApiKey, KeyPage, NewApiKey, WantedKey};
 pub(super) use order::{Taken, Wanted};
 pub(super) use query::{
-    Admission, After, Again, Answered, Approval, Asked, DeadStep, Query, QueryFilter, QuerySummary,
-    Reason, Source, Tool, Wait,
+    Admission, After, Again, Answered, Approval, Asked, DeadStep, Query, QuerySummary, Reason,
+    Source, Tool, Wait,
 };
 pub(super) use query_event::QueryEvent;
+pub(super) use query_filter::QueryFilter;
 pub(super) use schedule::{Fired, Schedule};
 pub(super) use worker::{Job, JobDone, JobHeld, PoolStanding, Renewed, Worker};
 
