@@ -1,6 +1,7 @@
 //! Who asks, and what they may: the node's operator everything, who holds an API key what its role may.
 
 mod buckets;
+mod open;
 mod secret;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use perennial_runtime::instant;
 
 use super::error::ApiError;
 use buckets::Buckets;
+use open::{Open, Place};
 pub(super) use secret::{ApiKey, PREFIX};
 
 /// The name of who holds the node's token. No key is given to somebody of this name.
@@ -26,16 +28,17 @@ pub(crate) struct Access {
     /// What each role may.
     roles: Arc<Roles>,
     buckets: Buckets,
+    open: Open,
 }
 
 impl Access {
     pub(crate) fn new(roles: Arc<Roles>, requests_per_minute: u32) -> Self {
-        Self { roles, buckets: Buckets::new(requests_per_minute) }
+        Self { roles, buckets: Buckets::new(requests_per_minute), open: Open::default() }
     }
 
     /// Somebody of this identity.
     pub(super) fn caller(&self, identity: Identity) -> Caller {
-        Caller { identity, roles: Arc::clone(&self.roles) }
+        Caller { identity, roles: Arc::clone(&self.roles), _place: None }
     }
 
     /// Who holds the node's token, or asks a node without one.
@@ -46,6 +49,14 @@ impl Access {
             teams: vec![EVERY_TEAM.to_owned()],
             key: None,
         })
+    }
+
+    /// `caller` with a place among the requests under way on a node with so many connections. Who holds the node's
+    /// token needs none.
+    pub(super) fn enter(&self, caller: Caller, connections: usize) -> Result<Caller, ApiError> {
+        let Some(key) = caller.identity.key else { return Ok(caller) };
+        let place = self.open.enter(key, connections).map_err(ApiError::TooManyOpen)?;
+        Ok(Caller { _place: Some(Arc::new(place)), ..caller })
     }
 
     /// Lets `caller` through to a route, or says why not. A route that no rule knows is the operator's alone.
@@ -145,6 +156,8 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
 pub(super) struct Caller {
     identity: Identity,
     roles: Arc<Roles>,
+    /// Held for as long as anybody holds this: a request, or the stream that answers it.
+    _place: Option<Arc<Place>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

@@ -31,6 +31,9 @@ pub(super) enum ApiError {
     /// Who asks has asked too often; when they may again.
     #[error("this API key has asked too often; ask again in {0:.1?}")]
     RateLimited(Duration),
+    /// Who asks has as many requests under way as they may.
+    #[error("this API key has {0} requests under way already; end one, or wait for its end")]
+    TooManyOpen(usize),
     /// It was understood and cannot be; why.
     #[error("{0}")]
     Refused(String),
@@ -106,6 +109,9 @@ impl ApiError {
                 let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
                 class(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
                     .retry_after(seconds.saturating_add(1))
+            }
+            Self::TooManyOpen(_) => {
+                class(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(1)
             }
             Self::Refused(_) => class(S::UNPROCESSABLE_ENTITY, "refused", "Refused"),
             Self::NotFound(_) => class(S::NOT_FOUND, "not-found", "Not found"),

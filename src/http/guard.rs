@@ -28,7 +28,8 @@ pub(super) async fn access(
 ) -> Result<Response, ApiError> {
     let caller = caller(&app, request.headers())?;
     app.access.admit(&caller, request.method(), route.as_str())?;
-    request.extensions_mut().insert(caller);
+    let caller = app.access.enter(caller, app.http.max_connections)?;
+    request.extensions_mut().insert(caller.clone());
     Ok(next.run(request).await)
 }
 

@@ -37,8 +37,11 @@ const STEP_ROWS: usize = 20_000;
 /// Times that a model was asked for one query that are shown.
 const MODEL_ROWS: usize = 1_000;
 
-/// Rows of queries that are looked at for one list.
+/// Rows of queries that are looked at for one list. Where more follow, it ends with where it has come to, also
+/// if fewer are in it than were asked for.
 const LOOKED_AT: usize = 10_000;
+/// Of those, the ones that are read at a time.
+const PAGE: usize = 500;
 
 /// What handlers need to know of queries.
 #[derive(Debug)]
@@ -71,11 +74,25 @@ pub(super) async fn list(
     let limit = filter.limit()?;
     let tables = app.runtime.tables();
     aside(move || {
-        let rows = tables.scan_back(&QUERIES, b"", LOOKED_AT)?;
-        let mut wanted = rows.into_iter().filter(|row| caller.sees(row) && filter.matches(row));
-        let items: Vec<QueryRow> = wanted.by_ref().take(limit).collect();
-        let next = wanted.next().and(items.last()).map(|row| row.id.clone());
-        Ok(Json(List { items: items.iter().map(QuerySummary::from).collect(), next }))
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        let mut after = filter.after.clone();
+        while found.len() <= limit && looked_at < LOOKED_AT {
+            let rows = match &after {
+                Some(after) => tables.scan_before(&QUERIES, after.as_str(), PAGE)?,
+                None => tables.scan_back(&QUERIES, b"", PAGE)?,
+            };
+            looked_at += rows.len();
+            let more = rows.last().filter(|_| rows.len() == PAGE).map(|row| row.id.clone());
+            found.extend(rows.into_iter().filter(|row| caller.sees(row) && filter.matches(row)));
+            after = more;
+            if after.is_none() {
+                break;
+            }
+        }
+        let last = found.get(limit.saturating_sub(1)).map(|row: &QueryRow| row.id.clone());
+        let next = if found.len() > limit { last } else { after };
+        let items = found.iter().take(limit).map(QuerySummary::from).collect();
+        Ok(Json(List { items, next }))
     })
     .await
 }

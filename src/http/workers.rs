@@ -20,8 +20,9 @@ pub(super) async fn poll(
     State(app): State<App>,
     Path(pool): Path<String>,
     Params(wait): Params<Wait>,
-    Body(Worker { worker }): Body<Worker>,
+    Body(worker): Body<Worker>,
 ) -> Result<Response, ApiError> {
+    let worker = worker.name()?;
     let patience = wait.patience()?.unwrap_or_default();
     let lent = app.queries.broker.lend(&pool, &worker, patience).await;
     let unknown = |Gone| {
@@ -48,8 +49,9 @@ pub(super) async fn result(
     Path((pool, id)): Path<(String, u64)>,
     Body(done): Body<JobDone>,
 ) -> Result<StatusCode, ApiError> {
-    let JobDone { lease, value, error } = done;
-    let answer = answer_of(value, error.map(Into::into)).map_err(ApiError::Malformed)?;
+    let lease = done.lease;
+    let (value, error) = done.outcome();
+    let answer = answer_of(value, error).map_err(ApiError::Malformed)?;
     app.queries.broker.give_back(&pool, id, lease, answer).map_err(lost)?;
     Ok(StatusCode::NO_CONTENT)
 }

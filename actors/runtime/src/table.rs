@@ -240,6 +240,25 @@ impl TableReader {
         rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
     }
 
+    /// At most `limit` committed rows before the one of the key `before`, from the last of them down.
+    ///
+    /// # Errors
+    /// As for [`TableReader::get`].
+    pub fn scan_before<R>(
+        &self,
+        table: &Table<R>,
+        before: &(impl RowKey + ?Sized),
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let (start, end) = (table.range(&[]).start, table.key(before));
+        let rows = self.backend.scan_back(&start..&end, limit)?;
+        self.backend.settle()?;
+        rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
+    }
+
     /// At most `limit` committed rows of `owner` that are numbered `first` or more, ascending, of a table
     /// keyed by `(owner, number)`.
     ///

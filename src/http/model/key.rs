@@ -9,8 +9,9 @@ use super::time;
 use crate::http::access::OPERATOR;
 use crate::http::error::ApiError;
 
-/// The longest name of a person or a team, in bytes, and the most teams: they go with every query and call.
-const LONGEST_NAME: usize = 100;
+/// The longest name of a person, a team or a worker, in bytes.
+pub(super) const LONGEST_NAME: usize = 100;
+/// The most teams: they go with every query and call.
 const MOST_TEAMS: usize = 100;
 
 /// A key that is wanted for somebody.
@@ -25,22 +26,22 @@ pub(in crate::http) struct WantedKey {
 
 impl WantedKey {
     pub(in crate::http) fn check(&self) -> Result<(), ApiError> {
-        let plain = |text: &str| {
-            !text.trim().is_empty()
-                && text.len() <= LONGEST_NAME
-                && !text.chars().any(char::is_control)
-        };
-        let wrong = if !plain(&self.name) {
+        let wrong = if !is_plain(&self.name) {
             format!("`name` must say who holds the key, in at most {LONGEST_NAME} bytes")
         } else if self.name == OPERATOR {
             format!("`name` is `{OPERATOR}`, which is whoever holds the node's token")
-        } else if !self.teams.iter().all(|team| plain(team)) || self.teams.len() > MOST_TEAMS {
+        } else if !self.teams.iter().all(|team| is_plain(team)) || self.teams.len() > MOST_TEAMS {
             format!("`teams` may be {MOST_TEAMS} names of at most {LONGEST_NAME} bytes each")
         } else {
             return Ok(());
         };
         Err(ApiError::Malformed(wrong))
     }
+}
+
+/// Whether people can read `text` as a name.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= LONGEST_NAME && !text.chars().any(char::is_control)
 }
 
 /// An API key, without what opens anything.

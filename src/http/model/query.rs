@@ -146,7 +146,8 @@ pub(crate) struct QueryFilter {
     outcome: Option<String>,
     by: Option<String>,
     limit: Option<usize>,
-    after: Option<String>,
+    /// The query before the first one that is listed.
+    pub(crate) after: Option<String>,
 }
 
 impl QueryFilter {
@@ -165,7 +166,6 @@ impl QueryFilter {
         fits(&self.status, Some(row.status.as_str()))
             && fits(&self.outcome, row.outcome.map(record::Outcome::as_str))
             && fits(&self.by, Some(&row.identity.name))
-            && self.after.as_ref().is_none_or(|after| row.id < *after)
     }
 }
 

@@ -41,7 +41,8 @@ pub(crate) async fn stream(
         })?,
         None => after.after.unwrap_or_default(),
     };
-    let begun = Following { app, id, last: from, read: VecDeque::new(), ended: false };
+    let begun =
+        Following { app, id, last: from, read: VecDeque::new(), ended: false, _caller: caller };
     let events = unfold(begun, |mut following| async {
         let event = following.next().await?;
         Some((Ok(event), following))
@@ -56,6 +57,8 @@ struct Following {
     last: u64,
     read: VecDeque<EventRow>,
     ended: bool,
+    /// Who follows: their place among those who are answered is taken for as long.
+    _caller: Caller,
 }
 
 impl Following {

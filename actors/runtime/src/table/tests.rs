@@ -48,6 +48,15 @@ fn a_prefix_takes_in_exactly_the_keys_that_start_with_it() {
 }
 
 #[test]
+fn rows_before_a_key_are_read_from_the_last_down() {
+    let reader = TableReader::new(stored());
+    let before = |key: &str, limit| reader.scan_before(&FRUIT, key, limit).unwrap();
+    assert_eq!(before("d", 2), ["c", "b"]);
+    assert_eq!(before("bb", 9), ["b", "a"]);
+    assert_eq!(before("a", 9), Vec::<String>::new());
+}
+
+#[test]
 fn rows_of_one_owner_are_numbered_under_their_prefix() {
     let entries: Table<u64> = Table::new("entries", 1);
     let range = entries.range(&owner_prefix("inc-1"));
