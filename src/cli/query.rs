@@ -240,10 +240,23 @@ fn show_plan(args: &FileArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// Inputs by name. One that is given twice is a slip: only one of its values could be meant.
+fn once_each(inputs: Vec<(String, Value)>) -> Result<Map<String, Value>, Failure> {
+    let mut given = Map::new();
+    for (name, value) in inputs {
+        if given.contains_key(&name) {
+            let why = format!("the input `{name}` is given twice; give it once");
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        given.insert(name, value);
+    }
+    Ok(given)
+}
+
 /// Has the file done by a node. It is refused there too, with the same findings.
 fn run(args: RunArgs) -> Result<Exit, Failure> {
     let RunArgs { file, inputs, once, detach, node } = args;
-    let inputs: Map<String, Value> = inputs.into_iter().collect();
+    let inputs = once_each(inputs)?;
     let body = json!({"yaml": text_of(&file)?, "inputs": inputs});
     let taken = follow::submit(&node, &body, once.as_deref());
     let taken = match taken {
@@ -274,5 +287,12 @@ mod tests {
         assert_eq!(input("a=[1, true]").unwrap().1, json!([1, true]));
         assert_eq!(input("a=b=c").unwrap(), ("a".to_owned(), json!("b=c")));
         assert!(input("a").is_err());
+    }
+
+    #[test]
+    fn an_input_that_is_given_twice_is_refused() {
+        let pair = |name: &str| (name.to_owned(), json!(1));
+        assert_eq!(once_each(vec![pair("a"), pair("b")]).unwrap().len(), 2);
+        assert!(once_each(vec![pair("a"), pair("a")]).is_err());
     }
 }

@@ -5,6 +5,11 @@ use serde_json::Value;
 use crate::cli::show::{items, text};
 use crate::table::Table;
 
+/// `text` as a terminal may show it: what tools and hosts have said must not move its cursor or change its colours.
+fn harmless(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
+}
+
 /// The longest result that is shown in a table, in characters.
 const LONGEST: usize = 60;
 
@@ -56,7 +61,7 @@ pub(super) fn document(query: &Value) -> String {
     for warning in items(&query["warnings"]) {
         shown = format!("{shown}\nwarning: {}", text(warning));
     }
-    shown
+    harmless(&shown)
 }
 
 /// The answer to a question and what it rests on, or why there is none.
@@ -80,7 +85,7 @@ pub(super) fn answer(query: &Value) -> String {
     for warning in items(&query["warnings"]) {
         shown = format!("{shown}\nwarning: {}", text(warning));
     }
-    shown
+    harmless(&shown)
 }
 
 /// What came of a step, on one line.
@@ -111,10 +116,10 @@ pub(super) fn event(event: &Value) -> String {
             };
         }
     }
-    match event["error"]["message"].as_str() {
+    harmless(&match event["error"]["message"].as_str() {
         Some(error) => format!("{line}: {error}"),
         None => line,
-    }
+    })
 }
 
 pub(super) fn dead_steps(answer: &Value) -> String {
@@ -147,4 +152,18 @@ pub(super) fn tools(answer: &Value) -> String {
         ]);
     }
     table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_said_does_not_command_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2J\u{9b}31m\r\n\tb"), "a [2J 31m \n\tb");
+        let error = serde_json::json!({"event": "finished", "error": {"message": "\u{1b}[2J"}});
+        assert_eq!(event(&error), "finished:  [2J");
+        let ended = serde_json::json!({"outcome": "failed", "reason": "\u{1b}[2J"});
+        assert!(!document(&ended).contains('\u{1b}') && !answer(&ended).contains('\u{1b}'));
+    }
 }
