@@ -17,7 +17,7 @@ use perennial_query::config::Config;
 use perennial_query::json::Json;
 use perennial_query::orchestrator::QueryOrder;
 use perennial_query::plan::{Plan, Step, ToolCall, Work};
-use perennial_query::roles::Roles;
+use perennial_query::schedule::Definitions;
 use perennial_query::tree::tree;
 use perennial_query::worker::Bounds;
 use perennial_runtime::{Crash, Death, Faults, Options, Runtime, SimulatedStore, Simulation};
@@ -115,7 +115,7 @@ impl Run {
     fn live(&mut self, death: Option<Death>) -> Result<(), String> {
         let options = self.options();
         let (clients, sink) = (self.clients.clone(), self.sink.clone());
-        let tree = tree(self.config.clone(), Arc::new(Roles::default()), tools(&sink));
+        let tree = tree(self.config.clone(), Arc::default(), tools(&sink), Definitions::default());
         let life = async move {
             let Ok(runtime) = Runtime::start(options, tree).await else { return };
             for client in clients {
@@ -131,7 +131,7 @@ impl Run {
     fn last(&mut self) -> Result<(), String> {
         let options = self.options();
         let (clients, sink) = (self.clients.clone(), self.sink.clone());
-        let tree = tree(self.config.clone(), Arc::new(Roles::default()), tools(&sink));
+        let tree = tree(self.config.clone(), Arc::default(), tools(&sink), Definitions::default());
         let places = self.config.max_concurrent;
         let calls = self.config.groups["deeds"].concurrency;
         let life = async move {
