@@ -119,11 +119,10 @@ impl Orchestrator {
         turn: &mut Turn<'_, Self>,
     ) -> Result<bool, Failure> {
         let StepState::Active(active) = &self.steps[at] else { return Ok(false) };
-        let states: Vec<InstanceState> =
-            active.instances.iter().map(|instance| instance.state).collect();
         let mut halting = false;
-        for (number, state) in states.into_iter().enumerate() {
-            match state {
+        for (number, instance) in active.instances.clone().into_iter().enumerate() {
+            let begun = instance.attempt > 0 || instance.alternative > 0;
+            match instance.state {
                 InstanceState::Calling => {
                     halting = true;
                     let call = self.call_id((at, number), turn);
@@ -131,12 +130,13 @@ impl Orchestrator {
                         turn.send::<ToolWorker>(group, &WorkerMessage::Cancel(call));
                     }
                 }
-                InstanceState::Backoff => {
+                InstanceState::Ready if !begun => {}
+                InstanceState::Ready | InstanceState::Backoff => {
                     turn.cancel(&attempt_timer((at, number)));
                     let why = ToolError::new(ErrorKind::Cancelled, "its step has ended");
                     self.call_halted(query, (at, number), Err(why), turn)?;
                 }
-                InstanceState::Ready | InstanceState::Succeeded | InstanceState::Failed => {}
+                InstanceState::Succeeded | InstanceState::Failed => {}
             }
         }
         if halting && let StepState::Active(active) = &mut self.steps[at] {

@@ -186,7 +186,8 @@ impl Orchestrator {
             let unknown = |error: &ToolError| error.kind == ErrorKind::Unknown;
             !self.is_done(at)
                 && row.error.as_ref().is_some_and(unknown)
-                && changes_world(&row.tool, turn)
+                // Of a call that another tool stood in for, too.
+                && (0..).map_while(|other| query.step(at).call(other)).any(|call| changes_world(&call.tool, turn))
                 && !query.step(at).retry.kinds.contains(&ErrorKind::Unknown)
         });
         let names: BTreeSet<String> = doubtful.map(|row| format!("step `{}`", row.id)).collect();

@@ -43,7 +43,8 @@ impl Run {
         let mut chance = Chance::seeded(seed);
         let simulation = Simulation::seeded(chance.below(u64::MAX));
         let store = SimulatedStore::seeded(chance.below(u64::MAX));
-        let sink = Sink::new(store.clone());
+        let looks = Duration::from_millis(chance.pick(&[1, 30, 300]));
+        let sink = Sink::new(store.clone(), looks);
         let clients = (0..1 + chance.below(5) as usize)
             .map(|number| Client::new(number, &mut chance))
             .collect();
@@ -51,6 +52,7 @@ impl Run {
         let config = Config {
             max_concurrent: 1 + chance.below(3) as usize,
             groups: BTreeMap::from([("deeds".to_owned(), bounds)]),
+            timeout: Duration::from_secs(chance.pick(&[60, 24 * 3_600])),
             ..Config::default()
         };
         Self { simulation, store, sink, clients, chance, config, unclean_ends: 0 }
@@ -181,20 +183,30 @@ fn whatever_dies_and_whatever_is_wanted_nothing_is_done_twice_and_what_is_told_i
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A call is under way when the first process dies. In the second its query is cancelled, while it is looked up
+/// what became of the call; it dies as well, at any moment, and the third finds the call.
 #[test]
 fn a_call_of_a_cancelled_query_is_never_begun_wherever_the_process_dies_and_however_long_it_is_down()
  {
-    let call = ToolCall { tool: "shown".to_owned(), arguments: Json(json!({})) };
+    let arguments = Json(json!({"before": 10_000}));
+    let call = ToolCall { tool: "shown".to_owned(), arguments };
     let steps = vec![Step::new("deed", Work::Call(call))];
     let plan = Plan { name: "deed".to_owned(), steps, ..Plan::default() };
-    for steps in (0..150).step_by(5) {
+    let mut cancelled = 0;
+    for (at, asleep) in (0..60).flat_map(|at| [(at, 1), (at, 3_600)]) {
+        let mut run = Run::seeded(at);
+        run.sink = Sink::new(run.store.clone(), Duration::from_millis(100));
+        run.config.timeout = Duration::from_secs(24 * 3_600);
         let cancel = QueryOrder::Cancel { reason: String::new() };
-        let orders = VecDeque::from([(Duration::ZERO, cancel)]);
-        let mut run = Run::seeded(u64::from(steps));
+        let orders = VecDeque::from([(Duration::from_millis(500), cancel)]);
         run.clients = vec![Client::with(0, plan.clone(), orders)];
-        let death = Some(Death { after: Duration::from_millis(20), steps });
-        let hour = Duration::from_secs(3_600);
-        let played = run.dies(death, (Faults::default(), true), hour).and_then(|()| run.ends());
-        assert_eq!(played, Ok(()), "dead after {steps} steps");
+        let death = |millis| Some(Death { after: Duration::from_millis(millis), steps: 0 });
+        let faults = Faults { longest_sync: Duration::from_millis(2), ..Faults::default() };
+        run.dies(death(400), (faults.clone(), true), Duration::ZERO).unwrap();
+        run.clients[0].hurries();
+        run.dies(death(at), (faults, true), Duration::from_secs(asleep)).unwrap();
+        cancelled += usize::from(run.sink.has_cancelled());
+        assert_eq!(run.ends(), Ok(()), "dead after {at} ms, and {asleep} s long");
     }
+    assert!(cancelled > 20, "the query was cancelled in time in {cancelled} of the runs only");
 }

@@ -50,6 +50,13 @@ impl Client {
         Self { plan, number, held }
     }
 
+    /// Wants the next thing at once.
+    pub(super) fn hurries(&self) {
+        if let Some(next) = self.held.lock().unwrap().orders.front_mut() {
+            next.0 = Duration::ZERO;
+        }
+    }
+
     /// The id of the query, once that is known to be accepted.
     pub(super) fn id(&self) -> Option<String> {
         self.held.lock().unwrap().id.clone()
@@ -66,7 +73,9 @@ impl Client {
                 Some(id) => break id,
                 None => self.submit(&runtime).await,
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if self.id().is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         };
         loop {
             let next = self.held.lock().unwrap().orders.front().cloned();

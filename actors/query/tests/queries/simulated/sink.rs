@@ -26,6 +26,8 @@ pub(super) struct Done {
 pub(super) struct Sink {
     held: Arc<Mutex<Held>>,
     store: SimulatedStore,
+    /// How long it takes to find out what became of a call.
+    looks: Duration,
 }
 
 #[derive(Default)]
@@ -47,8 +49,8 @@ fn parse(key: &str) -> (String, u32, Place) {
 }
 
 impl Sink {
-    pub(super) fn new(store: SimulatedStore) -> Self {
-        Self { held: Arc::default(), store }
+    pub(super) fn new(store: SimulatedStore, looks: Duration) -> Self {
+        Self { held: Arc::default(), store, looks }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -57,6 +59,10 @@ impl Sink {
 
     pub(super) fn is_cancelled(&self, query: &str) {
         self.lock().cancelled.insert(query.to_owned());
+    }
+
+    pub(super) fn has_cancelled(&self) -> bool {
+        !self.lock().cancelled.is_empty()
     }
 
     /// Something else is wanted of it, which may be done from now on.
@@ -135,7 +141,7 @@ impl Tool for Deed {
 
     fn reconcile<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Trace> {
         Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(self.sink.looks).await;
             let done = self.sink.lock().done.contains_key(&call.key);
             match (self.spec.changes_world, self.shows) {
                 (false, _) => Trace::NotDone,
