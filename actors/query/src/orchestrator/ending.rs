@@ -299,8 +299,9 @@ impl Orchestrator {
             end.bound();
             return Ok(end);
         }
-        // Who is told that the evidence does not carry an answer is not given one.
-        let template = query.plan().answer.as_ref().filter(|_| outcome != Outcome::Abstained);
+        // Its words may tell of steps that were not done, and of evidence that does not carry it.
+        let unsaid = matches!(outcome, Outcome::Abstained | Outcome::Cancelled | Outcome::Failed);
+        let template = query.plan().answer.as_ref().filter(|_| !unsaid);
         match template.map(|template| expression::render_text(template, &scope)) {
             Some(Ok(text)) => {
                 let answer = self.answer(text, turn)?;

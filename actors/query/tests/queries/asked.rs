@@ -7,6 +7,7 @@ use perennial_query::admission::Admitted;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::json::Json;
+use perennial_query::orchestrator::{Ordered, QueryOrder};
 use perennial_query::plan::{Plan, Step, ValueType, Work};
 use perennial_query::question::{self, Planned, Planner, cache_key, plan_question};
 use perennial_query::record::{Origin, Submission};
@@ -160,4 +161,21 @@ async fn who_is_told_that_the_evidence_carries_no_answer_is_given_none() {
     let Admitted::Accepted { id, .. } = node.admit(submission).await else { panic!() };
     let ended = node.ended(&id).await;
     assert_eq!((ended.outcome(), ended.row.answer.is_none()), ("abstained", true));
+}
+
+#[tokio::test]
+async fn a_query_that_failed_or_was_cancelled_does_not_answer_as_if_it_had_been_done() {
+    let node = Node::start().await;
+    let promising = |arguments| {
+        let answer = Some("It is written down.".to_owned());
+        Plan { answer, ..plan(vec![says("a", arguments)]) }
+    };
+    let failed = node.run(promising(json!({"text": "a", "fails": 1}))).await;
+    assert_eq!((failed.outcome(), failed.row.answer.as_ref()), ("failed", None));
+    let id = node.submit(promising(json!({"text": "a", "waits": true}))).await;
+    node.until_said(1).await;
+    let cancel = QueryOrder::Cancel { reason: String::new() };
+    assert_eq!(node.order(&id, cancel).await, Ordered::Done);
+    let cancelled = node.ended(&id).await;
+    assert_eq!((cancelled.outcome(), cancelled.row.answer.as_ref()), ("cancelled", None));
 }
