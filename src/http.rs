@@ -66,7 +66,7 @@ pub(crate) struct App {
     pub(crate) queries: Arc<Queries>,
     pub(crate) access: Arc<Access>,
     /// The documents, if this node has any.
-    pub(crate) library: Option<Library>,
+    pub(crate) documents: Option<Library>,
     /// How many documents are read at a time: each is in memory until it is written down.
     pub(crate) uploads: Arc<Semaphore>,
 }

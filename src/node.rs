@@ -135,7 +135,7 @@ impl Node {
             http,
             queries,
             access,
-            library,
+            documents: library,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
         };
         let http = tokio::spawn(serve(listener, router(app), limits, stop));

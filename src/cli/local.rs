@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -17,10 +18,12 @@ pub(super) fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let config = Config::load(&Sources::of_process(Some(file)))?;
     let mut warnings = config.warnings();
-    let Checked { mut errors, warnings: of_documents } = check(&config.query, &catalogue(&config)?);
+    let catalogue = Arc::new(catalogue(&config)?);
+    let Checked { mut errors, warnings: of_documents } = check(&config.query, &catalogue);
     warnings.extend(of_documents);
     // A table of intents that cannot be read is found by both.
-    let schedules = check_schedules(&config).err().map(|failure| failure.to_string());
+    let schedules =
+        check_schedules(&config.query, catalogue).err().map(|failure| failure.to_string());
     errors.extend(schedules.filter(|found| !errors.contains(found)));
     for warning in &warnings {
         // Standard error may be closed, which is no reason to fail.

@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl App {
     /// The library, if this node has one.
-    fn library(&self) -> Result<&Library, ApiError> {
-        self.library.as_ref().ok_or_else(|| {
+    fn shelf(&self) -> Result<&Library, ApiError> {
+        self.documents.as_ref().ok_or_else(|| {
             let why =
                 "this node has no documents: set knowledge.directory to where they are to be kept";
             ApiError::NotFound(why.to_owned())
@@ -38,7 +38,7 @@ pub(super) async fn add(
     Params(given): Params<upload::Given>,
     request: Request,
 ) -> Result<(StatusCode, Json<Document>), ApiError> {
-    let library = app.library()?;
+    let library = app.shelf()?;
     let patience = given.wait()?.unwrap_or(PATIENCE);
     let _place = app.uploads.acquire().await;
     let submission = upload::read(given, request, library.limits().document_bytes).await?;
@@ -72,7 +72,7 @@ pub(super) async fn list(
     caller: Caller,
     Params(filter): Params<DocumentFilter>,
 ) -> Result<Json<List<DocumentSummary>>, ApiError> {
-    let library = app.library()?.clone();
+    let library = app.shelf()?.clone();
     let (limit, waiting) = (filter.limit()?, filter.waiting()?);
     let (after, wanted) = (filter.after()?, filter.wanted()?);
     if waiting {
@@ -105,14 +105,14 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = DocumentId::parse(&id).ok_or_else(|| unknown(&id))?;
-    let removed = app.library()?.remove(&id, caller.identity()).await;
+    let removed = app.shelf()?.remove(&id, caller.identity()).await;
     removed.map_err(|error| refused(error, ApiError::Refused))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// What is known of a document: as it is found, or how far it is until then.
 fn document(app: &App, caller: &Caller, id: &DocumentId) -> Result<Document, ApiError> {
-    let (library, identity) = (app.library()?, caller.identity());
+    let (library, identity) = (app.shelf()?, caller.identity());
     let progress = library.progress(id, identity);
     let found = library.find(id, identity);
     match (found, progress) {

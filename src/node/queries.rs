@@ -101,14 +101,13 @@ fn schedules(config: &Config, planner: Arc<Planner>) -> Result<Definitions, Fail
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub(crate) fn check_schedules(config: &config::Config) -> Result<(), Failure> {
-    if config.query.schedule.is_empty() {
+pub(crate) fn check_schedules(config: &Config, catalogue: Arc<Catalogue>) -> Result<(), Failure> {
+    if config.schedule.is_empty() {
         return Ok(());
     }
-    let catalogue = Arc::new(catalogue(config)?);
-    let table = table(&config.query, &catalogue)?;
-    let roles = Arc::new(config.query.roles.clone());
-    schedules(&config.query, Arc::new(Planner { table, roles, catalogue })).map(drop)
+    let table = table(config, &catalogue)?;
+    let roles = Arc::new(config.roles.clone());
+    schedules(config, Arc::new(Planner { table, roles, catalogue })).map(drop)
 }
 
 /// Has schedules look at what they are now, until they have.

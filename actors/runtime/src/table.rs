@@ -196,10 +196,9 @@ impl TableReader {
     where
         R: Serialize + DeserializeOwned,
     {
-        let key = table.key(key);
-        let row = self.backend.get(key.as_ref())?;
+        let row = self.glance(table, key)?;
         self.backend.settle()?;
-        row.map(|bytes| table.open(&key, &bytes)).transpose()
+        Ok(row)
     }
 
     /// One row as it was written last, which may not be durable yet. For a performer that decides by it
@@ -254,25 +253,6 @@ impl TableReader {
     {
         let range = table.range(prefix);
         let rows = self.backend.scan_back(&range.start..&range.end, limit)?;
-        self.backend.settle()?;
-        rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
-    }
-
-    /// At most `limit` committed rows before the one of the key `before`, from the last of them down.
-    ///
-    /// # Errors
-    /// As for [`TableReader::get`].
-    pub fn scan_before<R>(
-        &self,
-        table: &Table<R>,
-        before: &(impl RowKey + ?Sized),
-        limit: usize,
-    ) -> Result<Vec<R>, StoreError>
-    where
-        R: Serialize + DeserializeOwned,
-    {
-        let (start, end) = (table.range(&[]).start, table.key(before));
-        let rows = self.backend.scan_back(&start..&end, limit)?;
         self.backend.settle()?;
         rows.iter().map(|(key, bytes)| table.open(key, bytes)).collect()
     }

@@ -209,19 +209,9 @@ impl Orchestrator {
         self.finish(query, outcome, reason, turn)
     }
 
-    /// Ends the query, now that nothing of it goes on any more.
+    /// Ends the query, now that nothing of it goes on any more. `said` is an answer that was not composed from the
+    /// results, and what there is to say of it.
     pub(super) fn end(
-        &mut self,
-        query: &Query,
-        outcome: Outcome,
-        reason: String,
-        turn: &mut Turn<'_, Self>,
-    ) -> Result<(), Failure> {
-        self.end_with(query, (outcome, reason), None, turn)
-    }
-
-    /// The same, with an answer that was not composed from the results, and what there is to say of it.
-    pub(super) fn end_with(
         &mut self,
         query: &Query,
         (outcome, reason): (Outcome, String),
@@ -261,6 +251,16 @@ impl Orchestrator {
         ];
         turn.count(metrics::QUERIES, &labels);
         turn.measure(metrics::QUERY_SECONDS, &[("type", kind)], seconds);
+        self.over(outcome, reason, turn)
+    }
+
+    /// The query has ended: tells everybody, gives its place back, and is forgotten after a time.
+    pub(super) fn over(
+        &mut self,
+        outcome: Outcome,
+        reason: String,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Failure> {
         self.tell(Event::Finished { outcome, reason }, turn);
         self.tell_watchers(outcome, turn)?;
         self.phase = Phase::Ended;

@@ -10,7 +10,8 @@ use super::older::Orchestrator1;
 use super::*;
 use crate::json::Json;
 use crate::plan::{ToolCall, Work};
-use crate::record::QUERIES;
+use crate::record::{QUERIES, Watcher};
+use crate::schedule::{Schedule, ScheduleMessage};
 use crate::tool::ToolSpec;
 use crate::worker::{ToolWorker, WorkerMessage};
 
@@ -92,6 +93,18 @@ fn calling() -> (Play<Orchestrator>, crate::worker::CallId) {
     let [(_, WorkerMessage::Call(order))] = sent.as_slice() else { panic!("{sent:?}") };
     let call = order.id.clone();
     (play, call)
+}
+
+#[test]
+fn whoever_waits_for_a_query_is_told_its_end_though_nobody_can_read_what_it_is() {
+    let mut play = Play::<Orchestrator>::new("q-1", Settings::default());
+    play.state.phase = Phase::Running;
+    let due = at(5);
+    let watcher = Watcher::Schedule { name: "nightly".to_owned(), due };
+    play.handle(OrchestratorMessage::Watch(watcher)).unwrap();
+    let told = play.handle(OrchestratorMessage::GoOn).unwrap().sent::<Schedule>();
+    let ended = ScheduleMessage::Ended { due, query: "q-1".to_owned(), outcome: Outcome::Failed };
+    assert_eq!(told, [("nightly".to_owned(), ended)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::instance::{answered, attempt_timer, instance_of, still_in_doubt};
 use super::steps::approval_timer;
 use super::{
     DEADLINE_TIMER, End, Instance, InstanceState, Orchestrator, OrchestratorMessage, Phase, Query,
-    StepState, release,
+    StepState,
 };
 use crate::plan::{ErrorKind, Repeat};
 use crate::record::{Answer, Event, Outcome, QUERIES, QueryStatus, StepRow, StepStatus};
@@ -51,7 +51,7 @@ impl Orchestrator {
         }
         self.cut(query, turn)?;
         if !self.is_halting() {
-            return self.end_with(query, (outcome, reason), said, turn);
+            return self.end(query, (outcome, reason), said, turn);
         }
         self.phase = Phase::Ending(outcome);
         self.await_halts(turn);
@@ -264,7 +264,7 @@ impl Orchestrator {
         match self.phase {
             Phase::Ending(outcome) if !self.is_halting() => {
                 let reason = turn.get(&QUERIES, turn.key())?.map(|row| row.reason);
-                self.end(query, outcome, reason.unwrap_or_default(), turn)
+                self.end(query, (outcome, reason.unwrap_or_default()), None, turn)
             }
             Phase::Ending(_)
             | Phase::Unknown
@@ -341,13 +341,9 @@ impl Orchestrator {
             row.ended_at = Some(now);
             row.deadline = None;
         })?;
-        self.tell(Event::Finished { outcome, reason }, turn);
         self.steps.fill(StepState::Ended(End::Cut));
         self.calling = 0;
-        self.phase = Phase::Ended;
-        release(turn, Some(outcome));
-        turn.send_after(turn.settings().retention, "forget", &OrchestratorMessage::Forget);
-        Ok(())
+        self.over(outcome, reason, turn)
     }
 }
 

@@ -50,7 +50,15 @@ fn a_prefix_takes_in_exactly_the_keys_that_start_with_it() {
 #[test]
 fn rows_before_a_key_are_read_from_the_last_down() {
     let reader = TableReader::new(stored());
-    let before = |key: &str, limit| reader.scan_before(&FRUIT, key, limit).unwrap();
+    let before = |key: &str, limit| {
+        let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
+            if rows.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        reader.visit_back(&FRUIT, Some(key.as_bytes()), take).unwrap();
+        rows
+    };
     assert_eq!(before("d", 2), ["c", "b"]);
     assert_eq!(before("bb", 9), ["b", "a"]);
     assert_eq!(before("a", 9), Vec::<String>::new());
