@@ -180,6 +180,20 @@ fn outbox(runtime: &Runtime) -> (f64, f64) {
     (value("perennial_outbox_depth{"), value("perennial_outbox_in_memory{"))
 }
 
+/// Waits until so many deeds are pending, while never more than the bound are in memory.
+async fn until_pending(node: &Node, bound: f64, enough: impl Fn(f64) -> bool) {
+    let deadline = perennial_runtime::instant() + Duration::from_secs(90);
+    loop {
+        let (pending, held) = outbox(&node.runtime);
+        assert!(held <= bound, "{held} in memory");
+        if enough(pending) {
+            return;
+        }
+        assert!(perennial_runtime::instant() < deadline, "{pending} are pending");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_of_effects_is_performed_in_order_and_not_held_in_memory() {
     const DEEDS: u32 = 20_000;
@@ -191,22 +205,11 @@ async fn a_backlog_of_effects_is_performed_in_order_and_not_held_in_memory() {
     let (pending, held) = outbox(&node.runtime);
     assert!(pending == f64::from(DEEDS) && held <= bound, "{pending} pending, {held} in memory");
     node.runtime.shutdown().await.unwrap();
-    node.outside.behave(Behaviour::Works);
     let node = node.again(&backend).await;
-    let deadline = perennial_runtime::instant() + Duration::from_secs(60);
-    let mut most: f64 = 0.0;
-    loop {
-        let (pending, held) = outbox(&node.runtime);
-        assert!(held <= bound, "{held} in memory");
-        most = most.max(pending);
-        if pending == 0.0 {
-            break;
-        }
-        assert!(perennial_runtime::instant() < deadline, "{pending} are pending");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     // Three quarters of them are in lanes, which wait until all are found but for their shares.
-    assert!(most > f64::from(DEEDS) * 2.0 / 3.0, "found again: {most}");
+    until_pending(&node, bound, |pending| pending > f64::from(DEEDS) * 2.0 / 3.0).await;
+    node.outside.behave(Behaviour::Works);
+    until_pending(&node, bound, |pending| pending == 0.0).await;
     let mut last = [None; 3];
     let names = node.outside.names().await;
     assert_eq!(names.len(), DEEDS as usize, "each once");

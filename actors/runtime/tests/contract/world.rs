@@ -195,7 +195,8 @@ fn perform(told: Told, turn: &mut Turn<'_, Account>) {
 fn deeds(count: u32, turn: &mut Turn<'_, Account>) {
     for n in 0..count {
         let lane = (n % 4 < 3).then(|| (n % 4).to_string());
-        turn.perform(&Deed { lane, ..Deed::named(&n.to_string()) });
+        // However long the world does not answer, they are tried again.
+        turn.perform(&Deed { lane, attempts: u32::MAX, ..Deed::named(&n.to_string()) });
     }
 }
 
