@@ -50,8 +50,13 @@ pub(super) enum ApiError {
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
     /// So many queries wait that no more are taken in.
-    #[error("{0} queries are waiting, and no more are taken in; come again later")]
+    #[error("{0} queries are waiting, as many as `query.queue` lets; come again later")]
     Busy(u64),
+    /// So many queries of one API key wait that no more of it are taken in.
+    #[error(
+        "{0} queries of this API key are waiting, as many as `query.queue_share` lets; come again later"
+    )]
+    KeyBusy(u64),
     /// So much of its kind waits that no more is taken in; what.
     #[error("{0}")]
     Full(String),
@@ -121,6 +126,7 @@ impl ApiError {
             Self::Conflict(_) => class(S::CONFLICT, "conflict", "Conflict"),
             Self::Invalid(_) => class(S::UNPROCESSABLE_ENTITY, "invalid-plan", "Invalid plan"),
             Self::Busy(_) => class(S::TOO_MANY_REQUESTS, "busy", "Busy").retry_after(1),
+            Self::KeyBusy(_) => class(S::TOO_MANY_REQUESTS, "key-busy", "Busy").retry_after(1),
             Self::Full(_) => class(S::TOO_MANY_REQUESTS, "overloaded", "Overloaded").retry_after(5),
             Self::Unavailable(_) => {
                 class(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable").retry_after(5)

@@ -1,5 +1,7 @@
 //! API keys on a real node: who is let in, what each may, and where their secrets are not.
 
+mod shares;
+
 use std::fs;
 use std::path::Path;
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub max_concurrent: usize,
     /// Queries that wait for a place; more are turned away.
     pub queue: usize,
+    /// The share of those places that one API key may hold.
+    pub queue_share: f64,
     /// Tools of one query at a time.
     pub max_parallel_tools: u32,
     /// A query may take so long.
@@ -74,6 +76,7 @@ impl Default for Config {
             intents: PathBuf::new(),
             max_concurrent: admission::MAX_CONCURRENT,
             queue: admission::QUEUE,
+            queue_share: admission::QUEUE_SHARE,
             max_parallel_tools: orchestrator::MAX_PARALLEL_TOOLS,
             timeout: orchestrator::DEADLINE,
             cache_ttl: admission::CACHE_TTL,
@@ -106,6 +109,10 @@ impl Config {
         let zero = counts.into_iter().filter(|(_, count)| *count == 0);
         let mut invalid: Vec<(&'static str, String)> =
             zero.map(|(option, _)| (option, "must be more than 0".to_owned())).collect();
+        if !(self.queue_share > 0.0 && self.queue_share <= 1.0) {
+            let why = format!("must be more than 0 and at most 1, not {}", self.queue_share);
+            invalid.push(("query.queue_share", why));
+        }
         for (name, bounds) in &self.groups {
             if bounds.concurrency == 0 {
                 let why =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use perennial_runtime::{Durable, Effect, Timestamp, decode, frozen};
 use serde_json::json;
 
-use crate::admission::older::AdmissionMessage1;
+use crate::admission::older::{AdmissionMessage1, AdmissionMessage2};
 use crate::admission::{Admission, AdmissionMessage, Admitted};
 use crate::json::Json;
 use crate::keys::{API_KEYS, KeyRow, Keys, KeysMessage, NewKey, SecretHash};
@@ -323,7 +323,8 @@ fn what_version_1_stored_is_read() {
     let old: Vec<AdmissionMessage1> = stored("query/admission-message", 1);
     let first = AdmissionMessage::Submit(Box::new(without(Origin::Plan)));
     assert_eq!(old.len(), 5);
-    assert_eq!(old.into_iter().map(AdmissionMessage::from).next(), Some(first));
+    let now = |old| AdmissionMessage::from(AdmissionMessage2::from(old));
+    assert_eq!(old.into_iter().map(now).next(), Some(first));
     let old: Vec<OrchestratorMessage1> = stored("query/orchestrator-message", 1);
     let first = OrchestratorMessage::Accept(Box::new(without(Origin::Plan)));
     assert_eq!(old.len(), 14);
@@ -375,7 +376,7 @@ fn the_format_of_messages_to_the_admission_is_frozen() {
     let id = || "q-1".to_owned();
     let all = vec![
         AdmissionMessage::Submit(Box::new(submission(Origin::Plan))),
-        AdmissionMessage::Return(id()),
+        AdmissionMessage::Return { id: id(), key: Some(7) },
         AdmissionMessage::Release { id: id(), result: Some(Outcome::Succeeded) },
         AdmissionMessage::Expired("key".to_owned()),
         AdmissionMessage::Unnamed("name".to_owned()),
@@ -385,8 +386,22 @@ fn the_format_of_messages_to_the_admission_is_frozen() {
         Admitted::Accepted { id: id(), ahead: 2 },
         Admitted::Shared { id: id() },
         Admitted::Full { waiting: 9 },
+        Admitted::KeyFull { waiting: 4 },
     ];
     frozen("query/admitted", Admission::VERSION, &admitted);
+}
+
+#[test]
+fn what_version_2_told_the_admission_is_read() {
+    let old: Vec<AdmissionMessage2> = stored("query/admission-message", 2);
+    frozen("query/admission-message", 2, &old);
+    assert_eq!(old.len(), 5);
+    let returned = AdmissionMessage::Return { id: "q-1".to_owned(), key: None };
+    assert_eq!(old.into_iter().map(AdmissionMessage::from).nth(1), Some(returned));
+    let one: AdmissionMessage2 = stored("query/admission-message-for", 2);
+    frozen("query/admission-message-for", 2, &one);
+    let admitted: Vec<Admitted> = stored("query/admitted", 2);
+    frozen("query/admitted", 2, &admitted);
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub fn tree(
     let admission = admission::Settings {
         max_concurrent: config.max_concurrent,
         queue: config.queue,
+        queue_per_key: admission::share_of(config.queue, config.queue_share),
         cache_ttl: config.cache_ttl,
     };
     let keys = keys::Settings { roles: Arc::clone(&roles) };

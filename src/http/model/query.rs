@@ -175,7 +175,7 @@ pub(crate) struct Approval {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Admission {
     id: String,
-    /// Queries that wait before it.
+    /// Queries that get a place before it, as things stand.
     ahead: u64,
     /// It was asked before: this is that query.
     shared: bool,

@@ -45,6 +45,7 @@ pub(crate) async fn submit(
         Admitted::Accepted { id, ahead } => (id, ahead, false),
         Admitted::Shared { id } => (id, 0, true),
         Admitted::Full { waiting } => return Err(ApiError::Busy(waiting)),
+        Admitted::KeyFull { waiting } => return Err(ApiError::KeyBusy(waiting)),
     };
     written(&app, &id).await?;
     if submission.name.is_some() {

@@ -10,7 +10,12 @@ pub enum AdmissionMessage {
     /// A query to be taken in. Answered with [`Admitted`].
     Submit(Box<Submission>),
     /// A query that had given its place back wants one again.
-    Return(String),
+    Return {
+        /// Its id.
+        id: String,
+        /// The API key on whose behalf it is, if it is on one's.
+        key: Option<u64>,
+    },
     /// A query needs its place no more.
     Release {
         /// Its id.
@@ -38,7 +43,7 @@ pub enum Admitted {
     Accepted {
         /// Its id.
         id: String,
-        /// How many wait before it.
+        /// How many wait before it, as things stand.
         ahead: u64,
     },
     /// The same was asked before, and this is it: done, or under way.
@@ -49,6 +54,11 @@ pub enum Admitted {
     /// There is no room for it: come again later.
     Full {
         /// How many wait.
+        waiting: u64,
+    },
+    /// There is no room for more of its API key's: come again later.
+    KeyFull {
+        /// How many of them wait.
         waiting: u64,
     },
 }

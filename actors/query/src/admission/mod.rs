@@ -1,27 +1,30 @@
-//! The Admission: one per node. Takes queries in, lets so many run, keeps a bounded queue of the others,
-//! and gives those that want the same result one.
+//! The Admission: one per node. Takes queries in, lets so many run, keeps a bounded queue of the others in which
+//! no API key is before all others, and gives those that want the same result one.
 
 #[cfg(test)]
 mod frozen;
+mod lanes;
 mod message;
 pub(crate) mod older;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn, decode};
+use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn};
 use serde::{Deserialize, Serialize};
 
+use crate::admission::lanes::{Holder, Lanes};
 pub use crate::admission::message::*;
 use crate::metrics;
 use crate::orchestrator::{Orchestrator, OrchestratorMessage};
-use crate::record::older::known;
 use crate::record::{Outcome, Submission, Watcher};
 
 /// Queries that run at a time.
 pub const MAX_CONCURRENT: usize = 10;
 /// Queries that wait for a place.
 pub const QUEUE: usize = 1_000;
+/// The share of those places that one API key may hold.
+pub const QUEUE_SHARE: f64 = 0.5;
 /// How long a result is given again to who asks the same.
 pub const CACHE_TTL: Duration = Duration::from_secs(600);
 /// The key of the node's Admission.
@@ -50,33 +53,44 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Queries that wait for a place.
     pub queue: usize,
+    /// Those of one API key among them.
+    pub queue_per_key: usize,
     /// How long a result is given again to who asks the same.
     pub cache_ttl: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_concurrent: MAX_CONCURRENT, queue: QUEUE, cache_ttl: CACHE_TTL }
+        Self {
+            max_concurrent: MAX_CONCURRENT,
+            queue: QUEUE,
+            queue_per_key: share_of(QUEUE, QUEUE_SHARE),
+            cache_ttl: CACHE_TTL,
+        }
     }
+}
+
+/// The places of a queue that one API key may hold: at least one.
+#[must_use]
+pub fn share_of(queue: usize, share: f64) -> usize {
+    ((queue as f64 * share) as usize).clamp(1, queue.max(1))
 }
 
 /// The Admission.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
-    running: BTreeSet<String>,
-    /// First come, first served.
-    waiting: VecDeque<String>,
+    lanes: Lanes,
     /// Queries under way whose results may be shared: what makes them the same, by id, and the other way.
     shared: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
     /// Queries accepted so far.
-    accepted: u64,
+    count: u64,
 }
 
 impl Durable for Admission {
     const KIND: Kind = Kind::new("admission");
-    /// Submissions tell of models since version 2.
-    const VERSION: u16 = 2;
+    /// Submissions tell of models since version 2, and whose queries run and wait is known since version 3.
+    const VERSION: u16 = 3;
     type Message = AdmissionMessage;
     type Settings = Settings;
 
@@ -90,7 +104,7 @@ impl Durable for Admission {
                 let admitted = self.submit(&submission, turn)?;
                 turn.reply(&admitted);
             }
-            AdmissionMessage::Return(id) => self.enqueue(id, turn),
+            AdmissionMessage::Return { id, key } => self.enqueue(id, key, turn),
             AdmissionMessage::Release { id, result } => self.release(&id, result, turn),
             AdmissionMessage::Expired(key) => turn.delete(&CACHE, &key),
             AdmissionMessage::Unnamed(name) => turn.delete(&NAMES, &name),
@@ -102,8 +116,7 @@ impl Durable for Admission {
     }
 
     fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
-        known(version)?;
-        Ok(decode(payload)?)
+        older::state(version, payload)
     }
 
     fn migrate_message(version: u16, payload: &[u8]) -> Result<AdmissionMessage, Failure> {
@@ -119,8 +132,7 @@ impl Admission {
     ) -> Result<Admitted, Failure> {
         let Some(name) = &submission.name else { return self.admit(submission, turn) };
         if let Some(id) = turn.get(&NAMES, name)? {
-            let ahead = self.waiting.iter().position(|waiting| *waiting == id);
-            return Ok(Admitted::Accepted { id, ahead: ahead.unwrap_or_default() as u64 });
+            return Ok(self.accepted(id));
         }
         let admitted = self.admit(submission, turn)?;
         match &admitted {
@@ -129,7 +141,7 @@ impl Admission {
                 let over = AdmissionMessage::Unnamed(name.clone());
                 turn.send_after(NAMES_KEPT, &format!("name:{name}"), &over);
             }
-            Admitted::Full { .. } => {}
+            Admitted::Full { .. } | Admitted::KeyFull { .. } => {}
         }
         Ok(admitted)
     }
@@ -147,7 +159,7 @@ impl Admission {
             Admitted::Accepted { id, .. } | Admitted::Shared { id } => {
                 turn.send::<Orchestrator>(id, &OrchestratorMessage::Watch(watcher));
             }
-            Admitted::Full { .. } => {}
+            Admitted::Full { .. } | Admitted::KeyFull { .. } => {}
         }
         Ok(())
     }
@@ -168,10 +180,10 @@ impl Admission {
             }
             turn.count(metrics::CACHE, &[("result", "miss")]);
         }
-        let settings = turn.settings();
-        if self.waiting.len() >= settings.queue {
+        let holder = submission.identity.key;
+        if let Some(full) = self.full(holder, turn.settings()) {
             turn.count(metrics::REFUSED, &[]);
-            return Ok(Admitted::Full { waiting: self.waiting.len() as u64 });
+            return Ok(full);
         }
         let id = self.new_id(turn);
         let accept = OrchestratorMessage::Accept(Box::new(submission.clone()));
@@ -180,37 +192,48 @@ impl Admission {
             self.shared.insert(id.clone(), key.clone());
             self.keys.insert(key.clone(), id.clone());
         }
-        self.enqueue(id.clone(), turn);
-        let ahead = self.waiting.len() as u64;
-        Ok(Admitted::Accepted { id, ahead })
+        self.enqueue(id.clone(), holder, turn);
+        Ok(self.accepted(id))
+    }
+
+    /// The bound that leaves no room for one more of this holder's, if there is one.
+    fn full(&self, holder: Holder, settings: &Settings) -> Option<Admitted> {
+        let (all, own) = (self.lanes.waiting(), self.lanes.waiting_of(holder));
+        if all >= settings.queue {
+            return Some(Admitted::Full { waiting: all as u64 });
+        }
+        // What has no key is the operator's, who is not to be kept from a node by a bound.
+        let crowded = holder.is_some() && own >= settings.queue_per_key;
+        crowded.then_some(Admitted::KeyFull { waiting: own as u64 })
+    }
+
+    fn accepted(&self, id: String) -> Admitted {
+        let ahead = self.lanes.ahead(&id) as u64;
+        Admitted::Accepted { id, ahead }
     }
 
     /// Ids rise with time, and two of the same microsecond differ.
     fn new_id(&mut self, turn: &Turn<'_, Self>) -> String {
-        self.accepted += 1;
-        format!("q-{:014x}-{:04x}", turn.now().as_micros(), self.accepted & 0xffff)
+        self.count += 1;
+        format!("q-{:014x}-{:04x}", turn.now().as_micros(), self.count & 0xffff)
     }
 
-    fn enqueue(&mut self, id: String, turn: &mut Turn<'_, Self>) {
-        if !self.running.contains(&id) && !self.waiting.contains(&id) {
-            self.waiting.push_back(id);
-        }
+    fn enqueue(&mut self, id: String, holder: Holder, turn: &mut Turn<'_, Self>) {
+        self.lanes.wait(id, holder);
         self.fill(turn);
     }
 
     fn fill(&mut self, turn: &mut Turn<'_, Self>) {
-        while self.running.len() < turn.settings().max_concurrent {
-            let Some(next) = self.waiting.pop_front() else { return };
-            turn.send::<Orchestrator>(next.clone(), &OrchestratorMessage::Begin);
-            self.running.insert(next);
-            turn.measure(metrics::QUERIES_RUNNING, &[], self.running.len() as f64);
+        while self.lanes.running() < turn.settings().max_concurrent {
+            let Some(next) = self.lanes.next() else { return };
+            turn.send::<Orchestrator>(next, &OrchestratorMessage::Begin);
+            turn.measure(metrics::QUERIES_RUNNING, &[], self.lanes.running() as f64);
         }
     }
 
     /// Takes a place back. A query that has ended, and ended well, may be given again for a while.
     fn release(&mut self, id: &str, result: Option<Outcome>, turn: &mut Turn<'_, Self>) {
-        self.running.remove(id);
-        self.waiting.retain(|waiting| waiting != id);
+        self.lanes.remove(id);
         if result.is_some()
             && let Some(key) = self.shared.remove(id)
         {

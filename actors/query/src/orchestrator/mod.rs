@@ -320,8 +320,9 @@ impl Orchestrator {
     /// Asks for a place again.
     fn queue(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         self.phase = Phase::Waiting;
+        let key = self.query(turn)?.submission.identity.key;
         let id = turn.key().to_owned();
-        turn.send::<Admission>(ADMISSION, &AdmissionMessage::Return(id));
+        turn.send::<Admission>(ADMISSION, &AdmissionMessage::Return { id, key });
         self.change(turn, |row| row.status = QueryStatus::Waiting)
     }
 

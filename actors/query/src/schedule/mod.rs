@@ -245,7 +245,8 @@ impl Schedule {
                     last.query = Some(id);
                 }
             }
-            Admitted::Full { waiting } => {
+            // Of a key, which no schedule has; should it be told so, it comes again all the same.
+            Admitted::Full { waiting } | Admitted::KeyFull { waiting } => {
                 let Some(by) = self.under_way.remove(&due) else { return };
                 self.owed.insert(due, by);
                 turn.send_after(AGAIN, AGAIN_TIMER, &ScheduleMessage::Again);

@@ -2,7 +2,9 @@
 
 use perennial_query::admission::Admitted;
 use perennial_query::config::Config;
+use perennial_query::orchestrator::QueryOrder;
 use perennial_query::record::{Event, QueryStatus, Submission};
+use perennial_query::tool::Identity;
 use serde_json::json;
 
 use crate::world::{Node, plan, says};
@@ -98,4 +100,65 @@ async fn everything_that_happens_is_told_in_order_without_gaps() {
     let names: Vec<&str> = events.iter().map(|row| row.event.as_str()).collect();
     assert_eq!(names, ["accepted", "started", "step_started", "step_ended", "finished"]);
     assert!(matches!(events.last().unwrap().event, Event::Finished { .. }));
+}
+
+fn of(key: u64, text: &str) -> Submission {
+    let identity = Identity { key: Some(key), ..Identity::default() };
+    Submission { identity, ..waits(text) }
+}
+
+#[tokio::test]
+async fn who_asks_little_does_not_stand_behind_all_of_who_asks_much() {
+    let config = Config { max_concurrent: 1, ..Config::default() };
+    let node = Node::with(config.clone()).await;
+    let mut ids = Vec::new();
+    for (key, text) in [(1, "1a"), (1, "1b"), (1, "1c"), (1, "1d"), (2, "2a")] {
+        ids.push(id(node.admit(of(key, text)).await));
+    }
+    let waits = id(node.admit(of(2, "2b")).await);
+    node.until_said(1).await;
+    // Whose they are outlasts the node.
+    let node = node.again(config).await;
+    node.until_said(2).await;
+    node.outside.gate.add_permits(10);
+    for id in ids.iter().chain([&waits]) {
+        assert_eq!(node.ended(id).await.outcome(), "succeeded");
+    }
+    let mut said = node.outside.said();
+    // What was under way is made again.
+    said.dedup();
+    assert_eq!(said, ["1a", "1b", "2a", "1c", "2b", "1d"]);
+}
+
+#[tokio::test]
+async fn one_key_holds_its_share_of_the_queue_and_leaves_the_rest() {
+    let config = Config { max_concurrent: 2, queue: 4, ..Config::default() };
+    let node = Node::with(config).await;
+    for text in ["a", "b", "c", "d"] {
+        id(node.admit(of(1, text)).await);
+    }
+    assert_eq!(node.admit(of(1, "e")).await, Admitted::KeyFull { waiting: 2 });
+    let (other, unbound) = (of(2, "f"), waits("g"));
+    for submission in [other, unbound] {
+        id(node.admit(submission).await);
+    }
+    assert_eq!(node.admit(of(3, "h")).await, Admitted::Full { waiting: 4 });
+    node.outside.gate.add_permits(6);
+}
+
+#[tokio::test]
+async fn a_query_that_comes_back_waits_among_those_of_its_key() {
+    let config = Config { max_concurrent: 1, queue: 4, queue_share: 0.25, ..Config::default() };
+    let node = Node::with(config).await;
+    let paused = id(node.admit(of(1, "1a")).await);
+    node.until_said(1).await;
+    node.order(&paused, QueryOrder::Pause).await;
+    node.until_status(&paused, QueryStatus::Paused).await;
+    id(node.admit(of(2, "2a")).await);
+    node.until_said(2).await;
+    node.order(&paused, QueryOrder::Resume).await;
+    node.until_status(&paused, QueryStatus::Waiting).await;
+    assert_eq!(node.admit(of(1, "1b")).await, Admitted::KeyFull { waiting: 1 });
+    id(node.admit(of(2, "2b")).await);
+    node.outside.gate.add_permits(4);
 }
