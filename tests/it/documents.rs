@@ -50,6 +50,7 @@ fn every_link_between_the_documents_leads_somewhere() {
     let pages = [
         "README.md",
         "docs/README.md",
+        "docs/actors.md",
         "docs/operations.md",
         "docs/queries.md",
         "docs/changelog.md",

@@ -7,7 +7,8 @@
 //!
 //! The three principal types are [`Durable`] (what an engineer writes), [`Supervisor`] (what is
 //! supervised by whom) and [`Runtime`] (the running whole). [`Effect`] and [`Performer`] reach out to
-//! the world after a commit; a [`Sensor`] brings the world in.
+//! the world after a commit; a [`Sensor`] brings the world in. `examples/parcels.rs` shows them at work, and
+//! `docs/actors.md` tells what to use for what.
 //!
 //! Objectives: nothing accepted is lost or done twice, whatever dies; actors that never wait for the
 //! disk among themselves; one place for every guarantee. Non-objectives: replaying code (state is

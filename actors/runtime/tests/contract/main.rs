@@ -8,12 +8,15 @@ mod acceptance;
 mod backpressure;
 mod dead_letters;
 mod effects;
+mod example;
 mod hostile;
 mod limits;
 mod migrations;
 mod model;
 mod order;
 mod ownership;
+#[path = "../../examples/parcels.rs"]
+mod parcels;
 mod power;
 mod quarantine;
 mod recovery;
