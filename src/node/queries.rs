@@ -1,7 +1,8 @@
 //! What answers questions, made of the configuration.
 
-use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{env, fs};
 
 use perennial_knowledge::Library;
 use perennial_query::check::Finding;
@@ -11,7 +12,7 @@ use perennial_query::schedule::{AGAIN, Definitions, begin, define};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
-use perennial_query::tools::{ConfigError, data, external, file, http, llm};
+use perennial_query::tools::{ConfigError, data, external, file, http, llm, sql};
 use perennial_query::tree::tree;
 use perennial_runtime::{Runtime, Supervisor, SystemClock};
 
@@ -183,5 +184,13 @@ fn toolbox(config: &Config, reach: Reach<'_>) -> Result<Toolbox, Failure> {
     let toolbox = http::add(toolbox, &config.http, clock.clone()).map_err(refused)?;
     let toolbox = external::add(toolbox, &config.workers, broker).map_err(refused)?;
     let toolbox = shell::add(toolbox, &config.shell, guard, variable).map_err(refused)?;
+    let toolbox = sql::add(toolbox, &config.sql, &config.roles, &beside()).map_err(refused)?;
     llm::add(toolbox, &config.llm, clock, variable).map_err(refused)
+}
+
+/// Where the node's own program is, and those that come with it.
+fn beside() -> PathBuf {
+    // Where that cannot be told, the configuration can.
+    let own = env::current_exe().unwrap_or_default();
+    own.parent().map(Path::to_owned).unwrap_or_default()
 }

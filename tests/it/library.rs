@@ -111,7 +111,7 @@ async fn what_cannot_be_a_document_is_refused_with_the_place() {
         (raw(&node, "name=a.md", "text/markdown", &large), 413, "longer"),
         (raw(&node, "", "text/markdown", "words"), 400, "name the document"),
         (raw(&node, "name=a", "application/octet-stream", "some words"), 400, "format"),
-        (raw(&node, "name=a.parquet", "application/octet-stream", "PAR1"), 400, "Parquet"),
+        (raw(&node, "name=a.parquet", "application/octet-stream", "PAR1"), 400, "`sql`"),
         (raw(&node, "name=a&format=word", "text/plain", "some words"), 400, "format is `word`"),
         (raw(&node, "name=a%00b.md", "text/markdown", "some words"), 400, "control characters"),
         (raw(&node, "name=a.md&metadata=year", "text/markdown", "some words"), 400, "metadata"),

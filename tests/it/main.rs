@@ -5,7 +5,8 @@
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
 //! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
-//! stored), `keys` (who may ask what), `library` (documents put in and taken out), `questions` (in words), `schedules` (at which times), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
+//! stored), `keys` (who may ask what), `library` (documents put in and taken out), `questions` (in words), `schedules` (at which times),
+//! `sql` (over files), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
 //! the code), `documents` (what is said of
 //! it).
 
@@ -25,6 +26,7 @@ mod library;
 mod queries;
 mod questions;
 mod schedules;
+mod sql;
 mod support;
 mod survival;
 mod telling;

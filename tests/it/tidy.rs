@@ -9,7 +9,7 @@ use toml::Table;
 const LONGEST_FILE: usize = 500;
 
 /// A crate, and where alone it may be named.
-const RESERVED: [(&str, &[&str]); 8] = [
+const RESERVED: [(&str, &[&str]); 9] = [
     ("sled", &["actors/store/"]),
     ("ractor", &["actors/runtime/", "benches/"]),
     ("axum", &["src/", "benches/"]),
@@ -35,10 +35,11 @@ const RESERVED: [(&str, &[&str]); 8] = [
     ),
     ("lettre", &["actors/healing/src/alert/email"]),
     ("tantivy", &["actors/knowledge/src/index"]),
+    ("datafusion", &["actors/sql/src/"]),
 ];
 
 /// Each crate of ours and the crates of ours it may depend on.
-const DIRECTION: [(&str, &[&str]); 7] = [
+const DIRECTION: [(&str, &[&str]); 9] = [
     (
         "perennial",
         &[
@@ -52,9 +53,11 @@ const DIRECTION: [(&str, &[&str]); 7] = [
     ),
     ("perennial-healing", &["perennial-runtime", "perennial-secret"]),
     ("perennial-knowledge", &["perennial-query", "perennial-runtime", "perennial-secret"]),
-    ("perennial-query", &["perennial-runtime", "perennial-secret"]),
+    ("perennial-query", &["perennial-runtime", "perennial-secret", "perennial-sql-protocol"]),
     ("perennial-runtime", &["perennial-store"]),
     ("perennial-secret", &[]),
+    ("perennial-sql", &["perennial-sql-protocol"]),
+    ("perennial-sql-protocol", &[]),
     ("perennial-store", &[]),
 ];
 
@@ -171,13 +174,31 @@ fn manifests() -> Vec<Table> {
     let mut paths = vec![root().join("Cargo.toml")];
     let actors = fs::read_dir(root().join("actors")).expect("actors/ can be listed");
     paths.extend(actors.map(|entry| entry.unwrap().path().join("Cargo.toml")));
+    paths.push(root().join("actors/sql/protocol/Cargo.toml"));
     let parse = |path: PathBuf| fs::read_to_string(path).unwrap().parse().unwrap();
     paths.into_iter().map(parse).collect()
 }
 
 #[test]
+fn every_crate_of_the_product_is_built_by_default_but_the_one_that_takes_long() {
+    let workspace: Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let listed = workspace["workspace"]["default-members"].as_array().unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for member in listed {
+        let manifest = root().join(member.as_str().unwrap()).join("Cargo.toml");
+        let manifest: Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+        names.push(manifest["package"]["name"].as_str().unwrap().to_owned());
+    }
+    names.push("perennial-sql".to_owned());
+    names.sort();
+    let mut all: Vec<&str> = DIRECTION.iter().map(|(name, _)| *name).collect();
+    all.sort_unstable();
+    assert_eq!(names, all);
+}
+
+#[test]
 fn the_manifests_give_reserved_crates_to_their_owners_only() {
-    let owners: [(&str, &[&str]); 8] = [
+    let owners: [(&str, &[&str]); 9] = [
         ("sled", &["perennial-store"]),
         ("ractor", &["perennial-runtime"]),
         ("axum", &["perennial"]),
@@ -186,6 +207,7 @@ fn the_manifests_give_reserved_crates_to_their_owners_only() {
         ("reqwest", &["perennial-healing", "perennial-knowledge", "perennial-query"]),
         ("lettre", &["perennial-healing"]),
         ("tantivy", &["perennial-knowledge"]),
+        ("datafusion", &["perennial-sql"]),
     ];
     let mut problems = Vec::new();
     for manifest in manifests() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::roles::Roles;
-use crate::tools::{external, file, http, llm, shell};
+use crate::tools::{external, file, http, llm, shell, sql};
 use crate::worker::Bounds;
 use crate::{admission, orchestrator, schedule};
 
@@ -66,6 +66,8 @@ pub struct Config {
     pub llm: llm::Config,
     /// What they do for questions.
     pub questions: Questions,
+    /// Files whose rows may be asked for.
+    pub sql: sql::Config,
 }
 
 impl Default for Config {
@@ -91,6 +93,7 @@ impl Default for Config {
             workers: external::Config::default(),
             llm: llm::Config::default(),
             questions: Questions::default(),
+            sql: sql::Config::default(),
         }
     }
 }
@@ -136,6 +139,7 @@ impl Config {
             ("query.workers", self.workers.problems()),
             ("query.llm", self.llm.problems()),
             ("query.questions", self.questions.problems(&self.llm)),
+            ("query.sql", self.sql.problems(&self.roles)),
         ];
         for (option, problems) in of_sections {
             invalid.extend(problems.into_iter().map(|problem| (option, problem)));

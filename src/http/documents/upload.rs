@@ -148,7 +148,7 @@ fn format_of(said: Option<&str>, media: Option<&str>, name: &str) -> Result<Form
     let parquet = media == Some("application/vnd.apache.parquet")
         || name.to_ascii_lowercase().ends_with(".parquet");
     if parquet {
-        let why = "Parquet is not taken: write the table out as CSV";
+        let why = "Parquet is not taken: ask it with the tool `sql`, or write the table out as CSV";
         return Err(ApiError::Malformed(why.to_owned()));
     }
     let found = media.and_then(Format::of_media_type).or_else(|| Format::of_file_name(name));

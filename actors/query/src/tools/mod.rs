@@ -7,6 +7,7 @@ pub mod file;
 pub mod http;
 pub mod llm;
 pub mod shell;
+pub mod sql;
 
 /// Why a tool cannot be made of its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

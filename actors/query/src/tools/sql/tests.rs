@@ -1,0 +1,117 @@
+use serde_json::Value;
+
+use super::*;
+use crate::json::Json;
+use crate::plan::ErrorKind;
+use crate::tool::Identity;
+
+fn config(access: &str) -> Config {
+    let text = format!(
+        "directory = \"/data\"\n[[tables]]\nname = \"games\"\npath = \"games.csv\"\naccess = {access}\n"
+    );
+    toml::from_str(&text).unwrap()
+}
+
+fn problems(access: &str) -> Vec<String> {
+    config(access).problems(&Roles::usual())
+}
+
+#[test]
+fn nothing_is_wrong_with_a_table_for_roles_that_there_are() {
+    let access =
+        "[{ roles = [\"coach\"] }, { roles = [\"player\"], rows = \"player = identity.name\" }]";
+    assert_eq!(problems(access), Vec::<String>::new());
+}
+
+#[test]
+fn a_condition_that_cannot_be_read_is_refused_before_the_node_starts() {
+    let problems = problems("[{ roles = [\"player\"], rows = \"player = identity.nam\" }]");
+    assert_eq!(
+        problems,
+        ["tables[0].access[0].rows: `player = identity.nam` is no condition: identity.name, \
+          identity.role, or identity.teams within ANY( ) is expected, not `nam` at character 19"]
+    );
+}
+
+#[test]
+fn a_role_that_there_is_not_is_refused_as_a_slip_would_lock_somebody_out() {
+    let problems = problems("[{ roles = [\"coach\", \"plaer\"] }]");
+    assert_eq!(problems, ["tables[0].access[0].roles: there is no role `plaer`"]);
+}
+
+#[test]
+fn paths_that_are_not_absolute_and_bounds_that_are_none_are_refused() {
+    let config = Config {
+        directory: "data".into(),
+        program: "perennial-sql".into(),
+        memory_bytes: 1,
+        timeout: std::time::Duration::ZERO,
+        ..config("[{ roles = [\"*\"] }]")
+    };
+    let problems = config.problems(&Roles::usual());
+    for key in ["directory", "program", "memory_bytes", "timeout"] {
+        assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key}: {problems:?}");
+    }
+}
+
+#[test]
+fn results_are_shared_with_nobody_where_rows_depend_on_who_asks() {
+    let personal = |access: &str| Sql::new(&config(access), Path::new("/bin")).spec.personal;
+    assert!(!personal("[{ roles = [\"coach\"] }]"));
+    assert!(personal(
+        "[{ roles = [\"coach\"] }, { roles = [\"*\"], rows = \"a = identity.name\" }]"
+    ));
+}
+
+#[tokio::test]
+async fn a_call_says_how_the_program_is_built_where_it_is_absent_and_is_not_tried_again() {
+    let tool = Sql::new(&config("[{ roles = [\"*\"] }]"), Path::new("/nowhere"));
+    assert!(tool.spec.description.contains("cargo build --release -p perennial-sql"));
+    let call = Call {
+        tool: NAME.to_owned(),
+        arguments: Json(json!({"query": "SELECT 1"})),
+        identity: Identity::default(),
+        key: "k".into(),
+        label: "l".into(),
+        attempt: 1,
+        since: perennial_runtime::Timestamp::default(),
+        deadline: perennial_runtime::Timestamp::from_micros(u64::MAX),
+        timeout: std::time::Duration::from_secs(60),
+    };
+    let error = tool.call(&call).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(!error.kind.passes());
+    let what = "/nowhere/perennial-sql is not there; build it with `cargo build --release -p perennial-sql`";
+    assert!(error.message.starts_with(what), "{}", error.message);
+}
+
+#[test]
+fn the_version_of_the_data_is_another_when_a_file_was_written_and_the_same_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("games.csv"), text).unwrap();
+    let config = Config { directory: folder.path().to_owned(), ..config("[{ roles = [\"*\"] }]") };
+    let version = || Sql::new(&config, Path::new("/bin")).data_version();
+    let absent = version();
+    write("a\n1\n");
+    let first = version();
+    assert_ne!(first, absent);
+    assert_eq!(version(), first);
+    write("a\n1\n2\n");
+    assert_ne!(version(), first);
+}
+
+#[test]
+fn an_answer_that_was_cut_says_so_and_names_the_tables_that_it_rests_on() {
+    let tool = Sql::new(&config("[{ roles = [\"*\"] }]"), Path::new("/bin"));
+    let answer = Answer {
+        rows: vec![vec![Value::from(1)], vec![Value::from(2)]],
+        cut: Some(Cut::Rows),
+        tables: vec!["games".into()],
+        ..Answer::default()
+    };
+    let told = tool.told(answer, 2);
+    assert_eq!(told.value.0["truncated"], json!(true));
+    assert_eq!(told.value.0["row_count"], json!(2));
+    assert_eq!(told.warnings, ["there are more than 2 rows; these are the first ones"]);
+    assert_eq!(told.citations[0].id, "table:games");
+}
