@@ -38,6 +38,9 @@ pub struct ToolSpec {
     /// Whether what it answers depends on who asks, beyond their role and teams. Such a result is given to nobody
     /// else from a cache.
     pub personal: bool,
+    /// Whether a call that takes too long, or ends what worked for it, tells nothing about the next one, for which
+    /// that is made anew. Then no such call counts against the group.
+    pub isolated: bool,
 }
 
 impl ToolSpec {
@@ -53,6 +56,7 @@ impl ToolSpec {
             timeout: TOOL_TIMEOUT,
             changes_world: false,
             personal: false,
+            isolated: false,
         }
     }
 

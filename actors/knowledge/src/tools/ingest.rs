@@ -50,8 +50,12 @@ impl Ingest {
                 "For people; if not given, what the document says.",
             ))
             .parameter(
-                Parameter::required("format", ValueType::String, "What it is written in.")
-                    .of(&formats),
+                Parameter::required(
+                    "format",
+                    ValueType::String,
+                    "What it is written in. Parquet is asked with the tool `sql` instead.",
+                )
+                .of(&formats),
             )
             .parameter(optional("content", ValueType::String, "The document, if it is text."))
             .parameter(optional(

@@ -156,7 +156,10 @@ impl ToolWorker {
         let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
         // One that was never begun, or had less time than the tool takes, tells nothing about what the group
         // rests on.
-        if expired || late && !had_its_time(&order, timeout, turn) {
+        if expired
+            || late && !had_its_time(&order, timeout, turn)
+            || is_isolated(&order, &result, turn)
+        {
             self.breaker.undecided();
         } else {
             self.judge(&result, turn);
@@ -218,6 +221,18 @@ fn never_begun() -> ToolError {
 fn had_its_time(order: &Order, timeout: Duration, turn: &Turn<'_, ToolWorker>) -> bool {
     let spec = turn.settings().catalogue.get(&order.tool);
     spec.is_some_and(|spec| timeout >= spec.timeout) && turn.now() < order.deadline
+}
+
+/// Whether it failed by its own work, which what the group rests on outlives.
+fn is_isolated(
+    order: &Order,
+    result: &Result<ToolAnswer, ToolError>,
+    turn: &Turn<'_, ToolWorker>,
+) -> bool {
+    let failed =
+        |error: &ToolError| matches!(error.kind, ErrorKind::Timeout | ErrorKind::Unavailable);
+    let spec = turn.settings().catalogue.get(&order.tool);
+    result.as_ref().err().is_some_and(failed) && spec.is_some_and(|spec| spec.isolated)
 }
 
 fn bounds(turn: &Turn<'_, ToolWorker>) -> Bounds {

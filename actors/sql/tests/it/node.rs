@@ -153,6 +153,20 @@ steps:
     )
 }
 
+/// Asks for more memory at once than the process may have.
+fn greedy(attempts: u32) -> String {
+    format!(
+        "
+name: greedy
+steps:
+  - id: greedy
+    tool: sql
+    retry: {{attempts: {attempts}, base: 10ms}}
+    arguments: {{query: \"SELECT length(repeat('x', 1900000000)) FROM n LIMIT 1\"}}
+"
+    )
+}
+
 #[tokio::test]
 async fn a_query_without_end_costs_its_time_and_nothing_else() {
     let data = numbers();
@@ -199,20 +213,23 @@ async fn a_process_that_dies_is_replaced_and_what_was_lost_with_it_is_asked_agai
 async fn memory_that_is_not_there_ends_the_process_and_not_the_node() {
     let data = numbers();
     let node = Node::start(&data, vec![table("n", "n.csv")]).await;
-    let greedy = "
-name: greedy
-steps:
-  - id: greedy
-    tool: sql
-    retry: {attempts: 2, base: 10ms}
-    arguments: {query: \"SELECT length(repeat('x', 1900000000)) FROM n LIMIT 1\"}
-";
-    let ended = node.run(greedy, json!({})).await;
+    let ended = node.run(&greedy(2), json!({})).await;
     let step = &ended.steps[0];
     let error = step.error.as_ref().unwrap();
     assert_eq!((error.kind.as_str(), step.attempts), ("unavailable", 2), "{error}");
     assert!(error.message.contains("memory allocation"), "{error}");
     assert_eq!(*node.run(COUNT, json!({})).await.outputs(), json!({"count": 2_000}));
+}
+
+#[tokio::test]
+async fn however_often_the_process_is_ended_by_queries_the_next_one_is_answered() {
+    let data = numbers();
+    let node = Node::start(&data, vec![table("n", "n.csv")]).await;
+    let ended = node.run(&greedy(6), json!({})).await;
+    assert_eq!(ended.steps[0].attempts, 6);
+    let counted = node.run(COUNT, json!({})).await;
+    assert_eq!(*counted.outputs(), json!({"count": 2_000}));
+    assert_eq!(counted.steps[0].attempts, 1);
 }
 
 #[tokio::test]

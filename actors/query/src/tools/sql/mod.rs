@@ -167,6 +167,8 @@ fn spec(config: &Config, program: &Path) -> ToolSpec {
             Parameter::optional("limit", ValueType::Integer, &limit).between(1.0, MOST_ROWS as f64),
         );
     spec.timeout = config.timeout;
+    // A process that a query ended is replaced, and one that takes long is taken back.
+    spec.isolated = true;
     // Where rows depend on who asks, nobody is given what another was answered.
     spec.personal =
         config.tables.iter().flat_map(|table| &table.access).any(|grant| !grant.rows.is_empty());
