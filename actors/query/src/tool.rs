@@ -14,6 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::json::Json;
 use crate::plan::{ErrorKind, Plan, ValueType};
 
+mod target;
+
+pub use target::Target;
+
 /// One call of a tool may take so long, unless the tool says otherwise.
 pub const TOOL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -26,8 +30,10 @@ pub struct ToolSpec {
     pub description: String,
     /// What it takes.
     pub parameters: Vec<Parameter>,
-    /// The resource that it uses: tools of one group share their concurrency, queue and breaker.
+    /// The resource that it uses: tools of one group share their concurrency and queue.
     pub group: String,
+    /// What a call rests on within it, as far as its breaker is concerned.
+    pub target: Target,
     /// What a role must be allowed to call it; none if everybody may.
     pub permission: Option<String>,
     /// One call may take so long.
@@ -39,7 +45,7 @@ pub struct ToolSpec {
     /// else from a cache.
     pub personal: bool,
     /// Whether a call that takes too long, or ends what worked for it, tells nothing about the next one, for which
-    /// that is made anew. Then no such call counts against the group.
+    /// that is made anew. Then no such call counts against what it rests on.
     pub isolated: bool,
 }
 
@@ -52,6 +58,7 @@ impl ToolSpec {
             description: description.to_owned(),
             parameters: Vec::new(),
             group: name.to_owned(),
+            target: Target::Tool,
             permission: None,
             timeout: TOOL_TIMEOUT,
             changes_world: false,

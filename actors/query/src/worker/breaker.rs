@@ -1,4 +1,4 @@
-//! Spares what a group of tools rests on while it is out of order. Pure.
+//! Spares what calls rest on while it is out of order. Pure.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub const OPEN: Duration = Duration::from_secs(60);
 /// Successes of single probes that close it.
 pub const PROBES: u32 = 2;
 
-/// Counts the failures of one group.
+/// Counts the failures of one thing that calls rest on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     state: State,
@@ -55,7 +55,7 @@ impl Breaker {
         }
     }
 
-    /// What the group rests on has answered, whatever it said.
+    /// It has answered, whatever it said.
     pub fn succeeded(&mut self) {
         self.state = match self.state {
             State::HalfOpen { succeeded, .. } if succeeded + 1 < PROBES => {
@@ -80,6 +80,16 @@ impl Breaker {
     pub fn undecided(&mut self) {
         if let State::HalfOpen { succeeded, .. } = self.state {
             self.state = State::HalfOpen { succeeded, probing: false };
+        }
+    }
+
+    /// How much would be lost with it: an order.
+    #[must_use]
+    pub fn weight(&self) -> (u8, u64) {
+        match self.state {
+            State::Closed(failures) => (0, u64::from(failures)),
+            State::Open(until) => (1, until.as_micros()),
+            State::HalfOpen { succeeded, .. } => (2, u64::from(succeeded)),
         }
     }
 

@@ -2,11 +2,15 @@
 //! queue of the others, and spares the resource while it is out of order.
 
 pub mod breaker;
+mod breakers;
 #[cfg(test)]
 mod frozen;
 pub mod hands;
 pub mod invoke;
 mod message;
+mod older;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,7 +25,7 @@ use crate::plan::ErrorKind;
 use crate::roles::Roles;
 use crate::tool::{Catalogue, ToolAnswer, ToolError, ToolSpec};
 use crate::tools::llm;
-use crate::worker::breaker::Breaker;
+use crate::worker::breakers::{Breakers, Rests};
 use crate::worker::invoke::{Halt, Invoke};
 pub use crate::worker::message::*;
 
@@ -66,11 +70,13 @@ pub struct ToolWorker {
     running: BTreeSet<CallId>,
     /// First come, first served; what they order is in [`WAITING`].
     waiting: VecDeque<CallId>,
-    breaker: Breaker,
+    breakers: Breakers,
 }
 
 impl Durable for ToolWorker {
     const KIND: Kind = Kind::new("tool-worker");
+    /// It knows what of its group is out of order since version 2.
+    const VERSION: u16 = 2;
     type Message = WorkerMessage;
     type Settings = Settings;
 
@@ -87,6 +93,14 @@ impl Durable for ToolWorker {
             // What was told to end ends by itself; whether it could be told changes nothing.
             WorkerMessage::Halted(_) => Ok(()),
         }
+    }
+
+    fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
+        older::state(version, payload)
+    }
+
+    fn migrate_message(version: u16, payload: &[u8]) -> Result<WorkerMessage, Failure> {
+        older::message(version, payload)
     }
 }
 
@@ -111,13 +125,8 @@ impl ToolWorker {
 
     fn start(&mut self, order: &Order, turn: &mut Turn<'_, Self>) -> Result<(), ToolError> {
         let spec = check(order, turn.settings())?;
-        self.breaker.enter(turn.now()).map_err(|wait| ToolError {
-            retry_after: Some(wait),
-            ..ToolError::new(
-                ErrorKind::Unavailable,
-                format!("`{}` failed too often and is given {wait:?} to recover", order.tool),
-            )
-        })?;
+        let rests = rests(order, turn.settings());
+        self.breakers.enter(&rests, turn.now()).map_err(|wait| spared(&rests, wait))?;
         let timeout = order.timeout.map_or(spec.timeout, |own| own.min(spec.timeout));
         turn.perform(&Invoke { order: order.clone(), timeout });
         self.running.insert(order.id.clone());
@@ -154,15 +163,14 @@ impl ToolWorker {
         let expired = matches!(finished.result, Err(Undone::Expired(_)));
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
         let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
-        // One that was never begun, or had less time than the tool takes, tells nothing about what the group
-        // rests on.
+// One that was never begun, or had less time than the tool takes, tells nothing about what it rests on.
         if expired
             || late && !had_its_time(&order, timeout, turn)
             || is_isolated(&order, &result, turn)
         {
-            self.breaker.undecided();
+            self.breakers.undecided(&rests(&order, turn.settings()));
         } else {
-            self.judge(&result, turn);
+            self.judge(&order, &result, turn);
         }
         answer(&order, result, turn);
         while self.running.len() < bounds(turn).concurrency {
@@ -182,17 +190,25 @@ impl ToolWorker {
         Ok(())
     }
 
-    /// What an answer tells about what the group rests on.
-    fn judge(&mut self, result: &Result<ToolAnswer, ToolError>, turn: &Turn<'_, Self>) {
+    /// What an answer tells about what the call rests on.
+    fn judge(
+        &mut self,
+        order: &Order,
+        result: &Result<ToolAnswer, ToolError>,
+        turn: &Turn<'_, Self>,
+    ) {
+        let rests = rests(order, turn.settings());
         match result.as_ref().map_err(|error| error.kind) {
-            Err(ErrorKind::Timeout | ErrorKind::Unavailable) => self.breaker.failed(turn.now()),
+            Err(ErrorKind::Timeout | ErrorKind::Unavailable) => {
+                self.breakers.failed(rests, turn.now())
+            }
             Err(ErrorKind::Cancelled | ErrorKind::Unknown | ErrorKind::Overloaded) => {
-                self.breaker.undecided();
+                self.breakers.undecided(&rests);
             }
             Ok(_)
             | Err(
                 ErrorKind::Failed | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound,
-            ) => self.breaker.succeeded(),
+            ) => self.breakers.succeeded(&rests),
         }
     }
 }
@@ -210,6 +226,19 @@ fn check<'a>(order: &Order, settings: &'a Settings) -> Result<&'a ToolSpec, Tool
     let problems: Vec<String> =
         problems.into_iter().map(|(name, why)| format!("`{name}` {why}")).collect();
     Err(ToolError::invalid(format!("`{}`: {}", order.tool, problems.join("; "))))
+}
+
+/// What a call rests on. Of a tool that went away it is the tool.
+fn rests(order: &Order, settings: &Settings) -> Rests {
+    let target = settings.catalogue.get(&order.tool).map(|spec| spec.target.of(&order.arguments.0));
+    Rests { tool: order.tool.clone(), target: target.unwrap_or_default() }
+}
+
+/// What a call is answered while what it rests on is spared.
+fn spared(Rests { tool, target }: &Rests, wait: Duration) -> ToolError {
+    let of = if target.is_empty() { String::new() } else { format!(" at `{target}`") };
+    let why = format!("`{tool}`{of} failed too often and is given {wait:?} to recover");
+    ToolError { retry_after: Some(wait), ..ToolError::new(ErrorKind::Unavailable, why) }
 }
 
 /// What a call is answered that was taken back in time.

@@ -11,7 +11,7 @@ use reqwest::{Client, Response, redirect};
 use tokio::time::timeout;
 
 use crate::plan::{ErrorKind, ValueType};
-use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
+use crate::tool::{Call, Parameter, Target, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
 use crate::tools::ConfigError;
 
 mod address;
@@ -38,6 +38,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 const REDIRECTS: u32 = 5;
 /// Bytes of a body that are read where the status says that it is no answer.
 const REFUSAL: usize = 4 * 1024;
+
+/// The host and port of a URL, which may hold secrets beside them.
+pub(crate) fn authority(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    Some(format!("{host}:{port}"))
+}
 
 /// Adds the tool, if `config` lists a host. `clock` says what is still fresh.
 ///
@@ -317,6 +324,7 @@ fn spec(config: &Config) -> ToolSpec {
             ..optional("max_bytes", ValueType::Integer, most)
         });
     spec.timeout = config.timeout;
+    spec.target = Target::Host("url");
     spec.changes_world = offered.contains(&Method::Post);
     spec
 }

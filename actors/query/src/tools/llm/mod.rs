@@ -11,7 +11,7 @@ use reqwest::Client;
 use tokio::time::Instant;
 
 use crate::plan::ValueType;
-use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
+use crate::tool::{Call, Parameter, Target, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
 use crate::tools::ConfigError;
 
 mod asking;
@@ -238,6 +238,8 @@ fn spec(config: &Config) -> ToolSpec {
         spec = spec.parameter(text("mode", mode).of(&modes));
     }
     // It changes nothing, but it costs.
+    // Models stand in for each other: a call without a name fails where none of them answers.
+    spec.target = Target::Named(&["model", "mode"]);
     spec.permission = Some(NAME.to_owned());
     let slowest = config.models.iter().map(|model| model.timeout).max().unwrap_or(spec.timeout);
     spec.timeout = slowest.saturating_mul(ATTEMPTS);

@@ -11,7 +11,7 @@ use serde_json::{Map, json};
 use tokio::time::timeout;
 
 use crate::plan::{ErrorKind, ValueType};
-use crate::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
+use crate::tool::{Call, Parameter, Target, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox, Trace};
 use crate::tools::ConfigError;
 
 mod arguments;
@@ -160,6 +160,7 @@ fn spec(config: &Config) -> ToolSpec {
         .parameter(Parameter::required("command", ValueType::String, "Which command.").of(&names))
         .parameter(Parameter::optional("arguments", ValueType::Object, arguments))
         .parameter(Parameter::optional("input", ValueType::String, "Its standard input."));
+    spec.target = Target::Named(&["command"]);
     spec.permission = Some(NAME.to_owned());
     spec.timeout = commands.iter().map(|command| command.timeout).max().unwrap_or(spec.timeout);
     spec.changes_world = commands.iter().any(|command| command.changes_world);
