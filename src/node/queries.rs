@@ -8,7 +8,7 @@ use perennial_knowledge::Library;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
 use perennial_query::question::{self, Planner, Read, Table};
-use perennial_query::schedule::{AGAIN, Definitions, begin, define};
+use perennial_query::schedule::{AGAIN, Definitions, Problem, begin, define};
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
 use perennial_query::tools::shell::{self, GuardProgram};
@@ -65,7 +65,8 @@ pub(super) fn queries(
     let table = table(&config, &catalogue)?;
     let planner = Planner { table, roles: Arc::clone(&roles), catalogue: Arc::clone(&catalogue) };
     let planner = Arc::new(planner);
-    let schedules = schedules(&config, Arc::clone(&planner))?;
+    let schedules =
+        schedules(&config, Arc::clone(&planner)).map_err(|problems| refused(&problems))?;
     let bells = Bells::default();
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let (tools, clock) = (toolbox.clone(), SystemClock);
@@ -87,18 +88,21 @@ pub(super) fn queries(
 }
 
 /// What is done when.
-fn schedules(config: &Config, planner: Arc<Planner>) -> Result<Definitions, Failure> {
+fn schedules(config: &Config, planner: Arc<Planner>) -> Result<Definitions, Vec<Problem>> {
     let pipeline = |name: &str| {
         let document = documents::read(Kind::Pipelines, &config.pipelines, name);
         document.map(|document| document.text).map_err(|error| error.to_string())
     };
-    define(&config.schedule, planner, pipeline).map_err(|problems| {
-        let listed: String = problems.iter().map(|why| format!("\n{why}")).collect();
-        Failure::new(Exit::Config, format!("query.schedule is refused:{listed}"))
-    })
+    define(&config.schedule, planner, pipeline)
 }
 
-/// Refuses schedules that a node of this configuration could not keep.
+fn refused(problems: &[Problem]) -> Failure {
+    let listed: String = problems.iter().map(|problem| format!("\n{problem}")).collect();
+    Failure::new(Exit::Config, format!("query.schedule is refused:{listed}"))
+}
+
+/// Refuses schedules that a node of this configuration could not keep. What is wrong with their pipelines is for who
+/// looks at all pipelines.
 ///
 /// # Errors
 /// Everything that is wrong with them.
@@ -108,7 +112,10 @@ pub(crate) fn check_schedules(config: &Config, catalogue: Arc<Catalogue>) -> Res
     }
     let table = table(config, &catalogue)?;
     let roles = Arc::new(config.roles.clone());
-    schedules(config, Arc::new(Planner { table, roles, catalogue })).map(drop)
+    let checked = schedules(config, Arc::new(Planner { table, roles, catalogue }));
+    let mut problems = checked.err().unwrap_or_default();
+    problems.retain(|problem| !problem.of_pipeline);
+    if problems.is_empty() { Ok(()) } else { Err(refused(&problems)) }
 }
 
 /// Has schedules look at what they are now, until they have.

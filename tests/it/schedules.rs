@@ -131,4 +131,14 @@ fn schedules_that_could_not_be_kept_are_refused_with_their_names_before_the_node
     ));
     assert_eq!(code, Some(78), "{told}");
     assert!(told.contains("`d`: question: No answer to this is known here."), "{told}");
+
+    let pipelines = directory.path().join("pipelines");
+    fs::create_dir(&pipelines).unwrap();
+    fs::write(pipelines.join("bad.yaml"), "name: bad\nsteps:\n  - {id: a, tool: nothing}\n")
+        .unwrap();
+    let config = format!("[query]\npipelines = \"{}\"\n", pipelines.display());
+    let broken = "cron = \"@daily\"\npipeline = \"bad\"\ncatch_up = \"skip\"";
+    let (code, told) = check(&(config + &schedule("e", broken)));
+    assert_eq!(code, Some(78), "{told}");
+    assert_eq!(told.matches("there is no tool `nothing`").count(), 1, "{told}");
 }

@@ -153,7 +153,26 @@ impl Library {
         self.ingest_unless(submission, identity, cancelled, &|_| {}).await
     }
 
-    /// The same, unless it is `cancelled` before it is stored. `chunked` is told how many chunks there are.
+    /// What [`ingest`](Self::ingest) would say of a document that is in the library as it is handed in; none of any
+    /// other. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What of the submission cannot be taken.
+    pub async fn holds(
+        &self,
+        submission: Submission,
+        identity: &Identity,
+    ) -> Result<Option<Ingested>, ToolError> {
+        check(&submission, identity, self.inner.config.limits.document_bytes)?;
+        let inner = Arc::clone(&self.inner);
+        let (prepared, ingested) = blocking(move || inner.prepare(submission)).await?;
+        let Some(prepared) = prepared else { return Ok(None) };
+        let settled = self.inner.settled(&self.state(), &prepared)?;
+        Ok(settled.filter(Outcome::is_kept).map(|outcome| Ingested { outcome, ..ingested }))
+    }
+
+    /// Takes a document in, unless it is `cancelled` before it is stored. `chunked` is told how many chunks there are.
     pub(super) async fn ingest_unless(
         &self,
         submission: Submission,

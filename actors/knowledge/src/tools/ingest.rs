@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use perennial_query::plan::ValueType;
 use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Trace};
 use serde_json::{Value, json};
@@ -95,8 +95,20 @@ impl Tool for Ingest {
     }
 
     /// Whatever a crash left of it, doing it again completes it and changes nothing else.
-    fn reconcile<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Trace> {
-        ready(Trace::NotDone).boxed()
+    fn reconcile<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Trace> {
+        async move {
+            let Ok(submission) = submission(call) else { return Trace::NotDone };
+            match self.documents.holds(submission, &call.identity).await {
+                Ok(Some(ingested)) => Trace::Done(Ok(answer(ingested))),
+                Ok(None) | Err(_) => Trace::NotDone,
+            }
+        }
+        .boxed()
+    }
+
+    /// A document that is being written when the call is told to end is completed all the same.
+    fn tells_apart(&self, _call: &Call) -> bool {
+        false
     }
 }
 

@@ -314,3 +314,31 @@ async fn an_interrupted_ingest_may_be_done_again_and_the_others_only_read() {
     };
     assert_eq!(toolbox.get("ingest").unwrap().reconcile(&call).await, Trace::NotDone);
 }
+
+#[tokio::test]
+async fn of_an_ingest_that_was_halted_it_is_told_whether_the_document_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = open(dir.path());
+    let toolbox = tools(&library).into_iter().fold(Toolbox::default(), Toolbox::with_shared);
+    let ingest = toolbox.get("ingest").unwrap();
+    let text =
+        "# Pumps\n\nA pump moves water from a low place to a high one, and stops when it is dry.\n";
+    let call = |name: &str| perennial_query::tool::Call {
+        tool: "ingest".to_owned(),
+        arguments: json!({"name": name, "format": "markdown", "content": text}).into(),
+        identity: identity(&[]),
+        key: String::new(),
+        label: String::new(),
+        attempt: 1,
+        since: perennial_runtime::Timestamp::EPOCH,
+        deadline: perennial_runtime::Timestamp::MAX,
+        timeout: std::time::Duration::from_secs(60),
+    };
+    let (done, not_done) = (call("pumps.md"), call("other.md"));
+    assert_eq!(ingest.reconcile(&done).await, Trace::NotDone);
+    ingest.call(&done).await.unwrap();
+    let Trace::Done(Ok(answer)) = ingest.reconcile(&done).await else { panic!("it is there") };
+    assert_eq!(answer.value.0["status"], "unchanged");
+    assert_eq!(ingest.reconcile(&not_done).await, Trace::NotDone);
+    assert!(!ingest.tells_apart(&not_done), "it may be under way still, so nothing is said of it");
+}

@@ -1,6 +1,7 @@
 //! What is to be done when: as it is written in the configuration, and as it was checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use perennial_runtime::Timestamp;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::times::{COUNTED, Times};
+use crate::check::Finding;
 use crate::inputs;
 use crate::json::Json;
 use crate::names::closest;
@@ -196,6 +198,27 @@ pub struct Definitions {
     pub planner: Arc<Planner>,
 }
 
+/// Something that is wrong with a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which schedule, and what.
+    pub text: String,
+    /// Whether its pipeline cannot be done by anybody, which whoever looks at pipelines finds too.
+    pub of_pipeline: bool,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, of_pipeline: false }
+    }
+}
+
 /// Checks `written` against what the node is: its roles, its tools, its intents, and its pipelines, of which
 /// `pipeline` gives the text.
 ///
@@ -205,8 +228,9 @@ pub fn define(
     written: &[Written],
     planner: Arc<Planner>,
     pipeline: impl Fn(&str) -> Result<String, String>,
-) -> Result<Definitions, Vec<String>> {
-    let mut problems = problems(written, &planner.roles);
+) -> Result<Definitions, Vec<Problem>> {
+    let mut problems: Vec<Problem> =
+        problems(written, &planner.roles).into_iter().map(Problem::from).collect();
     let mut by_name = BTreeMap::new();
     for one in written {
         let Ok(times) = Times::read(&one.cron, &one.zone) else { continue };
@@ -216,7 +240,11 @@ pub fn define(
                 by_name.insert(one.name.clone(), definition);
             }
             Err(own) => {
-                problems.extend(own.into_iter().map(|why| format!("`{}`: {why}", one.name)));
+                let named = |Problem { text, of_pipeline }| Problem {
+                    text: format!("`{}`: {text}", one.name),
+                    of_pipeline,
+                };
+                problems.extend(own.into_iter().map(named));
             }
         }
     }
@@ -227,27 +255,30 @@ fn work(
     one: &Written,
     planner: &Planner,
     pipeline: impl Fn(&str) -> Result<String, String>,
-) -> Result<Work, Vec<String>> {
-    let name = &one.pipeline;
+) -> Result<Work, Vec<Problem>> {
+    let (name, one_problem) = (&one.pipeline, |text: String| vec![Problem::from(text)]);
     if name.is_empty() {
         // Questions that nobody understands are refused before they are due.
         let planned = plan_question(planner, &one.question, &one.identity(), Timestamp::EPOCH);
-        return match planned.map_err(|error| vec![format!("question: {error}")])? {
+        return match planned.map_err(|error| one_problem(format!("question: {error}")))? {
             Planned::Plan(_) => Ok(Work::Question(one.question.clone())),
-            Planned::Clarification(asked) => Err(vec![format!("question: {}", asked.text)]),
+            Planned::Clarification(asked) => Err(one_problem(format!("question: {}", asked.text))),
         };
     }
-    let text = pipeline(name).map_err(|why| vec![format!("pipeline: {why}")])?;
-    let listed = |findings: Vec<crate::check::Finding>| -> Vec<String> {
-        findings.iter().map(|finding| format!("pipeline `{name}`: {finding}")).collect()
+    let text = pipeline(name).map_err(|why| one_problem(format!("pipeline: {why}")))?;
+    let listed = |findings: Vec<Finding>, of_pipeline: bool| -> Vec<Problem> {
+        let text = |finding| format!("pipeline `{name}`: {finding}");
+        findings.iter().map(|finding| Problem { text: text(finding), of_pipeline }).collect()
     };
     let Compiled { plan, warnings, .. } =
-        pipeline::read(&text, &planner.catalogue).map_err(listed)?;
+        pipeline::read(&text, &planner.catalogue).map_err(|findings| listed(findings, true))?;
     let denied = planner.roles.denied(&one.identity(), &plan, &planner.catalogue);
     if !denied.is_empty() {
-        return Err(denied.into_iter().map(|why| format!("pipeline `{name}`: {why}")).collect());
+        let told = denied.into_iter().map(|why| format!("pipeline `{name}`: {why}"));
+        return Err(told.map(Problem::from).collect());
     }
-    let inputs = inputs::bind(&plan, &one.given(&plan)).map_err(listed)?;
+    let inputs =
+        inputs::bind(&plan, &one.given(&plan)).map_err(|findings| listed(findings, false))?;
     Ok(Work::Plan(Box::new(Submission {
         plan,
         inputs: Json(inputs),

@@ -18,7 +18,7 @@ use crate::metrics;
 use crate::record::{Outcome, Watcher};
 pub(crate) use crate::schedule::definition::problems;
 pub use crate::schedule::definition::{
-    AT_MOST, CatchUp, DUE, Definition, Definitions, Overlap, Written, define,
+    AT_MOST, CatchUp, DUE, Definition, Definitions, Overlap, Problem, Written, define,
 };
 pub use crate::schedule::message::*;
 pub use crate::schedule::record::*;

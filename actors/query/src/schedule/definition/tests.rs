@@ -21,6 +21,7 @@ fn pipelines(name: &str) -> Result<String, String> {
     match name {
         "report" => Ok(PIPELINE.to_owned()),
         "secret" => Ok("name: secret\nsteps: [{id: s, tool: whisper}]\n".to_owned()),
+        "broken" => Ok("name: broken\nsteps: [{id: s, tool: nothing}]\n".to_owned()),
         _ => Err(format!("there is no `{name}`")),
     }
 }
@@ -37,7 +38,8 @@ fn written(name: &str) -> Written {
 }
 
 fn refused(written: &[Written]) -> Vec<String> {
-    define(written, planner(), pipelines).unwrap_err()
+    let problems = define(written, planner(), pipelines).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -105,4 +107,16 @@ fn what_is_submitted_knows_its_time_and_is_named_after_it() {
     assert_eq!((submission.identity.role.as_str(), submission.identity.key), ("staff", None));
     assert_eq!(submission.identity.teams, ["a", "b"]);
     assert_eq!(submission.cache_key, None, "what is due is done");
+}
+
+#[test]
+fn what_is_wrong_with_a_pipeline_itself_is_told_apart_from_what_is_wrong_with_a_schedule() {
+    let of_pipeline = |pipeline: &str| -> Vec<bool> {
+        let one = Written { pipeline: pipeline.to_owned(), ..written("a") };
+        let problems = define(&[one], planner(), pipelines).unwrap_err();
+        problems.iter().map(|problem| problem.of_pipeline).collect()
+    };
+    assert_eq!(of_pipeline("broken"), [true]);
+    assert_eq!(of_pipeline("nowhere"), [false]);
+    assert_eq!(of_pipeline("secret"), [false]);
 }

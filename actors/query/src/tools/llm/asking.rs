@@ -247,10 +247,26 @@ impl<'a> Asking<'a> {
     }
 
     fn told(&self) -> String {
-        let each =
-            self.setbacks.iter().map(|(name, setback)| format!("`{name}` {}", setback.message));
-        each.collect::<Vec<_>>().join("; ")
+        told_once(
+            self.setbacks.iter().map(|(name, setback)| format!("`{name}` {}", setback.message)),
+        )
     }
+}
+
+/// Each of these once, and how often if that is not all.
+fn told_once(all: impl Iterator<Item = String>) -> String {
+    let mut told: Vec<(String, u32)> = Vec::new();
+    for one in all {
+        match told.iter_mut().find(|(before, _)| *before == one) {
+            Some((_, times)) => *times += 1,
+            None => told.push((one, 1)),
+        }
+    }
+    let each = told.into_iter().map(|(one, times)| match times {
+        1 => one,
+        times => format!("{one} ({times} times)"),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What comes after a model that did not answer.
@@ -279,4 +295,20 @@ fn scrubbed(asked: Result<Completion, Setback>, model: &Model) -> Result<Complet
     asked
         .map(|completion| Completion { text: clean(completion.text), ..completion })
         .map_err(|setback| Setback { message: clean(setback.message), ..setback })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_the_same_way_again_is_told_once() {
+        let told = |all: &[&str]| told_once(all.iter().map(|one| (*one).to_owned()));
+        assert_eq!(told(&["a is down", "a is down", "a is down"]), "a is down (3 times)");
+        assert_eq!(
+            told(&["a is down", "b is down", "a is down"]),
+            "a is down (2 times); b is down"
+        );
+        assert_eq!(told(&[]), "");
+    }
 }
