@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod audit;
 mod backup;
 mod containers;
 mod dead_letters;
@@ -43,6 +44,7 @@ use crate::metrics::Metrics;
 pub(crate) use access::Access;
 pub(crate) use actions::Verified;
 use error::ApiError;
+pub(crate) use audit::keep;
 pub(crate) use model::label_of;
 pub(crate) use queries::{Bells, Queries};
 pub(crate) use serve::serve;
@@ -118,6 +120,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/tools", get(queries::tools))
         .route("/v1/pipelines", get(plans::list))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/pipelines/{name}", get(plans::show))
         .route("/v1/rules", get(plans::list_rules))
         .route("/v1/schedules", get(schedules::list))

@@ -108,7 +108,7 @@ impl Node {
         let runtime = Runtime::start(options, tree).await?;
         rows.get_or_init(|| runtime.tables());
         running.get_or_init(|| runtime.clone());
-        library.iter().for_each(knowledge::look_after);
+        library.iter().for_each(|library| knowledge::look_after(library, &runtime));
         tokio::spawn(begin_schedules(runtime.clone(), queries.schedules.clone()));
         runtime.register_metrics(metrics.registry_mut());
         let (stop_edge, stop) = watch::channel(false);

@@ -64,6 +64,20 @@ pub(super) enum DocumentsCommand {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// List who put documents in and removed them, when, and what came of it
+    Audit {
+        /// Only what somebody of this name did
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// Only what was done before the one of this number
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<u64>,
+        /// At most so many [default: 100]
+        #[arg(long)]
+        limit: Option<u32>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// Find passages; exit code 1 if there are none
     Search(SearchArgs),
 }
@@ -140,6 +154,11 @@ pub(super) fn execute(command: DocumentsCommand) -> Result<Exit, Failure> {
                 ("limit", limit.map(|limit| limit.to_string())),
             ]);
             wait_for(get(node, format!("/v1/documents{query}"), list))
+        }
+        DocumentsCommand::Audit { by, after, limit, node } => {
+            let (after, limit) = (after.map(|n| n.to_string()), limit.map(|n| n.to_string()));
+            let query = query(&[("by", by), ("after", after), ("limit", limit)]);
+            wait_for(get(node, format!("/v1/audit{query}"), deeds))
         }
         DocumentsCommand::Show { id, node } => wait_for(get(node, path(&id), whole)),
         DocumentsCommand::Remove { id, node } => wait_for(change(
@@ -239,6 +258,20 @@ fn added(document: &Value) -> String {
     format!("{}  {}  {what}{chunks}{reason}", text(&document["id"]), text(&document["name"]))
 }
 
+fn deeds(answer: &Value) -> String {
+    let mut table = Table::new(&["NUMBER", "AT", "BY", "KEY", "WHAT", "ID", "NAME", "RESULT"]);
+    for row in items(&answer["items"]) {
+        let cells = ["number", "at", "by", "key", "what", "id", "name", "result"];
+        table.row(cells.map(|cell| text(&row[cell])));
+    }
+    table.to_string() + &more(answer)
+}
+
+fn more(answer: &Value) -> String {
+    let next = answer["next"].as_str();
+    next.map_or_else(String::new, |next| format!("there are more: --after {next}\n"))
+}
+
 fn list(answer: &Value) -> String {
     let mut table = Table::new(&["ID", "NAME", "FORMAT", "TEAM", "STATUS", "CHUNKS", "METADATA"]);
     for row in items(&answer["items"]) {
@@ -252,9 +285,7 @@ fn list(answer: &Value) -> String {
             pairs(&row["metadata"]),
         ]);
     }
-    let next = answer["next"].as_str();
-    let more = next.map_or_else(String::new, |next| format!("there are more: --after {next}\n"));
-    format!("{table}{more}")
+    format!("{table}{}", more(answer))
 }
 
 fn pairs(entries: &Value) -> String {

@@ -139,6 +139,8 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         | ("POST", "/v1/workers/{pool}/jobs/{id}/result") => Permission::Work,
         // It shows steps of everybody's queries.
         ("GET", "/v1/dead-steps") => Permission::QueriesAll,
+        // It tells of everybody.
+        ("GET", "/v1/audit") => Permission::QueriesAll,
         // They are of nobody's key, and what they do concerns everybody.
         ("GET", "/v1/schedules" | "/v1/schedules/{name}")
         | ("POST", "/v1/schedules/{name}/pause" | "/v1/schedules/{name}/resume")

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use perennial_knowledge::{DocumentId, Library, Outcome, Stage};
+use perennial_query::audit::{Act, Deed};
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::ToolError;
 
@@ -15,7 +16,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::extract::Params;
 use super::model::{Document, DocumentFilter, DocumentSummary, List};
-use super::{App, aside};
+use super::{App, aside, keep};
 
 /// The wait for a document to be indexed, unless another one is asked for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -105,7 +106,24 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = DocumentId::parse(&id).ok_or_else(|| unknown(&id))?;
-    let removed = app.shelf()?.remove(&id, caller.identity()).await;
+    let library = app.shelf()?;
+    // One that the caller may not see is not told of, and not touched.
+    let known = library.find(&id, caller.identity()).map(|found| found.header.name);
+    let deed = |act, result| Deed {
+        act,
+        object: id.to_string(),
+        name: known.clone().unwrap_or_default(),
+        by: caller.identity().clone(),
+        result,
+    };
+    keep(&app.runtime, deed(Act::DocumentRemoval, Ok("wanted".to_owned()))).await?;
+    let removed = library.remove(&id, caller.identity()).await;
+    let result = match &removed {
+        Ok(true) => Ok("removed".to_owned()),
+        Ok(false) => Ok("not_there".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    keep(&app.runtime, deed(Act::DocumentRemoved, result)).await?;
     removed.map_err(|error| refused(error, ApiError::Refused))?;
     Ok(StatusCode::NO_CONTENT)
 }

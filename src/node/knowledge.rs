@@ -3,12 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use perennial_knowledge::{Config, Endpoint, Library, LibraryError, tools};
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+use perennial_knowledge::{Config, Endpoint, Library, LibraryError, Recorder, Taken, tools};
+use perennial_query::audit::{Act, Deed};
 use perennial_query::tool::Toolbox;
+use perennial_runtime::Runtime;
 use tokio::task::spawn_blocking;
 
 use crate::config::Knowledge;
 use crate::exit::{Exit, Failure};
+use crate::http::keep;
 
 /// Opens the library, if there is to be one; looking through it may take a while, so not on the threads that
 /// answer.
@@ -18,8 +23,31 @@ pub(super) async fn open(config: Knowledge) -> Result<Option<Library>, Failure> 
     opened.await.map_err(|error| Failure::new(Exit::Software, error.to_string()))?
 }
 
+/// Has what becomes of documents kept in the audit.
+#[derive(Debug)]
+struct Kept(Runtime);
+
+impl Recorder for Kept {
+    fn taken<'a>(&'a self, taken: &'a Taken) -> BoxFuture<'a, Result<(), String>> {
+        let Taken { document, name, by, result } = taken;
+        let result = match result {
+            Ok(ingested) => Ok(ingested.outcome.as_str().to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let deed = Deed {
+            act: Act::DocumentAdded,
+            object: document.to_string(),
+            name: name.clone(),
+            by: by.clone(),
+            result,
+        };
+        keep(&self.0, deed).map_err(|error| error.to_string()).boxed()
+    }
+}
+
 /// Begins what goes on beside everything else: what was accepted is taken in, and vectors are made.
-pub(super) fn look_after(library: &Library) {
+pub(super) fn look_after(library: &Library, runtime: &Runtime) {
+    library.record_with(Arc::new(Kept(runtime.clone())));
     tokio::spawn(library.clone().take_in());
     tokio::spawn(catch_up(library.clone()));
 }

@@ -226,6 +226,75 @@ async fn a_role_needs_the_permission_to_ingest_and_a_team_sees_its_own_alone() {
     );
 }
 
+/// What was done, who did it, with which key, and what came of it, the latest first.
+fn deeds(list: &Value) -> Vec<[String; 4]> {
+    let row = |deed: &Value| {
+        assert!(
+            text(&deed["at"]).ends_with('Z') && text(&deed["id"]).starts_with("doc-"),
+            "{deed}"
+        );
+        [&deed["what"], &deed["by"], &deed["result"], &deed["name"]]
+            .map(|cell| text(cell).to_owned())
+    };
+    items(list).iter().map(row).collect()
+}
+
+#[tokio::test]
+async fn who_changed_documents_is_in_the_audit_also_after_a_kill() {
+    let library = tempfile::tempdir().unwrap();
+    let mut node = builder(library.path())
+        .toml("[query.roles]\nlibrarian = [\"queries\", \"ingest\"]\n")
+        .env("PERENNIAL__HTTP__TOKEN", "0123456789abcdef")
+        .start_listening()
+        .await;
+    let body = json!({"name": "ann", "role": "librarian"});
+    let keys = node.http().post(node.url("/v1/keys"));
+    let (_, given) = sent(keys.bearer_auth("0123456789abcdef").json(&body)).await;
+    let ann = text(&given["key"]);
+    let add =
+        |content: &str| raw(&node, "name=a.md&wait=60", "text/markdown", content).bearer_auth(ann);
+    let (status, added) = sent(add(PUMPS)).await;
+    assert_eq!(status, 201, "{added}");
+    assert_eq!(sent(add("Hi")).await.0, 422);
+    let url = node.url(&format!("/v1/documents/{}", text(&added["id"])));
+    assert_eq!(sent(node.http().delete(&url).bearer_auth("0123456789abcdef")).await.0, 204);
+    assert_eq!(sent(node.http().delete(&url).bearer_auth(ann)).await.0, 204, "it is gone already");
+
+    node.kill9();
+    node.restart_listening().await;
+    let audit = async |key: &str, query: &str| {
+        let request = node.http().get(node.url(&format!("/v1/audit{query}")));
+        sent(request.bearer_auth(key)).await
+    };
+    let (_, list) = audit("0123456789abcdef", "").await;
+    let all = deeds(&list);
+    assert_eq!(all.len(), 6, "{list}");
+    let row = |cells: [&str; 4]| cells.map(str::to_owned);
+    assert_eq!(all[0], row(["document_removed", "ann", "not_there", ""]));
+    assert_eq!(all[1], row(["document_removal", "ann", "wanted", ""]));
+    assert_eq!(all[2], row(["document_removed", "operator", "removed", "a.md"]));
+    assert_eq!(all[3], row(["document_removal", "operator", "wanted", "a.md"]));
+    assert_eq!(all[4][..2], row(["document_added", "ann", "", ""])[..2]);
+    assert_eq!(all[5], row(["document_added", "ann", "added", "a.md"]));
+    assert_eq!(items(&list)[5]["key"], given["id"]);
+    let (_, page) = audit("0123456789abcdef", "?by=ann&limit=2").await;
+    assert_eq!(deeds(&page), all[..2]);
+    let next = text(&page["next"]);
+    let (_, rest) = audit("0123456789abcdef", &format!("?by=ann&after={next}")).await;
+    assert_eq!((deeds(&rest).len(), rest.get("next")), (2, None));
+    assert_eq!(audit(ann, "").await.0, 403, "it tells of everybody");
+
+    let url = node.url("");
+    let place = ["--node", &url, "--token", "0123456789abcdef"];
+    let shown = perennial(
+        library.path(),
+        &[&["documents", "audit", "--by", "operator"], &place[..]].concat(),
+    );
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("document_removed") && shown.contains("a.md"), "{shown}");
+    assert!(!shown.contains("ann"), "{shown}");
+}
+
 #[tokio::test]
 async fn the_command_line_puts_files_in_and_finds_them() {
     let (library, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -33,7 +33,7 @@ pub use graph::{Edge, MOST_DEPTH, Node, NodeKind, Relation, Walk};
 pub use index::IndexError;
 pub use library::{
     Config, Damaged, Filter, Found, Ingested, Library, LibraryError, Limits, Outcome, Progress,
-    Stage, Status, Submission, Ticket, from_base64,
+    Recorder, Stage, Status, Submission, Taken, Ticket, from_base64,
 };
 pub use quality::Quality;
 pub use tools::tools;

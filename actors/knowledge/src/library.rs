@@ -8,6 +8,7 @@
 
 mod ingest;
 mod intake;
+mod recorder;
 mod shards;
 mod state;
 mod storing;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{Identity, ToolError};
@@ -32,6 +33,7 @@ use crate::vectors::VectorFiles;
 pub use ingest::{Ingested, Outcome, Submission, from_base64};
 use intake::Intake;
 pub use intake::{Progress, Stage, Ticket};
+pub use recorder::{Recorder, Taken};
 pub use state::Filter;
 pub(crate) use state::{Entry, Slot, State};
 use storing::Waiting;
@@ -193,6 +195,8 @@ struct Inner {
     index: TextIndex,
     vectors: VectorFiles,
     intake: Intake,
+    /// Keeps what becomes of what was accepted, if somebody does.
+    recorder: OnceLock<Arc<dyn Recorder>>,
     /// Replaced as a whole after each change, so that a search sees one time only.
     state: RwLock<Arc<State>>,
     /// Documents that wait to be stored.
@@ -242,6 +246,7 @@ impl Library {
             index,
             vectors,
             intake: Intake::open(&folder.join("accepted"))?,
+            recorder: OnceLock::new(),
             state: RwLock::new(Arc::new(state)),
             queue: Mutex::default(),
             writing: Mutex::new(()),

@@ -5,6 +5,7 @@
 //! per query) and [`tool::Tool`] (what can be called).
 
 pub mod admission;
+pub mod audit;
 pub mod check;
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

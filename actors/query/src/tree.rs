@@ -6,6 +6,7 @@ use std::sync::Arc;
 use perennial_runtime::{Strategy, Supervisor};
 
 use crate::admission::{self, Admission};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::keys::{self, Keys};
 use crate::orchestrator::{self, Orchestrator};
@@ -51,6 +52,7 @@ pub fn tree(
         .actors::<Orchestrator>(orchestrators)
         .actors::<ToolWorker>(workers)
         .actors::<Keys>(keys)
+        .actors::<Audit>(())
         .actors::<Schedule>(schedules);
     let performers = Supervisor::new("tools")
         .performer::<Invoke, _>(hands.clone())

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ingest::{Ingested, Submission, check};
-use super::{Library, LibraryError, blocking};
+use super::{Library, LibraryError, Taken, blocking};
 use crate::document::DocumentId;
 use spool::{Spool, Spooled};
 
@@ -252,14 +252,30 @@ impl Library {
                 ended => break ended,
             }
         };
-        let inner = Arc::clone(&self.inner);
         // If this fails it is taken in again after the next start, which changes nothing.
-        let removed =
-            blocking(move || Ok(inner.intake.spool.remove(number).map_err(LibraryError::from)?));
-        if let Err(error) = removed.await {
+        if let Err(error) = self.take_off(number, &result).await {
             tracing::warn!(%error, "an accepted document could not be taken off the list");
         }
         self.inner.intake.end(number, result);
+    }
+
+    /// Takes a document that has ended off the list, once it is kept what became of it.
+    async fn take_off(
+        &self,
+        number: u64,
+        result: &Result<Ingested, ToolError>,
+    ) -> Result<(), ToolError> {
+        let told = self.inner.intake.jobs().waiting.get(&number).map(|job| Taken {
+            document: job.progress.document.clone(),
+            name: job.progress.name.clone(),
+            by: job.identity.clone(),
+            result: result.clone(),
+        });
+        if let (Some(recorder), Some(taken)) = (self.inner.recorder.get(), &told) {
+            recorder.taken(taken).await.map_err(ToolError::failed)?;
+        }
+        let inner = Arc::clone(&self.inner);
+        blocking(move || Ok(inner.intake.spool.remove(number).map_err(LibraryError::from)?)).await
     }
 
     async fn try_one(&self, number: u64) -> Result<Ingested, ToolError> {

@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use futures::future::BoxFuture;
 use serde_json::json;
 
 use super::*;
-use crate::library::Config;
+use crate::library::{Config, Recorder, Taken};
 use crate::testing::{Constant, call, hits, identity, ingest, long, open, public, submission};
 
 /// Far above what it takes, for machines that do much else.
@@ -235,4 +236,49 @@ async fn how_far_a_document_is_is_told_to_its_team_only() {
     assert!(!library.remove(&id, &identity(&["blue"])).await.unwrap());
     taken_in(&library).await;
     assert_eq!(library.status().documents, 1);
+}
+
+/// Writes down what is told to it, unless it is out of order.
+#[derive(Debug, Default)]
+struct Book {
+    torn: bool,
+    told: Mutex<Vec<String>>,
+}
+
+impl Recorder for Book {
+    fn taken<'a>(&'a self, taken: &'a Taken) -> BoxFuture<'a, Result<(), String>> {
+        let result = taken.result.as_ref().map_or("failed", |ingested| ingested.outcome.as_str());
+        let told = format!("{} by {}: {result}", taken.name, taken.by.role);
+        Box::pin(async move {
+            if self.torn {
+                return Err("torn".to_owned());
+            }
+            self.told.lock().unwrap().push(told);
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_a_document_is_told_before_it_is_taken_off_the_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = open(dir.path());
+    library.record_with(Arc::new(Book { torn: true, ..Book::default() }));
+    let who = Identity { role: "clerk".to_owned(), ..identity(&[]) };
+    let pumps = submission("pumps.md", &long("pumps", 3));
+    library.accept(pumps, &who).await.unwrap();
+    taken_in(&library).await;
+    assert_eq!(accepted(dir.path()).len(), 1, "nobody has kept what became of it");
+    drop(library);
+
+    let library = open(dir.path());
+    let book = Arc::new(Book::default());
+    library.record_with(book.clone());
+    library.accept(submission("valves.md", "Hi"), &who).await.unwrap();
+    taken_in(&library).await;
+    let mut told = book.told.lock().unwrap().clone();
+    told.sort();
+    assert_eq!(told[0], "pumps.md by clerk: unchanged");
+    assert!(told[1].starts_with("valves.md by clerk: ") && told.len() == 2, "{told:?}");
+    assert!(accepted(dir.path()).is_empty());
 }
