@@ -33,6 +33,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use perennial_healing::docker::Engine;
 use perennial_knowledge::Library;
+use perennial_query::worker::hands::MAX_ANSWER_BYTES;
 use perennial_runtime::{Check, Runtime};
 use perennial_store::TappedBackend;
 
@@ -43,8 +44,8 @@ use crate::config::Http;
 use crate::metrics::Metrics;
 pub(crate) use access::Access;
 pub(crate) use actions::Verified;
-use error::ApiError;
 pub(crate) use audit::keep;
+use error::ApiError;
 pub(crate) use model::label_of;
 pub(crate) use queries::{Bells, Queries};
 pub(crate) use serve::serve;
@@ -95,6 +96,15 @@ async fn aside<T: Send + 'static>(
         .map_err(|error| ApiError::Internal(error.to_string()))?
 }
 
+/// Bytes of a worker's answer as it is sent: some clients write each letter that is not of ASCII as an escape,
+/// which is three times as long, and the answer does not stand alone.
+const SENT_ANSWER: usize = 4 * MAX_ANSWER_BYTES;
+
+/// Lets an answer be as long as that, whatever else is taken.
+fn answers(app: &App) -> DefaultBodyLimit {
+    DefaultBodyLimit::max(SENT_ANSWER.max(app.http.max_body_bytes))
+}
+
 /// Every path there is.
 pub(crate) fn router(app: App) -> Router {
     let mut open = Router::new()
@@ -110,6 +120,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/acknowledge", post(incidents::acknowledge))
         .route("/v1/actions", get(actions::list).post(actions::order))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/backup", get(backup::stream))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
@@ -120,7 +131,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/tools", get(queries::tools))
         .route("/v1/pipelines", get(plans::list))
-        .route("/v1/audit", get(audit::list))
         .route("/v1/pipelines/{name}", get(plans::show))
         .route("/v1/rules", get(plans::list_rules))
         .route("/v1/schedules", get(schedules::list))
@@ -131,7 +141,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/workers", get(workers::list))
         .route("/v1/workers/{pool}/poll", post(workers::poll))
         .route("/v1/workers/{pool}/jobs/{id}/heartbeat", post(workers::heartbeat))
-        .route("/v1/workers/{pool}/jobs/{id}/result", post(workers::result))
+        .route("/v1/workers/{pool}/jobs/{id}/result", post(workers::result).layer(answers(&app)))
         .route("/v1/dead-steps", get(queries::dead_steps))
         .route("/v1/queries", get(queries::list).post(queries::submit))
         .route("/v1/queries/{id}", get(queries::show))

@@ -3,6 +3,7 @@
 mod ask;
 mod follow;
 mod report;
+mod whole;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ pub(super) use ask::{AskArgs, ask};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use perennial_query::check::Finding;
-use perennial_query::explain::explain;
+use perennial_query::explain::{NodeBounds, explain};
 use perennial_query::pipeline::{self, Compiled};
 use serde_json::{Map, Value, json};
 
@@ -163,7 +164,7 @@ pub(super) fn execute(command: QueryCommand) -> Result<Exit, Failure> {
             let query = query(&filter);
             wait_for(get(node, format!("/v1/queries{query}"), report::list))
         }
-        QueryCommand::Show(IdArgs { id, node }) => wait_for(get(node, path(&id), report::document)),
+        QueryCommand::Show(IdArgs { id, node }) => wait_for(whole::show(node, id)),
         QueryCommand::DeadSteps(node) => {
             wait_for(get(node, "/v1/dead-steps".to_owned(), report::dead_steps))
         }
@@ -242,7 +243,7 @@ fn show_plan(args: &FileArgs) -> Result<Exit, Failure> {
     let catalogue = catalogue(&config)?;
     match pipeline::read(&text_of(&args.file)?, &catalogue) {
         Ok(compiled) => {
-            let explanation = explain(&compiled, &catalogue);
+            let explanation = explain(&compiled, &catalogue, &NodeBounds::from(&config.query));
             if args.json {
                 let text = serde_json::to_string_pretty(&explanation)
                     .map_err(|error| Failure::new(Exit::Software, error.to_string()))?;

@@ -221,8 +221,8 @@ impl Caller {
         self.identity.key.map_or_else(|| what.to_owned(), |key| format!("{what}@{key}"))
     }
 
-    /// Refuses to give a key to somebody who may do or see what the caller may not.
-    pub(super) fn gives<'a>(
+    /// Refuses to give a key to somebody who may do or see what the caller may not, or to take theirs.
+    pub(super) fn commands<'a>(
         &self,
         role: &str,
         mut teams: impl Iterator<Item = &'a String>,

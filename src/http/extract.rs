@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use perennial_query::json::repeated;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
@@ -18,10 +20,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match Json::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::NotJson),
-            Err(rejection) if rejection.status() == 413 => Err(ApiError::BodyTooLarge),
+        if !is_json(request.headers()) {
+            return Err(ApiError::NotJson);
+        }
+        let bytes = read(request, state).await?;
+        match Json::from_bytes(&bytes) {
+            Ok(Json(value)) => once_each(&bytes).map(|()| Self(value)),
             Err(rejection) => Err(malformed("the body", &rejection.body_text())),
         }
     }
@@ -34,18 +38,39 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = match Bytes::from_request(request, state).await {
-            Ok(bytes) => bytes,
-            Err(rejection) if rejection.status() == 413 => return Err(ApiError::BodyTooLarge),
-            Err(rejection) => return Err(malformed("the body", &rejection.body_text())),
-        };
+        let bytes = read(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::Malformed(format!("the body is not as expected: {error}")))
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            ApiError::Malformed(format!("the body is not as expected: {error}"))
+        })?;
+        once_each(&bytes).map(|()| Self(value))
     }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == 413 {
+            return ApiError::BodyTooLarge;
+        }
+        malformed("the body", &rejection.body_text())
+    })
+}
+
+/// Whether the body is said to be JSON, or something that is written in it (RFC 6839, section 3.1).
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/json" || media.starts_with("application/") && media.ends_with("+json")
+}
+
+/// Refuses JSON of which a part would be passed over without a word.
+pub(super) fn once_each(text: &[u8]) -> Result<(), ApiError> {
+    repeated(text).map_or(Ok(()), |place| {
+        let why = format!("`{place}` is given twice, and only one of its values could be meant");
+        Err(ApiError::Malformed(why))
+    })
 }
 
 /// The longest name of something that is to be done once, in bytes.

@@ -28,7 +28,7 @@ pub(super) async fn create(
     Body(wanted): Body<WantedKey>,
 ) -> Result<Given, ApiError> {
     wanted.check()?;
-    caller.gives(&wanted.role, wanted.teams.iter())?;
+    caller.commands(&wanted.role, wanted.teams.iter())?;
     let secret = access::ApiKey::random()?;
     let WantedKey { name, role, teams } = wanted;
     let message = KeysMessage::Create(NewKey { name, role, teams, hash: secret.hash() });
@@ -77,6 +77,9 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     let unknown = || ApiError::NotFound(format!("there is no API key {id}; /v1/keys lists them"));
     let number: u64 = id.parse().map_err(|_| unknown())?;
+    // What a key may never changes, so nothing comes in between.
+    let row = app.runtime.tables().get(&API_KEYS, &number)?.ok_or_else(unknown)?;
+    caller.commands(&row.role, row.teams.iter())?;
     let message = KeysMessage::Revoke(number);
     match app.runtime.ask::<Keys, Revoked>(KEYS, &message, PATIENCE).await? {
         Revoked::Done => {

@@ -14,6 +14,7 @@ mod order;
 mod query;
 mod query_event;
 mod query_filter;
+mod query_step;
 mod schedule;
 mod worker;
 
@@ -23,8 +24,8 @@ use serde::{Deserialize, Serialize};
 pub(super) use action::{Actions, Audited, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
-pub(super) use document::{Document, DocumentFilter, DocumentSummary, metadata, patience};
 pub(super) use deed::{Deed, DeedFilter};
+pub(super) use document::{Document, DocumentFilter, DocumentSummary, metadata, patience};
 pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};
 pub(super) use key::{ApiKey, KeyPage, NewApiKey, WantedKey};
 pub(super) use order::{Taken, Wanted};
@@ -34,6 +35,7 @@ pub(super) use query::{
 };
 pub(super) use query_event::QueryEvent;
 pub(super) use query_filter::QueryFilter;
+pub(super) use query_step::{StepPage, StepsWanted};
 pub(super) use schedule::{Fired, Schedule};
 pub(super) use worker::{Job, JobDone, JobHeld, PoolStanding, Renewed, Worker};
 

@@ -35,7 +35,7 @@ fn describe(app: &App, name: &str) -> Result<Value, ApiError> {
     let document = documents::read(Kind::Pipelines, &app.queries.pipelines, name);
     Ok(match pipeline::read(&document.map_err(not_found)?.text, catalogue) {
         Ok(compiled) => {
-            let explanation = explain(&compiled, catalogue);
+            let explanation = explain(&compiled, catalogue, &app.queries.bounds);
             let Compiled { warnings, version, .. } = compiled;
             json!({
                 "name": name,

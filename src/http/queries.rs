@@ -6,6 +6,7 @@ mod list;
 mod order;
 mod question;
 mod sharing;
+mod steps;
 mod submit;
 
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use perennial_query::config::Questions;
+use perennial_query::explain::NodeBounds;
 use perennial_query::question::Planner;
-use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, STEPS, SUBMISSIONS};
+use perennial_query::record::{DEAD_STEPS, MODEL_CALLS, QUERIES, SUBMISSIONS};
 use perennial_query::schedule::Definitions;
 use perennial_query::tool::{Catalogue, Toolbox};
 use perennial_query::tools::external::Broker;
@@ -25,7 +27,7 @@ use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract::Params;
-use super::model::{DeadStep, List, Page, Query, Tool};
+use super::model::{DeadStep, List, Page, Query, StepsWanted, Tool};
 use super::{App, aside};
 
 pub(crate) use bells::Bells;
@@ -35,9 +37,6 @@ pub(super) use order::{approve, cancel, discard, pause, reject, resume, retry};
 use sharing::readable;
 pub(super) use submit::submit;
 
-/// Rows of one query's steps that are shown.
-const STEP_ROWS: usize = 20_000;
-
 /// Times that a model was asked for one query that are shown.
 const MODEL_ROWS: usize = 1_000;
 
@@ -46,6 +45,8 @@ const MODEL_ROWS: usize = 1_000;
 pub(crate) struct Queries {
     /// The tools there are.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// What bounds every plan.
+    pub(crate) bounds: NodeBounds,
     /// The tools themselves, which tell the versions of their data.
     pub(crate) tools: Toolbox,
     /// The directory of the node's pipelines; empty for none.
@@ -70,19 +71,26 @@ pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    Params(wanted): Params<StepsWanted>,
 ) -> Result<Json<Query>, ApiError> {
+    let limit = wanted.limit()?;
     aside(move || {
         readable(&app, &caller, &id)?;
-        document(&app.runtime.tables(), &id).map(Json)
+        document(&app.runtime.tables(), &id, wanted.after, limit).map(Json)
     })
     .await
 }
 
-/// Everything that is known of a query.
-fn document(tables: &TableReader, id: &str) -> Result<Query, ApiError> {
+/// Everything that is known of a query, with at most `limit` of its steps, those behind the one numbered `after`.
+fn document(
+    tables: &TableReader,
+    id: &str,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Query, ApiError> {
     let row = tables.get(&QUERIES, id)?.ok_or_else(|| unknown(id))?;
     let submission = tables.get(&SUBMISSIONS, id)?.unwrap_or_default();
-    let steps = tables.scan(&STEPS, &owner_prefix(id), STEP_ROWS)?;
+    let steps = steps::page(tables, (id, &submission.plan), after, limit)?;
     let asked = tables.scan(&MODEL_CALLS, &owner_prefix(id), MODEL_ROWS)?;
     Ok(Query::new(&row, &submission, &steps).with_models(&asked))
 }

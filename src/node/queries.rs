@@ -7,6 +7,7 @@ use std::{env, fs};
 use perennial_knowledge::Library;
 use perennial_query::check::Finding;
 use perennial_query::config::Config;
+use perennial_query::explain::NodeBounds;
 use perennial_query::question::{self, Planner, Read, Table};
 use perennial_query::schedule::{AGAIN, Definitions, Problem, begin, define};
 use perennial_query::tool::{Catalogue, Toolbox};
@@ -71,8 +72,10 @@ pub(super) fn queries(
     let (pipelines, rules) = (config.pipelines.clone(), config.rules.clone());
     let (tools, clock) = (toolbox.clone(), SystemClock);
     let questions = config.questions.clone();
+    let bounds = NodeBounds::from(&config);
     let queries = Queries {
         catalogue,
+        bounds,
         tools,
         pipelines,
         rules,
@@ -105,7 +108,7 @@ fn refused(problems: &[Problem]) -> Failure {
 /// looks at all pipelines.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// Everything else that is wrong with them.
 pub(crate) fn check_schedules(config: &Config, catalogue: Arc<Catalogue>) -> Result<(), Failure> {
     if config.schedule.is_empty() {
         return Ok(());

@@ -130,6 +130,37 @@ async fn a_malformed_request_is_told_what_was_expected_in_the_nodes_own_words() 
 }
 
 #[tokio::test]
+async fn a_name_that_is_given_twice_is_refused_with_its_place() {
+    let node = node().await;
+    let post = async |path: &str, body: &'static str| {
+        let request = node.http().post(node.url(path)).header("content-type", "application/json");
+        problem(request.body(body)).await
+    };
+    for (path, body, place) in [
+        ("/v1/queries", r#"{"yaml": "name: a", "yaml": "name: b"}"#, "yaml"),
+        (
+            "/v1/queries",
+            r#"{"plan": {"name": "a", "steps": [{"id": "s", "value": {"n": 1, "n": 2}}]}}"#,
+            "plan.steps[0].value.n",
+        ),
+        (
+            "/v1/queries",
+            r#"{"pipeline": "a", "inputs": {"x": [{"k": 1, "k": 1}]}}"#,
+            "inputs.x[0].k",
+        ),
+        ("/v1/queries", r#"{"rules": "a", "facts": {"x": 1, "x": 2}}"#, "facts.x"),
+        ("/v1/queries/q-1/cancel", r#"{"by": "a", "by": "b"}"#, "by"),
+    ] {
+        let (status, body) = post(path, body).await;
+        let why = body["detail"].as_str().unwrap();
+        assert_eq!(status, 400, "{why}");
+        assert!(why.contains(&format!("`{place}`")), "{why}");
+    }
+    let (status, _) = problem(node.http().post(node.url("/v1/queries")).body("{}")).await;
+    assert_eq!(status, 415, "what is not said to be JSON is none");
+}
+
+#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let builder = Node::builder().toml(NO_ENGINE).toml("[http]\nmax_body_bytes = 100\n");
     let node = builder.start_listening().await;

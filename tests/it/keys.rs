@@ -303,6 +303,31 @@ async fn keys_are_given_by_who_may_and_only_what_they_have() {
 }
 
 #[tokio::test]
+async fn nobody_revokes_a_key_that_may_more_than_their_own() {
+    let node = node().await;
+    let clerk = key(&node, "cleo", "clerk").await;
+    let admin = key(&node, "adam", "admin").await;
+    let other_team = json!({"name": "bob", "role": "user", "teams": ["blues"]});
+    assert_eq!(post(&node, TOKEN, "/v1/keys", &other_team).await.0, 201);
+    key(&node, "ann", "user").await;
+    let revoke = async |number: u32| {
+        let request = node.http().delete(node.url(&format!("/v1/keys/{number}")));
+        sent(request.bearer_auth(&clerk)).await
+    };
+    for (number, above) in
+        [(2, "the role `admin` may do what your own"), (3, "of the team `blues`")]
+    {
+        let (status, problem) = revoke(number).await;
+        assert_eq!(status, 403, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(above), "{problem}");
+    }
+    assert_eq!(get(&node, &admin, "/v1/tree").await.0, 200, "it is as good as before");
+    assert_eq!(revoke(9).await.0, 404);
+    assert_eq!(revoke(4).await.0, 204);
+    assert_eq!(revoke(1).await.0, 204, "one's own is one's own");
+}
+
+#[tokio::test]
 async fn a_role_that_is_no_longer_configured_may_nothing() {
     let mut node = node().await;
     let ann = key(&node, "ann", "user").await;

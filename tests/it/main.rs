@@ -6,7 +6,7 @@
 //! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
 //! stored), `keys` (who may ask what), `library` (documents put in and taken out), `questions` (in words), `schedules` (at which times),
-//! `sql` (over files), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
+//! `sql` (over files), `workers` (outside the node), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
 //! the code), `documents` (what is said of
 //! it).
 
@@ -31,3 +31,4 @@ mod support;
 mod survival;
 mod telling;
 mod tidy;
+mod workers;

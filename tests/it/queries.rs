@@ -4,6 +4,7 @@ mod crashes;
 mod events;
 mod limits;
 mod orders;
+mod pages;
 mod pipelines;
 mod refusals;
 mod survival;

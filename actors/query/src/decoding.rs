@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::plan::{Plan, ValueType};
 use crate::tool::{Catalogue, Identity, Parameter, ToolSpec};
 use crate::{check, explain, expression, inputs, pipeline, planner, rules};
@@ -13,7 +14,8 @@ pub fn pipeline(bytes: &[u8]) {
     let catalogue = catalogue();
     match pipeline::read(text, &catalogue) {
         Ok(compiled) => {
-            drop(explain::explain(&compiled, &catalogue));
+            let bounds = explain::NodeBounds::from(&Config::default());
+            drop(explain::explain(&compiled, &catalogue, &bounds));
             drop(inputs::bind(&compiled.plan, &json!({ "path": "/", "limit": 3 })));
             patience(&compiled.plan);
         }

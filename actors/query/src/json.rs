@@ -7,6 +7,10 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+mod repeated;
+
+pub use repeated::repeated;
+
 /// A JSON value. Stored as its text, for the store's encoding does not describe itself; in a format that
 /// does, it is the value.
 #[derive(Clone, Default, PartialEq, Eq)]

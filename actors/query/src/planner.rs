@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::check::{Finding, MAX_STEPS, Severity};
 use crate::inputs;
+use crate::json::repeated;
 use crate::pipeline::{self, Compiled};
 use crate::record::Exchange;
 use crate::tool::{Catalogue, ToolSpec};
@@ -118,6 +119,10 @@ pub fn read(
         let message = format!("the reply is not one JSON value and nothing else: {error}");
         vec![refusal("not_json", "", message)]
     })?;
+    if let Some(place) = repeated(reply.trim().as_bytes()) {
+        let message = format!("`{place}` is given twice");
+        return Err(vec![refusal("duplicate_key", &place, message)]);
+    }
     let compiled = pipeline::read_json(&document, catalogue)?;
     let steps = compiled.plan.steps.len();
     if steps > max_steps {
@@ -229,6 +234,8 @@ mod tests {
         assert_eq!(findings[0].code, "unknown_tool");
         assert_eq!(findings[0].suggestion.as_deref(), Some("list_folder"));
         assert_eq!(codes("{\"name\": \"x\", \"steps\": []}", STEPS).len(), 1);
+        let twice = EXAMPLE.replacen("\"name\"", "\"name\": \"a\", \"name\"", 1);
+        assert_eq!(codes(&twice, STEPS), ["duplicate_key"]);
     }
 
     #[test]

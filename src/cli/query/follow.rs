@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use perennial_runtime::instant;
 use serde_json::Value;
 
-use super::{path, report};
+use super::{path, report, whole};
 use crate::cli::remote::{client, wait_for_value};
 use crate::cli::{NodeArgs, print};
 use crate::client::{Client, ClientError};
@@ -72,7 +72,7 @@ async fn following(node: &NodeArgs, id: &str, report: Report) -> Result<Exit, Fa
             _ = signals.next() => {}
         }
     }
-    let document = client.call(Method::GET, &path(id), None).await?;
+    let document = whole::document(&client, id).await?;
     print(&if node.json { format!("{document:#}") } else { report(&document) })?;
     Ok(match document["outcome"].as_str() {
         Some("succeeded") => Exit::Success,

@@ -76,12 +76,12 @@ fn who_holds_a_key_cannot_sign_as_somebody_else() {
 fn nobody_gives_away_more_than_they_have() {
     let (reds, blues) = (["reds".to_owned()], ["blues".to_owned()]);
     let coach = caller("coach", Some(1));
-    assert!(coach.gives("staff", reds.iter()).is_ok());
-    assert!(coach.gives("admin", reds.iter()).is_err());
-    assert!(coach.gives("staff", blues.iter()).is_err());
-    assert!(coach.gives("staff", [EVERY_TEAM.to_owned()].iter()).is_err());
+    assert!(coach.commands("staff", reds.iter()).is_ok());
+    assert!(coach.commands("admin", reds.iter()).is_err());
+    assert!(coach.commands("staff", blues.iter()).is_err());
+    assert!(coach.commands("staff", [EVERY_TEAM.to_owned()].iter()).is_err());
     let operator = Access::new(Arc::new(Roles::usual()), 1).operator();
-    assert!(operator.gives("admin", blues.iter()).is_ok());
+    assert!(operator.commands("admin", blues.iter()).is_ok());
 }
 
 #[test]

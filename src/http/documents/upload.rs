@@ -11,6 +11,7 @@ use perennial_knowledge::{Format, Submission};
 use serde::Deserialize;
 
 use crate::http::error::ApiError;
+use crate::http::extract::once_each;
 use crate::http::model::{metadata, patience};
 
 /// The header that names a document, for clients that cannot write a query.
@@ -101,6 +102,7 @@ fn whole(given: &Given, body: &[u8]) -> Result<Submission, ApiError> {
     }
     let whole: Whole = serde_json::from_slice(body)
         .map_err(|error| ApiError::Malformed(format!("the body is not as expected: {error}")))?;
+    once_each(body)?;
     let Whole { name, title, format, content, content_base64, metadata, team } = whole;
     let content = match (content, content_base64) {
         (Some(text), None) => text.into_bytes(),

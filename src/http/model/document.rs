@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checked_limit;
 use super::query::Wait;
 use crate::http::error::ApiError;
+use crate::http::extract::once_each;
 
 /// Which documents are listed.
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +60,7 @@ impl DocumentFilter {
 /// Names and values from a parameter that is a JSON object of strings.
 pub(in crate::http) fn metadata(text: Option<&str>) -> Result<BTreeMap<String, String>, ApiError> {
     let Some(text) = text else { return Ok(BTreeMap::new()) };
+    once_each(text.as_bytes())?;
     serde_json::from_str(text).map_err(|error| {
         let why = format!(
             "metadata must be a JSON object of strings, as in {{\"year\":\"2024\"}}: {error}"

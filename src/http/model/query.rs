@@ -1,6 +1,5 @@
 //! Queries, as documents.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,12 +7,12 @@ use axum::extract::Query as UrlQuery;
 use axum::http::{StatusCode, Uri};
 use perennial_query::config::AnswerBy;
 use perennial_query::graph::Graph;
-use perennial_query::record::{self, ModelCall, QueryRow, StepRow, StepStatus, Submission};
+use perennial_query::record::{self, ModelCall, QueryRow, Submission};
 use perennial_query::tool::ToolSpec;
-use perennial_runtime::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::query_step::{Step, StepPage, citation, seconds};
 use super::time;
 use crate::http::error::ApiError;
 
@@ -247,10 +246,6 @@ impl From<&QueryRow> for QuerySummary {
     }
 }
 
-fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
-    Some(to?.since(from?).as_secs_f64())
-}
-
 /// Everything that is known of a query.
 #[derive(Debug, Serialize)]
 pub(crate) struct Query {
@@ -270,33 +265,23 @@ pub(crate) struct Query {
     /// Ids of steps that could be done at the same time, from first to last.
     levels: Vec<Vec<String>>,
     steps: Vec<Step>,
+    /// Steps and repetitions of steps in all, on this page or not.
+    steps_total: u64,
+    /// What `?after=` gives the next page of them; null on the last one.
+    steps_next: Option<String>,
     /// What language models were asked to plan or to answer.
     model_calls: Vec<Value>,
 }
 
 impl Query {
-    pub(crate) fn new(row: &QueryRow, submission: &Submission, steps: &[StepRow]) -> Self {
+    pub(crate) fn new(row: &QueryRow, submission: &Submission, steps: &StepPage) -> Self {
         let plan = &submission.plan;
         let graph = Graph::of(plan).unwrap_or_default();
         let name = |at: &usize| plan.steps[*at].id.0.clone();
-        let mut instances: BTreeMap<u32, Vec<Step>> = BTreeMap::new();
-        let (mut whole, mut at) = (BTreeMap::new(), 0);
-        for step in steps {
-            match step.instance {
-                Some(_) => instances.entry(step.place).or_default().push(Step::from(step)),
-                None => {
-                    whole.insert(step.place, Step::from(step));
-                }
-            }
-        }
-        let steps = plan.steps.iter().map(|step| {
-            let own = whole.remove(&at).unwrap_or_else(|| Step::waiting(step.id.as_str()));
-            let instances = instances.remove(&at).unwrap_or_default();
-            at += 1;
-            Step { instances, ..own }
-        });
         Self {
-            steps: steps.collect(),
+            steps: steps.documents(),
+            steps_total: steps.total,
+            steps_next: steps.next.map(|number| number.to_string()),
             summary: QuerySummary::from(row),
             success: row.outcome == Some(record::Outcome::Succeeded),
             question: question(&row.origin),
@@ -350,75 +335,6 @@ fn question(origin: &record::Origin) -> Option<String> {
 fn answer(answer: &record::Answer) -> Value {
     let citations: Vec<Value> = answer.citations.iter().map(citation).collect();
     json!({"text": answer.text, "composed_by": answer.composed_by, "citations": citations})
-}
-
-fn citation(citation: &perennial_query::tool::Citation) -> Value {
-    json!({"id": citation.id, "source": citation.source, "place": citation.place})
-}
-
-/// A step, or one of its repetitions.
-#[derive(Debug, Serialize)]
-struct Step {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<u32>,
-    status: &'static str,
-    success: bool,
-    tool: Option<String>,
-    attempts: u32,
-    retries: u32,
-    timed_out: bool,
-    started_at: Option<String>,
-    ended_at: Option<String>,
-    duration_seconds: Option<f64>,
-    result: Option<Value>,
-    error: Option<Value>,
-    reason: Option<String>,
-    citations: Vec<Value>,
-    warnings: Vec<String>,
-    fallback_from: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    instances: Vec<Step>,
-}
-
-impl Step {
-    /// One of which nothing is written yet.
-    fn waiting(id: &str) -> Self {
-        Self::from(&StepRow { id: id.into(), ..StepRow::default() })
-    }
-}
-
-impl From<&StepRow> for Step {
-    fn from(row: &StepRow) -> Self {
-        let error = row
-            .error
-            .as_ref()
-            .map(|error| json!({"kind": error.kind.as_str(), "message": error.message}));
-        let timed_out = row
-            .error
-            .as_ref()
-            .is_some_and(|error| error.kind == perennial_query::plan::ErrorKind::Timeout);
-        Self {
-            id: row.id.0.clone(),
-            instance: row.instance,
-            status: row.status.as_str(),
-            success: row.status == StepStatus::Succeeded,
-            tool: Some(row.tool.clone()).filter(|tool| !tool.is_empty()),
-            attempts: row.attempts,
-            retries: row.attempts.saturating_sub(1),
-            timed_out,
-            started_at: row.started_at.map(time),
-            ended_at: row.ended_at.map(time),
-            duration_seconds: seconds(row.started_at, row.ended_at),
-            result: row.result.as_ref().map(|result| result.0.clone()),
-            error,
-            reason: Some(row.reason.clone()).filter(|reason| !reason.is_empty()),
-            citations: row.citations.iter().map(citation).collect(),
-            warnings: row.warnings.clone(),
-            fallback_from: row.fallback_from.clone(),
-            instances: Vec::new(),
-        }
-    }
 }
 
 /// A tool, as it is offered.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use axum::Json;
 use axum::extract::State;
 use perennial_query::record::{QUERIES, QueryRow};
+use perennial_runtime::TableReader;
 
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
@@ -20,17 +21,24 @@ pub(crate) async fn list(
     caller: Caller,
     Params(filter): Params<QueryFilter>,
 ) -> Result<Json<List<QuerySummary>>, ApiError> {
-    let mut found = Found::new(filter.limit()?, LOOKED_AT);
+    let limit = filter.limit()?;
     let tables = app.runtime.tables();
-    aside(move || {
-        let after = filter.after.as_deref().map(str::as_bytes);
-        tables.visit_back(&QUERIES, after, |row| {
-            let wanted = caller.sees(&row) && filter.matches(&row);
-            found.look_at(row, wanted)
-        })?;
-        Ok(Json(found.into()))
-    })
-    .await
+    aside(move || listed(&tables, &caller, &filter, limit).map(Json)).await
+}
+
+fn listed(
+    tables: &TableReader,
+    caller: &Caller,
+    filter: &QueryFilter,
+    limit: usize,
+) -> Result<List<QuerySummary>, ApiError> {
+    let mut found = Found::new(limit, LOOKED_AT);
+    let after = filter.after.as_deref().map(str::as_bytes);
+    tables.visit_back(&QUERIES, after, |row| {
+        let wanted = caller.sees(&row) && filter.matches(&row);
+        found.look_at(row, wanted)
+    })?;
+    Ok(found.into())
 }
 
 /// The queries for one answer, of those that were looked at.
@@ -73,7 +81,61 @@ impl From<Found> for List<QuerySummary> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::extract::Query;
+    use perennial_query::roles::Roles;
+    use perennial_query::tool::Identity;
+    use perennial_runtime::{Options, RowKey, Runtime, Supervisor, SystemClock};
+    use perennial_store::{Backend, Batch, Key, MemoryBackend, Tag, encode, seal};
+
     use super::*;
+    use crate::http::Access;
+
+    /// So many queries by bob, after a few by ann, and what reads them.
+    async fn queries(by_ann: usize, by_bob: usize) -> TableReader {
+        let backend = Arc::new(MemoryBackend::new());
+        let options = Options::new(backend.clone(), Arc::new(SystemClock));
+        let runtime = Runtime::start(options, Supervisor::new("none")).await.unwrap();
+        let mut batch = Batch::new();
+        for number in 0..by_ann + by_bob {
+            let name = if number < by_ann { "ann" } else { "bob" }.to_owned();
+            let id = format!("q-{number:06}");
+            let key = Key::row(QUERIES.name(), &id.to_row_key());
+            let identity = Identity { name, ..Identity::default() };
+            let row = QueryRow { id, identity, ..QueryRow::default() };
+            let row = seal(&key, Tag::Row, QUERIES.version(), &encode(&row).unwrap());
+            batch.put(key, row);
+        }
+        backend.commit(backend.claim().unwrap(), &batch).unwrap();
+        runtime.tables()
+    }
+
+    /// How many there are on each page of what `query` asks for.
+    fn pages(tables: &TableReader, query: &str) -> Vec<usize> {
+        let caller = Access::new(Arc::new(Roles::usual()), 1).operator();
+        let (mut pages, mut after) = (Vec::new(), String::new());
+        loop {
+            let uri = format!("/v1/queries?{query}{after}").parse().unwrap();
+            let Query(filter) = Query::<QueryFilter>::try_from_uri(&uri).unwrap();
+            let list = listed(tables, &caller, &filter, filter.limit().unwrap()).unwrap();
+            pages.push(list.items.len());
+            match list.next {
+                Some(next) => after = format!("&after={next}"),
+                None => return pages,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_more_queries_than_are_looked_at_for_one_answer_none_is_left_out() {
+        let tables = queries(3, LOOKED_AT + 50).await;
+        assert_eq!(pages(&tables, "by=ann"), [0, 3], "the first answer says where to go on");
+        assert_eq!(pages(&tables, "by=ann&limit=2"), [0, 2, 1]);
+        let all = pages(&tables, "limit=1000");
+        assert_eq!((all.len(), all.iter().sum()), (11, LOOKED_AT + 53));
+        assert_eq!(pages(&tables, "by=nobody"), [0, 0]);
+    }
 
     /// Ids of one answer about 10 queries of which every third is wanted, and where the next one goes on.
     fn answer(limit: usize, left: usize, after: Option<&str>) -> (Vec<String>, Option<String>) {

@@ -24,7 +24,7 @@ use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{Body, Params, key};
-use crate::http::model::{Admission as Taken, Answered, Asked, Source, Wait};
+use crate::http::model::{Admission as Taken, Answered, Asked, Source, StepsWanted, Wait};
 
 /// The wait for the Admission's commit, and for the query's own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ async fn answer(
     });
     match ended.await? {
         Some(()) => {
-            let query = document(&tables, taken.id())?;
+            let query = document(&tables, taken.id(), None, StepsWanted::default().limit()?)?;
             Ok((StatusCode::OK, Json(Answered::Document(Box::new(query)))))
         }
         None => Ok(taken.accepted()),

@@ -19,8 +19,22 @@ fn catalogue() -> Catalogue {
     Catalogue([("write".to_owned(), write), ("fetch".to_owned(), fetch)].into())
 }
 
+/// Bounds that no plan here meets.
+fn wide() -> NodeBounds {
+    let groups = ["fetch", "disk"].map(|name| (name.to_owned(), bears(10_000)));
+    NodeBounds { timeout: Duration::from_secs(86_400), max_parallel: 10_000, groups: groups.into() }
+}
+
+fn bears(concurrency: usize) -> Bounds {
+    Bounds { concurrency, ..Bounds::default() }
+}
+
 fn explained(text: &str) -> Explanation {
-    explain(&read(text, &catalogue()).unwrap(), &catalogue())
+    within(text, &wide())
+}
+
+fn within(text: &str, bounds: &NodeBounds) -> Explanation {
+    explain(&read(text, &catalogue()).unwrap(), &catalogue(), bounds)
 }
 
 const REPORT: &str = r#"
@@ -78,7 +92,12 @@ fn the_longest_counts_attempts_waits_fallbacks_and_elements() {
 
 #[test]
 fn a_plan_takes_no_longer_than_it_may() {
+    let text = REPORT.replace("timeout: 1h", "timeout: 1s");
+    let waits = explained(&text).longest;
+    assert_eq!(waits, Duration::from_secs(1 + 600), "its time does not go on while it waits");
     let text = REPORT.replace("timeout: 1h", "timeout: 1m");
+    let text = text.replace("approval: {prompt: \"Write?\", wait: 10m}", "value: 1");
+    let text = text.replace("max_items: 25", "max_items: 100");
     assert_eq!(explained(&text).longest, Duration::from_secs(60));
 }
 
@@ -104,13 +123,14 @@ report: 4 steps on 4 levels
 Fetches and writes.
 takes at the longest 10m 45s
 is broken off after 1h
+calls at most 10000 tools at a time, the node's bound
 needs the permissions files.write, web
 
 level 1
   pages: calls fetch
     at most 25 times, 10 at a time
-    fetch: group fetch, 2s an attempt, needs the permission web
-    write: group disk, 2s an attempt, needs the permission files.write, changes the world
+    fetch: group fetch (10000 at a time), 2s an attempt, needs the permission web
+    write: group disk (10000 at a time), 2s an attempt, needs the permission files.write, changes the world
     at most 2 attempts; at the longest 30s
     on failure: write is tried instead
 
@@ -124,7 +144,7 @@ level 2
 level 3
   save: calls write
     waits for ask
-    write: group disk, 15s an attempt, needs the permission files.write, changes the world
+    write: group disk (10000 at a time), 15s an attempt, needs the permission files.write, changes the world
     at most 1 attempts; at the longest 15s
     on failure: goes on at end, and the query has failed
 
@@ -143,4 +163,47 @@ fn an_explanation_is_data_with_durations_in_seconds() {
     assert_eq!(data["timeout_seconds"], json!(3600.0));
     assert_eq!(data["levels"][0], json!(["pages"]));
     assert_eq!(data["steps"][0]["calls"][0]["timeout_seconds"], json!(2.0));
+}
+
+#[test]
+fn the_bounds_of_the_node_are_those_that_are_told() {
+    let groups = [("fetch".to_owned(), bears(2))].into();
+    let bounds = NodeBounds { timeout: Duration::from_secs(20), max_parallel: 3, groups };
+    let text = "name: a
+timeout: 1h
+max_parallel: 50
+steps:
+  - {id: a, each: [1, 2, 3, 4, 5, 6], max_parallel: 6, tool: fetch, arguments: {path: x}, timeout: 1m, retry: {attempts: 1}}
+";
+    let told = within(text, &bounds);
+    assert_eq!((told.timeout, told.timeout_of_node), (bounds.timeout, true));
+    assert_eq!((told.max_parallel, told.max_parallel_of_node), (3, true));
+    let step = &told.steps[0];
+    assert_eq!((step.max_parallel, step.calls[0].group_concurrency), (3, 2));
+    assert_eq!(step.calls[0].shortened_from, Some(Duration::from_secs(60)));
+    let shown = told.to_string();
+    for line in [
+        "is broken off after 20s, the node's bound",
+        "calls at most 3 tools at a time, the node's bound",
+        "fetch: group fetch (2 at a time), 4s an attempt (the tool's bound: the step asks for 1m)",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let own = "name: a\ntimeout: 5s\nmax_parallel: 2\nsteps: [{id: a, value: 1}]\n";
+    let own = within(own, &bounds);
+    assert_eq!((own.timeout, own.timeout_of_node), (Duration::from_secs(5), false));
+    assert_eq!((own.max_parallel, own.max_parallel_of_node), (2, false));
+}
+
+#[test]
+fn a_group_that_bears_few_calls_takes_longer() {
+    let steps = (0..4).map(|at| {
+        format!("  - {{id: s{at}, tool: fetch, arguments: {{path: x}}, retry: {{attempts: 1}}}}\n")
+    });
+    let text = format!("name: a\nsteps:\n{}", steps.collect::<String>());
+    let longest = |concurrency| {
+        let groups = [("fetch".to_owned(), bears(concurrency))].into();
+        within(&text, &NodeBounds { groups, ..wide() }).longest.as_secs()
+    };
+    assert_eq!((longest(1), longest(2)), (16, 10));
 }

@@ -45,12 +45,11 @@ impl fmt::Display for Explanation {
             writeln!(out, "{}", self.description.trim_end())?;
         }
         writeln!(out, "takes at the longest {}", shown(self.longest))?;
-        if let Some(timeout) = self.timeout {
-            writeln!(out, "is broken off after {}", shown(timeout))?;
-        }
-        if let Some(tools) = self.max_parallel {
-            writeln!(out, "calls at most {tools} tools at a time")?;
-        }
+        let whose = |of_node| if of_node { ", the node's bound" } else { "" };
+        let (timeout, tools) = (shown(self.timeout), self.max_parallel);
+        writeln!(out, "is broken off after {timeout}{}", whose(self.timeout_of_node))?;
+        let of_node = whose(self.max_parallel_of_node);
+        writeln!(out, "calls at most {tools} tools at a time{of_node}")?;
         if !self.permissions.is_empty() {
             writeln!(out, "needs the permissions {}", self.permissions.join(", "))?;
         }
@@ -98,8 +97,12 @@ impl fmt::Display for StepExplanation {
 
 impl fmt::Display for CallExplanation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, group, timeout, .. } = self;
-        write!(out, "{tool}: group {group}, {} an attempt", shown(*timeout))?;
+        let Self { tool, group, group_concurrency, timeout, .. } = self;
+        let timeout = shown(*timeout);
+        write!(out, "{tool}: group {group} ({group_concurrency} at a time), {timeout} an attempt")?;
+        if let Some(wanted) = self.shortened_from {
+            write!(out, " (the tool's bound: the step asks for {})", shown(wanted))?;
+        }
         if let Some(permission) = &self.permission {
             write!(out, ", needs the permission {permission}")?;
         }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::explain::explain;
+use crate::config::Config;
+use crate::explain::{NodeBounds, explain};
 use crate::inputs::bind;
 
 /// What a reader can trip over.
@@ -56,7 +57,8 @@ fn use_it(text: &str) {
         Ok(compiled) => {
             assert!(compiled.warnings.iter().all(|finding| !finding.is_error()));
             assert_eq!(compiled.graph, Graph::of(&compiled.plan).unwrap());
-            let explanation = explain(&compiled, &catalogue());
+            let explanation =
+                explain(&compiled, &catalogue(), &NodeBounds::from(&Config::default()));
             assert!(!explanation.to_string().is_empty());
             drop(bind(&compiled.plan, &json!({})));
         }
