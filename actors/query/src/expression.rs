@@ -5,16 +5,14 @@
 use std::collections::BTreeSet;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
 mod bounds;
+mod effort;
 mod growth;
 
 use growth::Text;
-
-/// Instructions that one expression or template may take: thousands of elements, and no more.
-const FUEL: u64 = 200_000;
 
 /// What the results of steps are called in expressions.
 const STEPS: &str = "steps";
@@ -147,7 +145,7 @@ pub fn of_template(text: &str) -> Result<References, ExpressionError> {
 /// [`ExpressionError`].
 pub fn evaluate(text: &str, scope: &Value) -> Result<Value, ExpressionError> {
     defined(text, &of_expression(text)?, scope)?;
-    let environment = bounded();
+    let environment = bounded(effort::of_expression(text, scope));
     let expression = environment.compile_expression(text).map_err(|e| malformed(text, &e))?;
     let value = expression.eval(minijinja::value::Serde(scope));
     let value = value.and_then(|value| growth::check(&value).map(|()| value));
@@ -205,7 +203,7 @@ pub fn render_text(text: &str, scope: &Value) -> Result<String, ExpressionError>
         return Ok(text.to_owned());
     }
     defined(text, &of_template(text)?, scope)?;
-    let environment = bounded();
+    let environment = bounded(effort::of_template(text, scope));
     let template = environment.template_from_str(text).map_err(|e| malformed(text, &e))?;
     let mut rendered = Text::default();
     let filled = template.render_captured_to(minijinja::value::Serde(scope), &mut rendered);
@@ -253,7 +251,6 @@ fn is_there(path: &str, scope: &Value) -> bool {
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
@@ -263,9 +260,10 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// One in which expressions are evaluated, and not only read.
-fn bounded() -> Environment<'static> {
+/// One in which expressions are evaluated, and not only read, with so many instructions.
+fn bounded(fuel: u64) -> Environment<'static> {
     let mut environment = environment();
+    environment.set_fuel(Some(fuel));
     growth::add_filters(&mut environment);
     environment
 }
@@ -281,7 +279,12 @@ fn malformed(text: &str, error: &Error) -> ExpressionError {
 }
 
 fn failed(text: &str, error: &Error) -> ExpressionError {
-    ExpressionError::Failed { text: text.to_owned(), why: reason(error) }
+    let why = if error.kind() == ErrorKind::OutOfFuel {
+        "it does too much: compare less, or do a part of it in a step of its own".to_owned()
+    } else {
+        reason(error)
+    };
+    ExpressionError::Failed { text: text.to_owned(), why }
 }
 
 fn reason(error: &Error) -> String {
@@ -359,6 +362,21 @@ mod tests {
     fn an_endless_template_is_stopped() {
         let text = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(matches!(render_text(text, &scope()), Err(ExpressionError::Failed { .. })));
+        let told = render_text(text, &scope()).unwrap_err().to_string();
+        assert!(
+            told.ends_with(
+                "it does too much: compare less, or do a part of it in a step of its own"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_compared_again_and_again_is_stopped_the_sooner_the_larger_it_is() {
+        let found = |length: usize| {
+            let scope = json!({"text": "x".repeat(length)});
+            render_text("{% for i in range(500) %}{{ 'y' in text }}{% endfor %}", &scope).is_ok()
+        };
+        assert!(found(1_000) && !found(200_000));
     }
 
     #[test]

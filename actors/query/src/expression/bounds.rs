@@ -107,14 +107,14 @@ impl Blocks {
 }
 
 /// What stands behind the next mark of a tag, and the second character of that mark.
-fn next_tag(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
+pub(super) fn next_tag(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
     let mut pairs = bytes[from..].windows(2).enumerate();
     let found = pairs.find(|(_, pair)| pair[0] == b'{' && b"{%#".contains(&pair[1]));
     found.map(|(offset, pair)| (from + offset + 2, pair[1]))
 }
 
 /// Where `what` ends for the first time.
-fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
     let found = bytes[from..].windows(what.len()).position(|window| window == what);
     found.map(|offset| from + offset + what.len())
 }
@@ -211,7 +211,7 @@ fn code(
     Ok(None)
 }
 
-fn token_end(bytes: &[u8], at: usize) -> usize {
+pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
     match bytes[at] {
         quote @ (b'\'' | b'"') => string_end(bytes, at + 1, quote),
         first if is_in_word(first) => {

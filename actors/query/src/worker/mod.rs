@@ -163,7 +163,7 @@ impl ToolWorker {
         let expired = matches!(finished.result, Err(Undone::Expired(_)));
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
         let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
-// One that was never begun, or had less time than the tool takes, tells nothing about what it rests on.
+        // One that was never begun, or had less time than the tool takes, tells nothing about what it rests on.
         if expired
             || late && !had_its_time(&order, timeout, turn)
             || is_isolated(&order, &result, turn)
