@@ -42,7 +42,7 @@ pub(super) fn tree(
         Channels::new(&alert).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let hands =
         EnginePerformer::new(engine.clone(), Arc::new(responder.clone()), open_incidents(rows));
-    let Sensors { events, relist, stats } = sensors(engine, &monitor);
+    let Sensors { events, relist, stats, confirm } = sensors(engine, &monitor);
     let agents = Supervisor::new("agents")
         .actors::<Alert>(alert)
         .actors::<Responder>(responder)
@@ -52,6 +52,7 @@ pub(super) fn tree(
     let performers = Supervisor::new("performers")
         .performer(channels)
         .performer(hands)
+        .performer(confirm)
         .performer(EvidencePerformer::new(engine.clone()))
         .performer(ModelPerformer::new(Arc::new(models)));
     let sensors = Supervisor::new("sensors").sensor(events).sensor(relist).sensor(stats);

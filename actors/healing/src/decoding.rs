@@ -10,6 +10,7 @@ use crate::alert::deliver::Deliver;
 use crate::alert::{Alert, Incident, JournalEntry};
 use crate::analyzer::Analyzer;
 use crate::analyzer::evidence::CaptureEvidence;
+use crate::monitor::confirm::Confirm;
 use crate::monitor::docker::{self, EventPosition, ListPosition};
 use crate::monitor::{ContainerRow, Monitor};
 use crate::responder::Responder;
@@ -33,6 +34,7 @@ pub fn stored(bytes: &[u8]) {
     payload::<JournalEntry>(bytes);
     payload::<AuditEntry>(bytes);
     payload::<CaptureEvidence>(bytes);
+    payload::<Confirm>(bytes);
     payload::<EngineAction>(bytes);
     payload::<Deliver>(bytes);
     payload::<AskModel>(bytes);

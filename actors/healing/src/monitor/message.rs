@@ -1,9 +1,10 @@
 //! Everything the Monitor can be told. One Monitor per container; its key is the container's id.
 
-use perennial_runtime::Timestamp;
+use perennial_runtime::{Finished, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Facts, IncidentId, Subject, SymptomKind};
+use crate::monitor::confirm::Confirm;
 
 /// A message to the Monitor of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,13 @@ pub enum MonitorMessage {
         /// When that is over, unless a new run begins before.
         until: Timestamp,
     },
+    /// The Responder asks how it stands, and the engine is to be asked first.
+    Confirm {
+        /// The incident on whose behalf.
+        incident: IncidentId,
+    },
+    /// What the engine said then.
+    Confirmed(Finished<Confirm>),
 }
 
 /// An event of the engine's stream, as far as it matters here.
@@ -134,7 +142,7 @@ impl HostMemory {
 pub struct Standing {
     /// The incident that asked.
     pub incident: IncidentId,
-    /// When this was true.
+    /// When this was true, as far as is known.
     pub at: Timestamp,
     /// Who.
     pub subject: Subject,

@@ -2,6 +2,7 @@
 //! them changes.
 
 mod config;
+pub mod confirm;
 pub mod detect;
 pub mod docker;
 mod fold;
@@ -19,7 +20,6 @@ pub use row::{CONTAINERS, ContainerRow};
 use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn};
 use serde::{Deserialize, Serialize};
 
-use crate::analyzer::{Analyzer, AnalyzerMessage};
 use crate::model::{Facts, Status, Subject, Symptom, SymptomKind};
 use crate::monitor::detect::{Moments, Usage};
 use crate::monitor::intent::Intent;
@@ -90,6 +90,8 @@ impl Durable for Monitor {
             MonitorMessage::Gone { at } if at < self.inspected_at => Ok(()),
             MonitorMessage::Gone { at } => self.on_gone(at, turn),
             MonitorMessage::Report { incident } => self.on_report(incident, turn),
+            MonitorMessage::Confirm { incident } => self.on_confirm(incident, turn),
+            MonitorMessage::Confirmed(finished) => self.on_confirmed(finished, turn),
             MonitorMessage::Sampled(_) | MonitorMessage::Tick | MonitorMessage::Acting { .. }
                 if self.is_unknown() =>
             {
@@ -203,9 +205,7 @@ impl Monitor {
             self.judge(turn.now(), turn)?;
         }
         let standing = self.standing(incident, turn.now());
-        // Behind all that the Analyzer was told before: what it makes of that is known first.
-        let key = turn.key().to_owned();
-        turn.send::<Analyzer>(key, &AnalyzerMessage::Standing(standing));
+        confirm::tell(standing, turn);
         Ok(())
     }
 }

@@ -157,11 +157,15 @@ impl Responder {
     /// Asks the Monitor how the container stands. Its silence is an answer too, after a while.
     fn ask(&mut self, mut remediation: Remediation, phase: Phase, turn: &mut Turn<'_, Self>) {
         let incident = remediation.request.incident.clone();
-        let report = MonitorMessage::Report { incident: incident.clone() };
-        turn.send::<Monitor>(remediation.container().0.clone(), &report);
+        let container = remediation.container().0.clone();
         let silence = if phase == Phase::Looking {
+            // Nothing is called well because of what was true before.
+            let confirm = MonitorMessage::Confirm { incident: incident.clone() };
+            turn.send::<Monitor>(container, &confirm);
             ResponderMessage::VerifyDue(incident.clone())
         } else {
+            let report = MonitorMessage::Report { incident: incident.clone() };
+            turn.send::<Monitor>(container, &report);
             ResponderMessage::RungDue(incident.clone())
         };
         turn.send_after(turn.settings().standing_timeout, &timer(&incident), &silence);

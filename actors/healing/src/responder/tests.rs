@@ -28,6 +28,8 @@ struct Scene {
     last_seen: Vec<(SymptomKind, Timestamp)>,
     active: Vec<SymptomKind>,
     asked: u32,
+    /// How old the Monitor's answers are.
+    seen_ago: Duration,
 }
 
 impl Scene {
@@ -47,6 +49,7 @@ impl Scene {
             last_seen: Vec::new(),
             active: Vec::new(),
             asked: 0,
+            seen_ago: Duration::ZERO,
         }
     }
 
@@ -82,7 +85,7 @@ impl Scene {
     fn standing(&mut self, incident: &str) -> Recorded {
         let standing = Standing {
             incident: IncidentId(incident.to_owned()),
-            at: self.play.now(),
+            at: Timestamp::EPOCH + self.play.now().since(Timestamp::EPOCH + self.seen_ago),
             subject: self.subject(),
             facts: self.facts.clone(),
             last_seen: self.last_seen.clone(),

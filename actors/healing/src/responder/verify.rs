@@ -74,7 +74,8 @@ impl Responder {
         };
         let (request, since) = (&remediation.request, remediation.since);
         let stopped = remediation.action == Action::Stop;
-        let behind = ladder::is_behind(remediation.left.as_deref(), standing);
+        let stale = standing.at + config.standing_timeout < turn.now();
+        let behind = stale || ladder::is_behind(remediation.left.as_deref(), standing);
         if behind {
             remediation.behind.get_or_insert(turn.now());
         }
@@ -101,6 +102,7 @@ impl Responder {
             Look::Undecided => {
                 let waited = human(turn.now().since(patient_from));
                 let why = match behind {
+                    true if stale => format!("the engine could not be asked for {waited}"),
                     true => format!("the Monitor showed the run before the action for {waited}"),
                     false => format!("its health check gave no verdict for {waited}"),
                 };

@@ -8,6 +8,7 @@ use perennial_runtime::{Durable, Finished, Play, Recorded, Timestamp};
 
 use crate::analyzer::{self, Analyzer, AnalyzerMessage};
 use crate::model::{ActionOutcome, ContainerId, Facts, RestartPolicy, Status, Subject};
+use crate::monitor::confirm::Confirm;
 use crate::monitor::{self, ContainerEvent, EventKind, Inspection, Monitor, MonitorMessage};
 use crate::responder::audit::{ACTIONS, Stage};
 use crate::responder::effect::EngineAction;
@@ -118,6 +119,12 @@ impl World {
         self.to_analyzer[from].extend(analyzer.map(|(_, message)| message));
         let responder = turn.sent::<Responder>().into_iter();
         self.to_responder[from].extend(responder.map(|(_, message)| message));
+        for effect in turn.effects::<Confirm>() {
+            let key = serde_json::from_str("\"00\"").unwrap();
+            let result = Ok(Some(self.inspection()));
+            let finished = Finished { effect, key, attempts: 1, result };
+            self.to_monitor.push_back(MonitorMessage::Confirmed(finished));
+        }
         for effect in turn.effects::<EngineAction>() {
             self.start();
             let key = serde_json::from_str("\"00\"").unwrap();

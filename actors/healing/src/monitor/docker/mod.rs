@@ -1,6 +1,7 @@
-//! The Monitor's edge: three sensors on one engine. The event stream tells at once, the re-list finds
+//! The Monitor's edge: three sensors on one engine, and a look when it asks. The event stream tells at once, the re-list finds
 //! what the stream lost, the sampler measures. Each goes on when another one hangs.
 
+mod confirm;
 mod convert;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod decoding;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use perennial_runtime::Timestamp;
 
+pub use confirm::ConfirmPerformer;
 pub(crate) use events::EVENTS;
 pub use events::EventSensor;
 pub use position::{EventPosition, SeenEvent};
@@ -35,6 +37,8 @@ pub struct Sensors {
     pub relist: RelistSensor,
     /// Sensor `docker-stats`.
     pub stats: StatsSensor,
+    /// Looks when a Monitor asks.
+    pub confirm: ConfirmPerformer,
 }
 
 /// Makes the sensors of one engine. None of them needs it to be up.
@@ -48,7 +52,8 @@ pub fn sensors(engine: &Engine, config: &Config) -> Sensors {
     Sensors {
         events: EventSensor(eyes.clone()),
         relist: RelistSensor(eyes.clone()),
-        stats: StatsSensor(eyes),
+        stats: StatsSensor(eyes.clone()),
+        confirm: ConfirmPerformer(eyes),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::iter::successors;
 
-use perennial_runtime::frozen;
+use perennial_runtime::{Effect, Finished, Undone, frozen};
 use serde_json::json;
 
+use super::super::confirm::Confirm;
 use super::super::docker::{EventPosition, ListPosition, SeenEvent};
 use super::*;
 use crate::tests::samples::{by_name, facts, incident, second, subject, symptom, texts};
@@ -108,7 +109,10 @@ fn messages() -> Vec<MonitorMessage> {
         MonitorMessage::Sampled(_) => Some(MonitorMessage::Report { incident: incident() }),
         MonitorMessage::Report { .. } => Some(MonitorMessage::Tick),
         MonitorMessage::Tick => Some(MonitorMessage::Acting { until: second(28) }),
-        MonitorMessage::Acting { .. } => None,
+        // Came later: they have a sample of their own.
+        MonitorMessage::Acting { .. }
+        | MonitorMessage::Confirm { .. }
+        | MonitorMessage::Confirmed(_) => None,
     };
     let event = ContainerEvent { at: second(22), kind: EventKind::Die(-1) };
     successors(Some(MonitorMessage::Event(event, Some(inspection()))), next).collect()
@@ -123,6 +127,20 @@ fn the_format_of_the_monitors_state_is_frozen() {
 fn the_format_of_the_monitors_messages_is_frozen() {
     frozen("healing/monitor-message", Monitor::VERSION, &messages());
     frozen("healing/monitor-event", Monitor::VERSION, &events());
+    let confirm = Confirm { incident: incident(), container: subject().id };
+    let confirmed = |result| {
+        let key = serde_json::from_str("\"0f\"").unwrap();
+        let effect = confirm.clone();
+        MonitorMessage::Confirmed(Finished { effect, key, attempts: 2, result })
+    };
+    let confirming = vec![
+        MonitorMessage::Confirm { incident: incident() },
+        confirmed(Ok(Some(inspection()))),
+        confirmed(Ok(None)),
+        confirmed(Err(Undone::Failed("the engine is not there".to_owned()))),
+    ];
+    frozen("healing/monitor-confirming", Monitor::VERSION, &confirming);
+    frozen("healing/confirm", <Confirm as Effect>::VERSION, &confirm);
 }
 
 #[test]

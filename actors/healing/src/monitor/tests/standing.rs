@@ -1,3 +1,6 @@
+use perennial_runtime::{Finished, Undone};
+
+use super::super::confirm::Confirm;
 use super::*;
 
 #[test]
@@ -116,4 +119,68 @@ fn an_end_whose_cause_is_still_open_is_not_answered_for_before_it_is_known() {
     let answered = scene.play.fire_next_timer().unwrap();
     assert_eq!(raised(&told), [SymptomKind::NonZeroExit]);
     assert_eq!(standing(&answered).unwrap().active, [SymptomKind::NonZeroExit]);
+}
+
+/// The Responder asks how it stands, and the engine is asked.
+fn confirm(scene: &mut Scene) -> Confirm {
+    let incident = IncidentId("inc-1".into());
+    let turn = scene.play.handle(MonitorMessage::Confirm { incident }).unwrap();
+    assert!(turn.sent::<Analyzer>().is_empty(), "nothing is said before");
+    turn.effects::<Confirm>().pop().unwrap()
+}
+
+fn confirmed(
+    scene: &mut Scene,
+    effect: Confirm,
+    result: Result<Option<Inspection>, Undone>,
+) -> Recorded {
+    let key = serde_json::from_str("\"0f\"").unwrap();
+    let finished = Finished { effect, key, attempts: 1, result };
+    scene.play.handle(MonitorMessage::Confirmed(finished)).unwrap()
+}
+
+#[test]
+fn an_end_whose_event_is_still_on_its_way_is_seen_before_it_is_said_how_the_container_stands() {
+    let mut scene = Scene::new(RestartPolicy::No);
+    scene.look();
+    scene.wait(60);
+    let effect = confirm(&mut scene);
+    scene.end(1);
+    scene.seen.at = scene.play.now();
+    let seen = scene.seen.clone();
+    assert!(
+        standing(&confirmed(&mut scene, effect, Ok(Some(seen)))).is_none(),
+        "its event may tell more"
+    );
+    scene.play.fire_next_timer().unwrap();
+    let answered = scene.play.fire_next_timer().unwrap();
+    assert_eq!(standing(&answered).unwrap().active, [SymptomKind::NonZeroExit]);
+}
+
+#[test]
+fn a_container_that_the_engine_does_not_know_any_more_stands_as_gone() {
+    let mut scene = Scene::new(RestartPolicy::No);
+    scene.look();
+    let effect = confirm(&mut scene);
+    let turn = confirmed(&mut scene, effect.clone(), Ok(None));
+    assert_eq!(standing(&turn).unwrap().facts.status, Status::Gone);
+    assert!(turn.stops());
+    // Its actor begins anew, and an answer that was on its way does not bring it back.
+    let mut play = Play::<Monitor>::new(ID, Config::default());
+    std::mem::swap(&mut scene.play, &mut play);
+    let seen = scene.seen.clone();
+    let turn = confirmed(&mut scene, effect, Ok(Some(seen)));
+    assert_eq!(standing(&turn).unwrap().facts.status, Status::Gone);
+    assert!(turn.stops());
+}
+
+#[test]
+fn what_is_known_is_as_old_as_it_is_when_the_engine_cannot_be_asked() {
+    let mut scene = Scene::new(RestartPolicy::No);
+    scene.look();
+    let known = scene.play.now();
+    scene.wait(60);
+    let effect = confirm(&mut scene);
+    let turn = confirmed(&mut scene, effect, Err(Undone::Failed("it is not there".to_owned())));
+    assert_eq!(standing(&turn).unwrap().at, known);
 }

@@ -309,3 +309,18 @@ fn a_monitor_that_never_hears_of_the_new_run_fails_after_the_patience_even_after
     let next = Some(scene.play.now() + seconds(30));
     assert_eq!(entries(&looked), [Entry::NotResolved { reason, next }]);
 }
+
+#[test]
+fn what_was_true_before_the_engine_was_lost_is_no_verdict_on_the_action() {
+    let mut scene = Scene::new(Config::default());
+    scene.sick();
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    scene.facts.health = Health::Healthy;
+    scene.active.clear();
+    scene.seen_ago = seconds(30);
+    assert!(matches!(entries(&scene.verify())[..], [Entry::Verifying { .. }]));
+    scene.seen_ago = seconds(0);
+    assert_eq!(conclusion(&scene.verify()), None);
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
