@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::quality::Quality;
-use crate::text::{checksum, collapsed, digest, hex, short_digest};
+use crate::text::{checksum, collapsed, digest, hex, short_digest, unhex};
 
 /// The version of the files. One of another version is refused.
 pub(crate) const FORMAT: u32 = 1;
@@ -39,14 +39,12 @@ impl DocumentId {
 
     /// The bytes that its digits stand for: what documents are sorted by. An id has no other digits.
     pub(crate) fn key(&self) -> [u8; 16] {
-        let mut key = [0; 16];
-        let digits = self.0.as_bytes().get(4..).unwrap_or_default().chunks(2);
-        for (byte, pair) in key.iter_mut().zip(digits) {
-            let digit = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or_default();
-            let value = pair.iter().fold(0, |value, each| value << 4 | digit(each));
-            *byte = u8::try_from(value).unwrap_or_default();
-        }
-        key
+        self.0.strip_prefix("doc-").and_then(unhex).unwrap_or_default()
+    }
+
+    /// The id of these bytes.
+    pub(crate) fn of_key(key: &[u8; 16]) -> Self {
+        Self(format!("doc-{}", hex(key)))
     }
 
     /// The id.
@@ -75,6 +73,16 @@ impl ChunkId {
         let mut id = [0; 16];
         id.copy_from_slice(&hash[..16]);
         Self(id)
+    }
+
+    /// The bytes that its digits stand for.
+    pub(crate) const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The id of these bytes.
+    pub(crate) const fn of_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
     }
 }
 
@@ -359,29 +367,25 @@ impl Document {
         Ok((bytes, version))
     }
 
+    /// Reads the header of a document and its version, from bytes that are known to be as they were written.
+    pub(crate) fn decode_header(bytes: &[u8]) -> Result<(Header, String), String> {
+        let (_, version) = ends(bytes)?;
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Ok((header(first)?, version))
+    }
+
     /// Reads the file of a document, and its version.
     ///
     /// # Errors
     ///
     /// Why it is no file of a document, in words for people.
     pub fn decode(bytes: &[u8]) -> Result<(Self, String), String> {
-        let whole = bytes.strip_suffix(b"\n").ok_or("it does not end with a line end")?;
-        let last = whole.iter().rposition(|byte| *byte == b'\n').ok_or("it has only one line")?;
-        let (body, end) = whole.split_at(last + 1);
-        let Ok(Line::End(version)) = serde_json::from_slice(end) else {
-            return Err("its last line is not an end".to_owned());
-        };
+        let (body, version) = ends(bytes)?;
         if checksum(body) != version {
             return Err("its checksum is not that of its content".to_owned());
         }
         let mut lines = body.split(|byte| *byte == b'\n');
-        let header = match lines.next().map(serde_json::from_slice) {
-            Some(Ok(Line::Header(header))) if header.format == FORMAT => header,
-            Some(Ok(Line::Header(header))) => {
-                return Err(format!("it is of format {}, not {FORMAT}", header.format));
-            }
-            Some(Ok(_)) | Some(Err(_)) | None => return Err("it has no header".to_owned()),
-        };
+        let header = header(lines.next().unwrap_or_default())?;
         let mut document =
             Self { header, headings: Vec::new(), terms: Vec::new(), chunks: Vec::new() };
         for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
@@ -400,6 +404,30 @@ impl Document {
             Line::Chunk(chunk) => self.chunks.push(chunk),
         }
         Ok(())
+    }
+}
+
+/// What of a file its checksum covers, and that checksum.
+fn ends(bytes: &[u8]) -> Result<(&[u8], String), String> {
+    let whole = bytes.strip_suffix(b"\n").ok_or("it does not end with a line end")?;
+    let last = whole.iter().rposition(|byte| *byte == b'\n').ok_or("it has only one line")?;
+    let (body, end) = whole.split_at(last + 1);
+    match serde_json::from_slice(end) {
+        Ok(Line::End(version)) => Ok((body, version)),
+        Ok(Line::Header(_) | Line::Heading(_) | Line::Term(_) | Line::Chunk(_)) | Err(_) => {
+            Err("its last line is not an end".to_owned())
+        }
+    }
+}
+
+/// The header that the first line of a file is.
+fn header(line: &[u8]) -> Result<Header, String> {
+    match serde_json::from_slice(line) {
+        Ok(Line::Header(header)) if header.format == FORMAT => Ok(header),
+        Ok(Line::Header(header)) => Err(format!("it is of format {}, not {FORMAT}", header.format)),
+        Ok(Line::Heading(_) | Line::Term(_) | Line::Chunk(_) | Line::End(_)) | Err(_) => {
+            Err("it has no header".to_owned())
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Files of the library, durably.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -37,64 +36,51 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FileError> {
 }
 
 /// Makes the names in a directory durable.
-fn sync_dir(path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let synced = File::open(path).and_then(|dir| dir.sync_all());
     synced.map_err(FileError::of(format!("sync the directory {}", path.display())))
 }
 
 /// What a file is called while it is written.
-pub(crate) const UNFINISHED: &str = "new";
+const UNFINISHED: &str = "new";
 
-/// Beyond so many files all of the disk is synced at once, which takes less time than a sync of each.
-const SYNCED_ONE_BY_ONE: usize = 16;
-
-/// Replaces a file's content durably: readers find the old content or the new one, whole.
+/// Replaces a file's content durably: readers find the old content or the new one, whole. What failed leaves nothing
+/// behind.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace_all(&[(path.to_owned(), content)])
-}
-
-/// Replaces the contents of files durably. Of each, readers find the old content or the new one, whole; a crash may
-/// leave some of them replaced, the first ones. What failed leaves nothing behind.
-pub(crate) fn replace_all(contents: &[(PathBuf, &[u8])]) -> Result<(), FileError> {
-    let written = write_aside(contents).and_then(|()| {
-        contents.iter().try_for_each(|(path, _)| {
-            let renamed = fs::rename(aside(path), path);
-            renamed.map_err(FileError::of(format!("write {}", path.display())))
-        })
-    });
-    if let Err(error) = written {
-        // They take room, and the disk may be full. Those that were renamed are not there any more.
-        contents.iter().for_each(|(path, _)| drop(fs::remove_file(aside(path))));
-        return Err(error);
-    }
-    let folders: BTreeSet<&Path> = contents.iter().filter_map(|(path, _)| path.parent()).collect();
-    folders.into_iter().try_for_each(sync_dir)
-}
-
-/// Where a file is written before it takes the place of the one that is there.
-fn aside(path: &Path) -> PathBuf {
-    path.with_extension(UNFINISHED)
-}
-
-/// Writes files aside, durably.
-fn write_aside(contents: &[(PathBuf, &[u8])]) -> Result<(), FileError> {
-    let mut options = OpenOptions::new();
+    let (aside, mut options) = (path.with_extension(UNFINISHED), OpenOptions::new());
     options.create(true).write(true).truncate(true).mode(0o600);
-    let one_by_one = contents.len() <= SYNCED_ONE_BY_ONE;
-    for (path, content) in contents {
-        let write = || {
-            let mut file = options.open(aside(path))?;
-            file.write_all(content)?;
-            if one_by_one { file.sync_all() } else { Ok(()) }
-        };
-        write().map_err(FileError::of(format!("write {}", path.display())))?;
+    let write = || {
+        let mut file = options.open(&aside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|error| {
+        // It takes room, and the disk may be full.
+        drop(fs::remove_file(&aside));
+        FileError::of(format!("write {}", path.display()))(error)
+    })?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Removes unfinished files: what an interrupted [`replace`] left.
+pub(crate) fn sweep(folder: &Path) -> Result<(), FileError> {
+    let unfinished = |path: &&PathBuf| path.extension().is_some_and(|name| name == UNFINISHED);
+    list(folder)?.iter().filter(unfinished).try_for_each(|path| remove(path))
+}
+
+/// Removes files of one directory durably, with one sync; those that are not there are fine.
+pub(crate) fn remove_all(paths: &[PathBuf]) -> Result<(), FileError> {
+    for path in paths {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError::of(format!("remove {}", path.display()))(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
-    let folder = contents.first().and_then(|(path, _)| path.parent()).filter(|_| !one_by_one);
-    folder.map_or(Ok(()), |folder| {
-        let synced = File::open(folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-        synced.map_err(FileError::of(format!("sync the disk of {}", folder.display())))
-    })
+    paths.first().and_then(|path| path.parent()).map_or(Ok(()), sync_dir)
 }
 
 /// Removes a file durably; one that is not there is fine.

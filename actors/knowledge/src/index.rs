@@ -25,7 +25,7 @@ use tantivy::{
 
 use crate::document::{Chunk, ChunkId, Document, DocumentId};
 use crate::files;
-use crate::library::{Entry, LibraryError, Truth};
+use crate::library::{Entry, LibraryError, State, Truth};
 
 /// What words are made of. Named after what it does, for an index made with another must be made again.
 const ANALYSER: &str = "words-lower-folded-english-1";
@@ -176,64 +176,67 @@ impl TextIndex {
         TextSearcher { searcher: self.reader.searcher(), fields: self.fields }
     }
 
-    /// Makes the index that of exactly these documents. Gives how many had to be read for that.
-    pub(crate) fn catch_up(
-        &self,
-        entries: &[Arc<Entry>],
-        truth: &Truth,
-    ) -> Result<usize, LibraryError> {
+    /// Makes the index that of exactly the documents of `state`. Gives how many had to be read for that.
+    pub(crate) fn catch_up(&self, state: &State, truth: &Truth) -> Result<usize, LibraryError> {
+        let seal = state.seal();
+        let of = self.index.load_metas().map_err(failed("read"))?.payload;
+        let empty = state.len() == 0 && self.reader.searcher().num_docs() == 0;
+        if of.as_ref() == Some(&seal) || empty {
+            return Ok(0);
+        }
         let there = inventory::count(&self.reader.searcher(), self.fields.version);
         let there = there.map_err(failed("read"))?;
         let mut missing = Vec::new();
-        for entry in entries {
-            let version = versioned(&entry.header.id, &entry.version);
+        for entry in state.entries() {
+            let version = versioned(&entry.id(), &entry.version());
             if there.get(&version).copied().unwrap_or_default() != entry.chunks() {
-                missing.push(Arc::clone(entry));
+                missing.push(entry);
             }
         }
-        self.add(&missing, truth)?;
-        let chunks: usize = entries.iter().map(|entry| entry.chunks()).sum();
-        if self.reader.searcher().num_docs() == chunks as u64 {
+        drop(there);
+        // Also if none is missing, for the seal.
+        self.add(&missing, &seal, truth)?;
+        if self.reader.searcher().num_docs() == state.chunks() as u64 {
             return Ok(missing.len());
         }
         // There is something else in it, of documents that are gone: begin anew.
         let writer = self.writer()?;
         writer.delete_all_documents().map_err(failed("empty"))?;
-        self.commit(writer)?;
-        self.add(entries, truth)?;
-        Ok(entries.len())
+        self.commit(writer, "")?;
+        let all: Vec<&Arc<Entry>> = state.entries().collect();
+        self.add(&all, &seal, truth)?;
+        Ok(all.len())
     }
 
     /// Reads documents, one at a time, and adds them in one commit.
-    fn add(&self, entries: &[Arc<Entry>], truth: &Truth) -> Result<(), LibraryError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
+    fn add(&self, entries: &[&Arc<Entry>], seal: &str, truth: &Truth) -> Result<(), LibraryError> {
         let writer = self.writer()?;
         for entry in entries {
-            let (document, version) = truth.read(&entry.header.id)?;
+            let (document, version) = truth.read(&entry.id())?;
             self.put(&writer, &document, &version)?;
         }
-        Ok(self.commit(writer)?)
+        Ok(self.commit(writer, seal)?)
     }
 
-    /// Puts documents and their versions in, each in place of the one of the same id: all of them or nothing.
+    /// Puts documents in, each in place of the one of the same id: all of them or nothing. The seal says which documents
+    /// the index has then.
     pub(crate) fn replace<'a>(
         &self,
-        documents: impl Iterator<Item = (&'a Document, &'a str)>,
+        documents: impl Iterator<Item = (&'a Document, &'a Entry)>,
+        seal: &str,
     ) -> Result<(), IndexError> {
         let writer = self.writer()?;
-        for (document, version) in documents {
-            self.put(&writer, document, version)?;
+        for (document, entry) in documents {
+            self.put(&writer, document, &entry.version())?;
         }
-        self.commit(writer)
+        self.commit(writer, seal)
     }
 
-    /// Takes a document out.
-    pub(crate) fn remove(&self, document: &DocumentId) -> Result<(), IndexError> {
+    /// Takes a document out. The seal says which documents the index has then.
+    pub(crate) fn remove(&self, document: &DocumentId, seal: &str) -> Result<(), IndexError> {
         let writer = self.writer()?;
         writer.delete_term(Term::from_field_text(self.fields.document, document.as_str()));
-        self.commit(writer)
+        self.commit(writer, seal)
     }
 
     fn put(
@@ -273,8 +276,10 @@ impl TextIndex {
         self.index.writer_with_num_threads(1, WRITER_MEMORY).map_err(failed("write"))
     }
 
-    fn commit(&self, mut writer: IndexWriter) -> Result<(), IndexError> {
-        writer.commit().map_err(failed("commit"))?;
+    fn commit(&self, mut writer: IndexWriter, seal: &str) -> Result<(), IndexError> {
+        let mut prepared = writer.prepare_commit().map_err(failed("commit"))?;
+        prepared.set_payload(seal);
+        prepared.commit().map_err(failed("commit"))?;
         writer.wait_merging_threads().map_err(failed("merge"))?;
         self.reader.reload().map_err(failed("reload"))
     }

@@ -1,6 +1,6 @@
 //! Documents: a durable library of them, its indexes, and the tools that search them.
 //!
-//! One file per document is the truth; the full-text index and the vectors are made from it and can be made
+//! A log of documents is the truth; the full-text index and the vectors are made from it and can be made
 //! again. The principal types are [`Library`] (what is there), [`Embedder`] (what turns text into vectors) and
 //! the tools of [`tools`], which are all that a plan sees.
 
@@ -15,6 +15,7 @@ pub mod gates;
 mod graph;
 mod index;
 mod library;
+mod log;
 mod parse;
 pub mod quality;
 pub mod sanitize;

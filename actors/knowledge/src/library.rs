@@ -1,11 +1,12 @@
 //! The library: documents on the disk, and what is known of them in memory.
 //!
-//! A document is stored by writing three things, each whole or not at all: its vectors, its file, and its entries
-//! in the full-text index. The file is the truth. A crash before it leaves vectors that fit no document, which
-//! count as missing; a crash after it leaves an index that lacks the document, which
-//! [`Library::open`] finds by counting and mends. So storing a document again changes nothing that is there
-//! and completes what is not.
+//! A document is stored by writing three things, each whole or not at all: its vectors, its record in the log of the
+//! documents, and its entries in the full-text index. The record is the truth. A crash before it leaves vectors that fit
+//! no document, which count as missing; a crash after it leaves an index that lacks the document, which
+//! [`Library::open`] finds by a seal in the index, and mends by counting. So storing a document again changes nothing that is
+//! there and completes what is not.
 
+mod entry;
 mod ingest;
 mod intake;
 mod recorder;
@@ -14,10 +15,9 @@ mod state;
 mod storing;
 mod truth;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use perennial_query::plan::ErrorKind;
@@ -28,19 +28,24 @@ use crate::embed::{Embedder, HashedNgrams};
 use crate::files::{self, FileError};
 use crate::index::{IndexError, TextIndex};
 use crate::sanitize::{SanitizeOptions, Sanitizer};
-use crate::vectors::VectorFiles;
+use crate::text::unhex;
+use crate::vectors::{DocumentVectors, VectorFiles};
 
+pub(crate) use entry::{Entry, Version};
 pub use ingest::{Ingested, Outcome, Submission, from_base64};
 use intake::Intake;
 pub use intake::{Progress, Stage, Ticket};
 pub use recorder::{Recorder, Taken};
+pub(crate) use shards::{Key, Shards};
 pub use state::Filter;
-pub(crate) use state::{Entry, Slot, State};
+pub(crate) use state::{Slot, State};
 use storing::Waiting;
 pub(crate) use truth::Truth;
 
 /// What the folder is, for later versions.
-const FORMAT: &str = "perennial-knowledge 1\n";
+const FORMAT: &str = "perennial-knowledge 2\n";
+/// What it was when each document was a file of its own: it is brought to the newer format when it is opened.
+const FORMAT_1: &str = "perennial-knowledge 1\n";
 
 /// How much is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Chunks of one document.
     pub document_chunks: usize,
-    /// Chunks of all documents; each needs about a kilobyte of memory with the built-in embedder.
+    /// Chunks of all documents; a short document needs about a kilobyte of memory with the built-in embedder.
     pub chunks: usize,
 }
 
@@ -99,7 +104,7 @@ pub enum LibraryError {
     InUse(String),
     /// It was written by another version.
     #[error(
-        "the library is `{0}`, and this version reads `perennial-knowledge 1`; use the version that wrote it"
+        "the library is `{0}`, and this version reads `perennial-knowledge 2` and `1`; use the version that wrote it"
     )]
     Version(String),
     /// A file could not be read or written.
@@ -108,9 +113,9 @@ pub enum LibraryError {
     /// The full-text index could not be read or written.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The file of a document is not as it was written.
+    /// What is stored of a document is not as it was written.
     #[error(
-        "the file of {document} is damaged: {why}; restore it from a backup or ingest the document again"
+        "what is stored of {document} is damaged: {why}; restore it from a backup or ingest the document again"
     )]
     Damaged {
         /// The document.
@@ -141,11 +146,13 @@ impl From<LibraryError> for ToolError {
     }
 }
 
-/// A file that is not as it was written. Its document is not found until it is ingested again.
+/// Something that is not as it was written. Its document is not found until it is ingested again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// The file's name.
+    /// The name of the file that it is in.
     pub file: String,
+    /// The document, if it is known which one it was.
+    pub document: Option<DocumentId>,
     /// What is wrong with it.
     pub why: String,
 }
@@ -172,7 +179,7 @@ pub struct Status {
     pub without_vectors: usize,
     /// The embedder's name.
     pub embedder: String,
-    /// Files that cannot be read.
+    /// What cannot be read.
     pub damaged: Vec<Damaged>,
 }
 
@@ -207,8 +214,8 @@ struct Inner {
 }
 
 impl Library {
-    /// Opens the library in `folder`, or begins one. Reads every document once, and mends the full-text index.
-    /// Vectors that are missing are made by [`catch_up`](Self::catch_up). Blocks.
+    /// Opens the library in `folder`, or begins one. Reads what is stored once, and mends the full-text index.
+    /// Vectors that are missing are made by [`catch_up`](Self::catch_up). One of format 1 is brought to format 2. Blocks.
     ///
     /// # Errors
     ///
@@ -217,28 +224,21 @@ impl Library {
         files::create_dir(folder)?;
         let lock = lock(folder)?;
         check_format(folder)?;
-        let truth = Truth::open(folder.join("documents"))?;
-        let vectors = VectorFiles::open(folder.join("vectors"), config.embedder.name())?;
-        vectors.sweep()?;
         let index = TextIndex::open(&folder.join("index"))?;
-        let mut known = BTreeMap::new();
-        let (entries, damaged) = truth.scan(|document| {
-            let id = &document.header.id;
-            let read = vectors.read(id).filter(|read| read.are_of(chunks(document)));
-            known.extend(read.map(|read| (id.clone(), Arc::new(read))));
-        })?;
-        for Damaged { file, why } in &damaged {
-            tracing::error!(file, why, "a document cannot be read and is left out");
+        let mut state = State::new(index.searcher());
+        let truth = Truth::open(folder.join("documents"), &mut state)?;
+        let embedder = config.embedder.name();
+        let vectors = open_vectors(folder.join("vectors"), embedder, &truth, &mut state)?;
+        let damaged = truth.damaged();
+        for Damaged { file, document, why } in &damaged {
+            let document = document.as_ref().map(DocumentId::as_str);
+            tracing::error!(file, document, why, "what cannot be read is left out");
         }
-        let added = index.catch_up(&entries, &truth)?;
+        let added = index.catch_up(&state, &truth)?;
         if added > 0 {
             tracing::info!(documents = added, "the full-text index was caught up");
         }
-        let slots = entries.into_iter().map(|entry| {
-            let vectors = known.remove(&entry.header.id);
-            Slot { entry, vectors }
-        });
-        let state = State::new(slots.collect(), damaged, index.searcher());
+        let state = state.opened(damaged, index.searcher());
         let inner = Inner {
             sanitizer: Sanitizer::new()?,
             config,
@@ -278,9 +278,8 @@ impl Library {
     #[must_use]
     pub fn find(&self, document: &DocumentId, identity: &Identity) -> Option<Found> {
         let state = self.state();
-        state.get(document, identity)?;
-        let slot = state.slot(document)?;
-        let (header, version) = (slot.entry.header.clone(), slot.entry.version.clone());
+        let (entry, slot) = (state.get(document, identity)?, state.slot(document)?);
+        let (header, version) = (entry.header()?, entry.version());
         Some(Found { header, version, vectors: slot.vectors.is_some() })
     }
 
@@ -296,7 +295,7 @@ impl Library {
     ) -> Vec<Header> {
         let (state, after) = (self.state(), after.map(DocumentId::key));
         let found = state.visible_after(after.as_ref(), identity, filter).take(most);
-        found.map(|slot| slot.entry.header.clone()).collect()
+        found.filter_map(|slot| slot.entry.header()).collect()
     }
 
     /// Another number whenever what searches find may have changed, also after a restart.
@@ -359,13 +358,35 @@ fn lock(folder: &Path) -> Result<File, LibraryError> {
     }
 }
 
+/// The log of the vectors; what fits the documents is put into `state`.
+fn open_vectors(
+    root: PathBuf,
+    embedder: &str,
+    truth: &Truth,
+    state: &mut State,
+) -> Result<VectorFiles, LibraryError> {
+    let vectors = VectorFiles::open(root, embedder, &mut |key, kept| state.set_vectors(key, kept))?;
+    let version_of = |id: &DocumentId, vectors: &DocumentVectors| {
+        let (document, version) = truth.read(id).ok()?;
+        unhex(&version).filter(|_| vectors.are_of(chunks(&document)))
+    };
+    let mut see = |key: &Key, kept| state.set_vectors(key, kept);
+    vectors.take_in_files(embedder, &version_of, &mut see)?;
+    Ok(vectors)
+}
+
+/// Nothing of a newer format is written before the folder says so: a version that does not know it must not open it.
 fn check_format(folder: &Path) -> Result<(), LibraryError> {
     let path = folder.join("FORMAT");
     if !path.exists() {
         return Ok(files::replace(&path, FORMAT.as_bytes())?);
     }
     let found = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-    if found == FORMAT { Ok(()) } else { Err(LibraryError::Version(found.trim().to_owned())) }
+    match found.as_str() {
+        FORMAT => Ok(()),
+        FORMAT_1 => Ok(files::replace(&path, FORMAT.as_bytes())?),
+        other => Err(LibraryError::Version(other.trim().to_owned())),
+    }
 }
 
 /// Does work that blocks on threads for that. A panic in it is an error.

@@ -63,12 +63,13 @@ fn answer(state: &State, found: &[Found], mut value: Value, warnings: Vec<String
     let mut citations = Vec::with_capacity(found.len());
     let mut hits = Vec::with_capacity(found.len());
     for hit in found {
-        let header = state.slot(&hit.document).map(|slot| &slot.entry.header);
-        let title = header.map(|header| header.title.clone()).unwrap_or_default();
+        let front = state.slot(&hit.document).and_then(|slot| slot.entry.front());
+        let (name, title) =
+            front.map(|front| (front.name, front.title.to_owned())).unwrap_or_default();
         hits.push(json!({
             "id": hit.chunk.to_string(),
             "document": hit.document.as_str(),
-            "name": header.map(|header| header.name.as_str()).unwrap_or_default(),
+            "name": name,
             "title": title,
             "place": hit.place,
             "text": hit.text,

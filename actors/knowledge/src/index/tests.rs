@@ -27,11 +27,19 @@ fn document(name: &str, texts: &[&str]) -> Document {
     Document { header, headings: Vec::new(), terms: Vec::new(), chunks }
 }
 
+fn version(number: usize) -> String {
+    format!("{number:064}")
+}
+
+fn entry(document: &Document, number: usize) -> Arc<Entry> {
+    Entry::new(&document.header, &version(number)).unwrap()
+}
+
 fn index(documents: &[Document]) -> (tempfile::TempDir, TextIndex) {
     let dir = tempfile::tempdir().unwrap();
     let index = TextIndex::open(&dir.path().join("index")).unwrap();
     for document in documents {
-        index.replace([(document, "1")].into_iter()).unwrap();
+        index.replace([(document, &*entry(document, 1))].into_iter(), "").unwrap();
     }
     (dir, index)
 }
@@ -101,7 +109,7 @@ fn an_earlier_searcher_does_not_see_what_comes_later() {
     let (_dir, index) = index(&[document("a", &["the pump runs"])]);
     let before = index.searcher();
     let later = document("a", &["the valve shuts"]);
-    index.replace([(&later, "2")].into_iter()).unwrap();
+    index.replace([(&later, &*entry(&later, 2))].into_iter(), "").unwrap();
     assert_eq!(before.search("pump", &Scope::default(), 9).unwrap().found.len(), 1);
     assert!(before.search("valve", &Scope::default(), 9).unwrap().found.is_empty());
     assert_eq!(texts(&index, "valve", 9), ["the valve shuts"]);
@@ -112,9 +120,9 @@ fn what_is_in_the_index_is_counted_without_what_was_taken_out() {
     let all = [document("a", &["one", "two"]), document("b", &["three"])];
     let (_dir, index) = index(&all);
     let count = || inventory::count(&index.reader.searcher(), index.fields.version).unwrap();
-    let of = |name: &str| versioned(&DocumentId::new(None, name), "1");
+    let of = |name: &str| versioned(&DocumentId::new(None, name), &version(1));
     assert_eq!(count(), [(of("a"), 2), (of("b"), 1)].into());
-    index.remove(&DocumentId::new(None, "a")).unwrap();
+    index.remove(&DocumentId::new(None, "a"), "").unwrap();
     assert_eq!(count().get(&of("a")).copied().unwrap_or_default(), 0);
     assert_eq!(count()[&of("b")], 1);
 }

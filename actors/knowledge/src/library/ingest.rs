@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{EVERY_TEAM, Identity, ToolError};
 
-use super::{Inner, Library, LibraryError, State, Waiting, blocking, chunks};
+use super::{Entry, Inner, Library, LibraryError, State, Waiting, blocking, chunks};
 use crate::chunk;
 use crate::document::{
     Chunk, ChunkId, Document, DocumentId, FORMAT, Format, Header, Reading, content_hash,
@@ -132,8 +132,9 @@ impl Drop for CancelOnDrop {
 /// A document that can be stored.
 pub(super) struct Prepared {
     pub(super) document: Document,
+    pub(super) entry: Arc<Entry>,
+    /// What is stored of it.
     pub(super) file: Vec<u8>,
-    pub(super) version: String,
 }
 
 impl Library {
@@ -227,7 +228,7 @@ impl Library {
     pub async fn catch_up(&self) -> Result<usize, ToolError> {
         let missing: Vec<_> = self.state().without_vectors().cloned().collect();
         for entry in &missing {
-            let (inner, id) = (Arc::clone(&self.inner), entry.header.id.clone());
+            let (inner, id) = (Arc::clone(&self.inner), entry.id());
             let read = blocking(move || Ok(inner.truth.read(&id)?)).await?;
             let vectors = self.embed_chunks(&read.0).await?;
             let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(entry));
@@ -307,7 +308,10 @@ impl Inner {
         };
         let document = document(submission, id, (parsed, reading), chunks);
         let (file, version) = document.encode().map_err(LibraryError::from)?;
-        Ok((Some(Prepared { document, file, version }), ingested))
+        let entry = Entry::new(&document.header, &version);
+        let entry =
+            entry.ok_or_else(|| ToolError::failed("the document's header cannot be kept"))?;
+        Ok((Some(Prepared { document, entry, file }), ingested))
     }
 
     /// What becomes of a document if it need not be stored; an error if it cannot be.
@@ -321,12 +325,12 @@ impl Inner {
         let old = slot.map(|slot| &slot.entry);
         let vectors = slot.and_then(|slot| slot.vectors.as_ref());
         let complete = vectors.is_some_and(|vectors| vectors.are_of(chunks(&new.document)));
-        if complete && old.is_some_and(|old| old.version == new.version) {
+        if complete && old.is_some_and(|old| old.version == new.entry.version) {
             return Ok(Some(Outcome::Unchanged));
         }
         // A later version of a document may well become like another.
         if let Some(other) = state.duplicate(header).filter(|_| old.is_none()) {
-            return Ok(Some(Outcome::Duplicate(other.clone())));
+            return Ok(Some(Outcome::Duplicate(other)));
         }
         let limits = &self.config.limits;
         let added = new.document.chunks.len();

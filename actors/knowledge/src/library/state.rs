@@ -6,30 +6,12 @@ use std::sync::Arc;
 use perennial_query::tool::Identity;
 
 use super::Damaged;
+use super::entry::{Entry, same_as};
 use super::shards::{Key, Shards};
 use crate::document::{DocumentId, Header};
 use crate::index::{Scope, TextSearcher};
 use crate::text::digest;
-use crate::vectors::{DocumentVectors, Neighbours, Search};
-
-/// What is known of a document without reading it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) header: Header,
-    /// The checksum of its file.
-    pub(crate) version: String,
-}
-
-impl Entry {
-    pub(crate) fn chunks(&self) -> usize {
-        usize::try_from(self.header.chunks).unwrap_or(usize::MAX)
-    }
-
-    /// Whether who asks may see it. Everything that is told of documents goes through this.
-    fn is_visible_to(&self, identity: &Identity) -> bool {
-        identity.sees(self.header.team.as_deref())
-    }
-}
+use crate::vectors::{DocumentVectors, Kept, Neighbours, Search};
 
 /// Which documents are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,11 +25,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn admits(&self, header: &Header) -> bool {
-        let document = self.document.as_ref();
-        document.is_none_or(|wanted| *wanted == header.name || wanted == header.id.as_str())
-            && self.team.as_ref().is_none_or(|team| header.team.as_ref() == Some(team))
-            && self.metadata.iter().all(|(name, value)| header.metadata.get(name) == Some(value))
+    /// Whether every document is looked at.
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -55,14 +35,19 @@ impl Filter {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) entry: Arc<Entry>,
-    pub(crate) vectors: Option<Arc<DocumentVectors>>,
+    pub(crate) vectors: Option<DocumentVectors>,
 }
 
 impl Slot {
-    /// Says which version of the document this is, and whether it can be found by likeness.
+    /// Says which version of the document this is, and whether it can be found by likeness. A version is a hash of the
+    /// document with its id, so parts of it serve.
     fn print(&self) -> u64 {
-        let vectors = if self.vectors.is_some() { "vectors" } else { "none" };
-        number(&digest(&[self.entry.header.id.as_str(), &self.entry.version, vectors]))
+        number(&self.entry.version[if self.vectors.is_some() { 8..16 } else { 16..24 }])
+    }
+
+    /// Says which version of the document this is.
+    fn text_print(&self) -> u64 {
+        number(&self.entry.version[..8])
     }
 }
 
@@ -70,18 +55,27 @@ fn number(hash: &[u8]) -> u64 {
     hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// Documents that say the same: mostly one.
+#[derive(Clone, Debug)]
+struct Same {
+    first: Key,
+    others: Vec<Key>,
+}
+
 /// The library at one time.
 #[derive(Clone)]
 pub(crate) struct State {
     documents: Shards<Slot>,
     /// The documents that say the same, by a hash of what and of whose they are; mostly one.
-    same: Shards<Vec<DocumentId>>,
+    same: Shards<Same>,
     /// How many documents each team has.
     teams: BTreeMap<String, usize>,
     chunks: usize,
     without_vectors: usize,
     /// The sum of what [`Slot::print`] says of each document.
     print: u64,
+    /// The sum of what [`Slot::text_print`] says of each document.
+    text_print: u64,
     /// Changes since the library was opened.
     changes: u64,
     pub(crate) damaged: Vec<Damaged>,
@@ -89,61 +83,95 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(slots: Vec<Slot>, damaged: Vec<Damaged>, text: TextSearcher) -> Self {
-        let mut state = Self {
+    /// A library without documents.
+    pub(crate) fn new(text: TextSearcher) -> Self {
+        Self {
             documents: Shards::default(),
             same: Shards::default(),
             teams: BTreeMap::new(),
             chunks: 0,
             without_vectors: 0,
             print: 0,
+            text_print: 0,
             changes: 0,
-            damaged,
+            damaged: Vec::new(),
             text,
-        };
-        slots.into_iter().for_each(|slot| state.put(slot));
-        state.changes = 0;
-        state
+        }
+    }
+
+    /// What was read from the disk is no change.
+    pub(crate) fn opened(self, damaged: Vec<Damaged>, text: TextSearcher) -> Self {
+        Self { changes: 0, damaged, text, ..self }
     }
 
     /// Puts a document in, in place of the one of the same id.
     pub(crate) fn put(&mut self, slot: Slot) {
-        let header = &slot.entry.header;
-        self.take(&header.id);
-        self.chunks += slot.entry.chunks();
+        let entry = &slot.entry;
+        self.take(&entry.key);
+        self.chunks += entry.chunks();
         self.without_vectors += usize::from(slot.vectors.is_none());
         self.print = self.print.wrapping_add(slot.print());
-        if let Some(team) = &header.team {
-            *self.teams.entry(team.clone()).or_default() += 1;
+        self.text_print = self.text_print.wrapping_add(slot.text_print());
+        if let Some(team) = entry.front().and_then(|front| front.team) {
+            match self.teams.get_mut(team) {
+                Some(documents) => *documents += 1,
+                None => drop(self.teams.insert(team.to_owned(), 1)),
+            }
         }
-        let same = same_as(header);
-        let mut documents = self.same.get(&same).cloned().unwrap_or_default();
-        documents.push(header.id.clone());
-        documents.sort();
-        self.same.insert(same, documents);
-        self.documents.insert(header.id.key(), slot);
+        let mut same = Same { first: entry.key, others: Vec::new() };
+        if let Some(known) = self.same.get(&entry.same) {
+            same.others = known.others.clone();
+            same.others.push(known.first);
+        }
+        self.same.insert(entry.same, same);
+        self.documents.insert(entry.key, slot);
         self.changes += 1;
     }
 
     /// Takes a document out.
-    pub(crate) fn take(&mut self, id: &DocumentId) {
-        let Some(slot) = self.documents.remove(&id.key()) else { return };
-        let header = &slot.entry.header;
-        self.chunks -= slot.entry.chunks();
+    pub(crate) fn take(&mut self, key: &Key) {
+        let Some(slot) = self.documents.remove(key) else { return };
+        let entry = &slot.entry;
+        self.chunks -= entry.chunks();
         self.without_vectors -= usize::from(slot.vectors.is_none());
         self.print = self.print.wrapping_sub(slot.print());
-        if let Some(team) = &header.team {
+        self.text_print = self.text_print.wrapping_sub(slot.text_print());
+        if let Some(team) = entry.front().and_then(|front| front.team) {
             let left = self.teams.remove(team).unwrap_or_default().saturating_sub(1);
-            self.teams.extend((left > 0).then(|| (team.clone(), left)));
+            self.teams.extend((left > 0).then(|| (team.to_owned(), left)));
         }
-        let same = same_as(header);
-        if let Some(mut documents) = self.same.remove(&same) {
-            documents.retain(|document| document != id);
-            if !documents.is_empty() {
-                self.same.insert(same, documents);
+        if let Some(Same { first, mut others }) = self.same.remove(&entry.same) {
+            others.push(first);
+            others.retain(|other| other != key);
+            if let Some(first) = others.pop() {
+                self.same.insert(entry.same, Same { first, others });
             }
         }
         self.changes += 1;
+    }
+
+    /// Gives a document vectors, or none, if it is there; those of another version of it are none.
+    pub(crate) fn set_vectors(&mut self, key: &Key, kept: Option<Kept>) {
+        let Some(slot) = self.documents.get(key) else { return };
+        let kept = kept.filter(|kept| kept.version == slot.entry.version);
+        let vectors = kept.map(|kept| kept.vectors);
+        let mut slot = slot.clone();
+        self.without_vectors -= usize::from(slot.vectors.is_none());
+        self.print = self.print.wrapping_sub(slot.print());
+        slot.vectors = vectors;
+        self.without_vectors += usize::from(slot.vectors.is_none());
+        self.print = self.print.wrapping_add(slot.print());
+        self.documents.insert(*key, slot);
+        self.changes += 1;
+    }
+
+    /// Says which versions of which documents there are: what an index is compared with.
+    pub(crate) fn seal(&self) -> String {
+        format!("{} documents {:016x}", self.len(), self.text_print)
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.documents.values().map(|slot| &slot.entry)
     }
 
     /// Another number whenever what searches find may have changed. The same after a restart, so that answers
@@ -177,8 +205,8 @@ impl State {
 
     /// The document of this id, for who may see it.
     pub(crate) fn get(&self, id: &DocumentId, identity: &Identity) -> Option<&Arc<Entry>> {
-        let entry = self.slot(id).map(|slot| &slot.entry);
-        entry.filter(|entry| entry.is_visible_to(identity))
+        let entry = self.slot(id).map(|slot| &slot.entry)?;
+        entry.front()?.is_visible_to(identity).then_some(entry)
     }
 
     /// What who asks may see of what the filter admits, in the order of the ids.
@@ -197,13 +225,18 @@ impl State {
         identity: &'a Identity,
         filter: &'a Filter,
     ) -> Box<dyn Iterator<Item = &'a Slot> + 'a> {
+        let every = filter.is_empty() && self.sees_every_team(identity);
         let admitted = move |slot: &&'a Slot| {
-            slot.entry.is_visible_to(identity) && filter.admits(&slot.entry.header)
+            every
+                || slot.entry.front().is_some_and(|front| {
+                    front.is_visible_to(identity)
+                        && front.is_admitted_by(filter, || slot.entry.id())
+                })
         };
         match (&filter.document, after) {
             (Some(wanted), None) => Box::new(self.called(wanted).into_iter().filter(admitted)),
             (Some(wanted), Some(after)) => {
-                let behind = move |slot: &&Slot| slot.entry.header.id.key() > *after;
+                let behind = move |slot: &&Slot| slot.entry.key > *after;
                 Box::new(self.called(wanted).into_iter().filter(behind).filter(admitted))
             }
             (None, Some(after)) => Box::new(self.documents.after(after).filter(admitted)),
@@ -212,24 +245,27 @@ impl State {
     }
 
     /// The documents of this id or name, of every team, in the order of their ids.
-    fn called(&self, wanted: &str) -> Vec<&Slot> {
+    pub(crate) fn called(&self, wanted: &str) -> Vec<&Slot> {
         let names = self.teams.keys().map(|team| DocumentId::new(Some(team), wanted));
         let names = names.chain([DocumentId::new(None, wanted)]).chain(DocumentId::parse(wanted));
         let mut found: Vec<&Slot> = names.filter_map(|id| self.slot(&id)).collect();
-        found.sort_by(|a, b| a.entry.header.id.cmp(&b.entry.header.id));
-        found.dedup_by(|a, b| a.entry.header.id == b.entry.header.id);
+        found.sort_by_key(|slot| slot.entry.key);
+        found.dedup_by_key(|slot| slot.entry.key);
         found
+    }
+
+    fn sees_every_team(&self, identity: &Identity) -> bool {
+        self.teams.keys().all(|team| identity.sees(Some(team)))
     }
 
     /// What a search by words may find for who asks. It is no list of documents: with a million of them that
     /// would take longer than the search.
     pub(crate) fn scope(&self, identity: &Identity, filter: &Filter) -> Scope {
-        let every = self.teams.keys().all(|team| identity.sees(Some(team)));
+        let every = self.sees_every_team(identity);
         let called = filter.document.as_ref().map(|wanted| self.called(wanted));
         Scope {
             teams: (!every).then(|| identity.teams.clone()),
-            documents: called
-                .map(|found| found.iter().map(|slot| slot.entry.header.id.clone()).collect()),
+            documents: called.map(|found| found.iter().map(|slot| slot.entry.id()).collect()),
             team: filter.team.clone(),
             metadata: filter.metadata.clone(),
         }
@@ -244,21 +280,14 @@ impl State {
         most: usize,
     ) -> Neighbours {
         let mut search = Search::new(query, most);
-        self.visible(identity, filter).for_each(|slot| search.look(slot.vectors.as_deref()));
+        self.visible(identity, filter).for_each(|slot| search.look(slot.vectors.as_ref()));
         search.found()
     }
 
-    /// Another document of the same team that says the same.
-    pub(crate) fn duplicate(&self, header: &Header) -> Option<&DocumentId> {
-        self.same.get(&same_as(header))?.iter().find(|id| **id != header.id)
+    /// Another document of the same team that says the same; the first by its id.
+    pub(crate) fn duplicate(&self, header: &Header) -> Option<DocumentId> {
+        let (same, own) = (self.same.get(&same_as(header))?, header.id.key());
+        let all = same.others.iter().chain([&same.first]);
+        all.filter(|key| **key != own).min().map(DocumentId::of_key)
     }
-}
-
-/// What documents of one team that say the same have in common.
-fn same_as(header: &Header) -> Key {
-    let team = header.team.as_ref().map_or_else(String::new, |team| format!("team {team}"));
-    let hash = digest(&["same", &team, &header.content]);
-    let mut key = Key::default();
-    key.copy_from_slice(&hash[..16]);
-    key
 }

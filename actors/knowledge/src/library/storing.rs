@@ -2,7 +2,6 @@
 //! thousand documents as for one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +9,11 @@ use perennial_query::plan::ErrorKind;
 use perennial_query::tool::ToolError;
 
 use super::ingest::{Outcome, Prepared};
-use super::{Entry, Inner, LibraryError, Slot, State, Truth};
+use super::{Entry, Inner, Key, LibraryError, Slot, State};
 use crate::document::DocumentId;
-use crate::files;
-use crate::vectors::DocumentVectors;
+use crate::vectors::{DocumentVectors, Kept};
 
-/// Bytes of files that are written together, so that memory stays bounded.
+/// Bytes of documents that are written together, so that memory stays bounded.
 const MOST_BYTES: usize = 32 << 20;
 
 /// A document that waits to be stored. Cheap to clone; all clones are one.
@@ -24,7 +22,7 @@ pub(super) struct Waiting(Arc<Stored>);
 
 struct Stored {
     prepared: Prepared,
-    vectors: Arc<DocumentVectors>,
+    kept: Kept,
     cancelled: Arc<AtomicBool>,
     /// What became of it.
     outcome: Mutex<Option<Result<Outcome, ToolError>>>,
@@ -36,8 +34,8 @@ impl Waiting {
         vectors: DocumentVectors,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
-        let (vectors, outcome) = (Arc::new(vectors), Mutex::default());
-        Self(Arc::new(Stored { prepared, vectors, cancelled, outcome }))
+        let kept = Kept { version: prepared.entry.version, vectors };
+        Self(Arc::new(Stored { prepared, kept, cancelled, outcome: Mutex::default() }))
     }
 
     fn outcome(&self) -> Option<Result<Outcome, ToolError>> {
@@ -52,7 +50,7 @@ impl Waiting {
 /// What is written together: the last version of each document, and whom to tell.
 #[derive(Default)]
 struct Batch {
-    last: BTreeMap<DocumentId, Waiting>,
+    last: BTreeMap<Key, Waiting>,
     told: Vec<(Waiting, Outcome)>,
 }
 
@@ -95,8 +93,7 @@ impl Inner {
         for waiting in all {
             match self.place(&mut state, waiting) {
                 Ok((outcome, true)) => {
-                    let id = waiting.0.prepared.document.header.id.clone();
-                    batch.last.insert(id, waiting.clone());
+                    batch.last.insert(waiting.0.prepared.entry.key, waiting.clone());
                     batch.told.push((waiting.clone(), outcome));
                 }
                 Ok((outcome, false)) => waiting.settle(Ok(outcome)),
@@ -120,7 +117,7 @@ impl Inner {
 
     /// What becomes of a document, and whether it has to be written for that.
     fn place(&self, state: &mut State, waiting: &Waiting) -> Result<(Outcome, bool), ToolError> {
-        let Stored { prepared, vectors, cancelled, .. } = &*waiting.0;
+        let Stored { prepared, kept, cancelled, .. } = &*waiting.0;
         if cancelled.load(Ordering::Relaxed) {
             let why = "nobody waits for the document any more";
             return Err(ToolError::new(ErrorKind::Cancelled, why));
@@ -129,34 +126,24 @@ impl Inner {
         if let Some(outcome) = self.settled(state, prepared)? {
             return Ok((outcome, false));
         }
-        let (header, version) = (&prepared.document.header, &prepared.version);
-        let outcome = match state.slot(&header.id) {
+        let outcome = match state.slot(&prepared.document.header.id) {
             None => Outcome::Added,
             // Only its vectors were missing.
-            Some(old) if old.entry.version == *version => Outcome::Unchanged,
+            Some(old) if old.entry.version == prepared.entry.version => Outcome::Unchanged,
             Some(_) => Outcome::Replaced,
         };
-        let entry = Arc::new(Entry { header: header.clone(), version: version.clone() });
-        state.put(Slot { entry, vectors: Some(Arc::clone(vectors)) });
-        let file = Truth::file_name(&header.id);
-        state.damaged.retain(|damaged| damaged.file != file);
+        let (entry, vectors) = (Arc::clone(&prepared.entry), kept.vectors.clone());
+        state.put(Slot { entry, vectors: Some(vectors) });
         Ok((outcome, true))
     }
 
     fn write(&self, state: &mut State, batch: &Batch) -> Result<(), LibraryError> {
-        let mut vectors = Vec::with_capacity(batch.last.len());
-        for (id, waiting) in &batch.last {
-            vectors.push(self.vectors.file(id, &waiting.0.vectors)?);
-        }
-        let vectors = vectors.iter().map(|(path, bytes)| (path.clone(), bytes.as_slice()));
-        let documents = batch
-            .last
-            .iter()
-            .map(|(id, waiting)| (self.truth.path(id), waiting.0.prepared.file.as_slice()));
-        let contents: Vec<(PathBuf, &[u8])> = vectors.chain(documents).collect();
-        files::replace_all(&contents)?;
-        let prepared = batch.last.values().map(|waiting| &waiting.0.prepared);
-        self.index.replace(prepared.map(|new| (&new.document, new.version.as_str())))?;
+        let all = || batch.last.iter().map(|(key, waiting)| (*key, &*waiting.0));
+        self.vectors.put(all().map(|(key, new)| (key, &new.kept)))?;
+        self.truth.put(all().map(|(key, new)| (key, new.prepared.file.as_slice())))?;
+        let documents = all().map(|(_, new)| (&new.prepared.document, &*new.prepared.entry));
+        self.index.replace(documents, &state.seal())?;
+        state.damaged = self.truth.damaged();
         state.text = self.index.searcher();
         Ok(())
     }
@@ -169,10 +156,10 @@ impl Inner {
     ) -> Result<(), LibraryError> {
         let _writing = self.write_lock();
         let mut state = State::clone(&self.state());
-        let id = &entry.header.id;
-        if state.slot(id).is_some_and(|now| now.entry.version == entry.version) {
-            self.vectors.write(id, &vectors)?;
-            state.put(Slot { entry: Arc::clone(entry), vectors: Some(Arc::new(vectors)) });
+        if state.slot(&entry.id()).is_some_and(|now| now.entry.version == entry.version) {
+            let kept = Kept { version: entry.version, vectors };
+            self.vectors.put([(entry.key, &kept)].into_iter())?;
+            state.set_vectors(&entry.key, Some(kept));
             self.set_state(state);
         }
         Ok(())
@@ -186,10 +173,11 @@ impl Inner {
         if state.slot(document).is_none() {
             return Ok(withdrawn);
         }
+        state.take(&document.key());
         self.truth.remove(document)?;
-        self.index.remove(document)?;
+        self.index.remove(document, &state.seal())?;
         self.vectors.remove(document)?;
-        state.take(document);
+        state.damaged = self.truth.damaged();
         state.text = self.index.searcher();
         self.set_state(state);
         Ok(true)

@@ -1,3 +1,4 @@
+mod format_1;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,10 @@ async fn found(library: &Library, word: &str) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 fn index_of(folder: &Path) -> PathBuf {
@@ -185,14 +190,14 @@ async fn an_index_that_was_lost_or_cut_is_made_again() {
     assert_eq!(found(&open(dir.path()), "cellar").await, ["a.md"]);
 }
 
-/// The file of a document is written before the index: this is what a crash between them leaves.
+/// The record of a document is written before the index: this is what a crash between them leaves.
 #[tokio::test]
-async fn a_crash_between_the_file_and_the_index_loses_nothing() {
+async fn a_crash_between_the_record_and_the_index_loses_nothing() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for folder in [dir.path(), other.path()] {
         ingest(&open(folder), "a.md", "# Apples\n\nApples keep in the cellar.").await;
     }
-    // One is stopped after the file of `b.md` and of a new version of `a.md`, so its index is that of before.
+    // One is stopped after the record of `b.md` and of a new version of `a.md`, so its index is that of before.
     let ahead = open(other.path());
     ingest(&ahead, "a.md", "# Apples\n\nApples do not keep in the attic.").await;
     ingest(&ahead, "b.md", "# Pears\n\nPears keep in the attic too.").await;
@@ -234,7 +239,7 @@ async fn what_an_interrupted_write_left_is_swept_away() {
     let dir = tempfile::tempdir().unwrap();
     ingest(&open(dir.path()), "a.md", "# Apples\n\nApples keep in the cellar.").await;
     let (id, other) = (public("a.md"), public("b.md"));
-    let left = [format!("documents/{id}.new"), format!("documents/{other}.new")];
+    let left = [format!("documents/{id}.new"), format!("accepted/{other}.new")];
     for name in &left {
         fs::write(dir.path().join(name), b"{\"header\":{\"format\":1,").unwrap();
     }
@@ -252,17 +257,18 @@ async fn a_damaged_document_is_named_left_out_and_mended_by_ingesting_it_again()
     ingest(&library, "a.md", good).await;
     ingest(&library, "b.md", bad).await;
     drop(library);
-    let file = format!("{}.jsonl", public("b.md"));
-    let path = dir.path().join("documents").join(&file);
+    let path = dir.path().join("documents").join("00000000.log");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[40] ^= 1;
+    let at = bytes.windows(5).rposition(|text| text == b"Pears").unwrap();
+    bytes[at] ^= 1;
     fs::write(&path, bytes).unwrap();
     let library = open(dir.path());
     let damaged = library.status().damaged;
     assert_eq!(damaged.len(), 1);
+    assert_eq!(damaged[0].document, Some(public("b.md")));
     assert_eq!(
         (damaged[0].file.as_str(), damaged[0].why.contains("checksum")),
-        (file.as_str(), true)
+        ("00000000.log", true)
     );
     let answer = call(&library, "search", json!({"query": "cellar"}), &[]).await.unwrap();
     assert_eq!(hits(&answer), ["a.md"]);
@@ -285,9 +291,13 @@ async fn a_removed_document_is_gone_for_good() {
     assert_eq!(found(&open(dir.path()), "cellar").await, ["a.md"]);
     let id = public("b.md").to_string();
     assert!(tree(dir.path()).keys().all(|path| !path.display().to_string().contains(&id)));
-    // As after a crash in the midst of it: the file is gone, the index has it still.
-    fs::remove_file(dir.path().join("documents").join(format!("{}.jsonl", public("a.md"))))
-        .unwrap();
+    assert!(tree(&dir.path().join("documents")).values().all(|bytes| !has(bytes, "Pears")));
+    // As after a crash in the midst of it: the record is gone, the index has it still.
+    let index = tree(&index_of(dir.path()));
+    assert!(open(dir.path()).remove(&public("a.md"), &identity(&[])).await.unwrap());
+    fs::remove_dir_all(index_of(dir.path())).unwrap();
+    fs::create_dir(index_of(dir.path())).unwrap();
+    index.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
     assert!(found(&open(dir.path()), "cellar").await.is_empty());
 }
 
@@ -387,9 +397,9 @@ async fn a_library_is_opened_by_one_at_a_time_and_only_in_its_own_format() {
     let second = Library::open(dir.path(), Config::default()).unwrap_err();
     assert!(matches!(second, LibraryError::InUse(_)));
     drop(library);
-    fs::write(dir.path().join("FORMAT"), "perennial-knowledge 2\n").unwrap();
+    fs::write(dir.path().join("FORMAT"), "perennial-knowledge 3\n").unwrap();
     let other = Library::open(dir.path(), Config::default()).unwrap_err();
-    assert!(matches!(other, LibraryError::Version(found) if found == "perennial-knowledge 2"));
+    assert!(matches!(other, LibraryError::Version(found) if found == "perennial-knowledge 3"));
 }
 
 #[tokio::test]

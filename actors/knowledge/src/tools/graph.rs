@@ -1,7 +1,5 @@
 //! `graph`: how documents and their parts belong together.
 
-use std::collections::BTreeMap;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use perennial_query::plan::ValueType;
@@ -96,7 +94,7 @@ fn walked(
 ) -> Result<ToolAnswer, ToolError> {
     let state = library.state();
     let all = Filter::default();
-    let sight = Sight::new(&state, identity, &all);
+    let sight = Sight { state: &state, identity, all: &all };
     let start = match document_of(from) {
         Some(_) => Some(from.to_owned()),
         None => sight.named(from).map(|(id, _)| id.to_string()),
@@ -134,23 +132,16 @@ struct Sight<'a> {
     identity: &'a Identity,
     /// What admits every document.
     all: &'a Filter,
-    names: BTreeMap<&'a str, Reference>,
 }
 
 impl<'a> Sight<'a> {
-    fn new(state: &'a State, identity: &'a Identity, all: &'a Filter) -> Self {
-        let mut names = BTreeMap::new();
-        // One name may be that of several teams' documents; the first by id is meant.
-        for slot in state.visible(identity, all) {
-            let header = &slot.entry.header;
-            let reference = (header.id.clone(), header.title.clone());
-            names.entry(header.name.as_str()).or_insert(reference);
-        }
-        Self { state, identity, all, names }
-    }
-
+    /// One name may be that of several teams' documents; the first by id is meant.
     fn named(&self, name: &str) -> Option<Reference> {
-        self.names.get(name).cloned()
+        let called = self.state.called(name).into_iter();
+        let mut seen = called.filter_map(|slot| Some((slot, slot.entry.front()?)));
+        let (slot, front) =
+            seen.find(|(_, front)| front.name == name && front.is_visible_to(self.identity))?;
+        Some((slot.entry.id(), front.title.to_owned()))
     }
 
     /// The document that a link's target means.
@@ -163,13 +154,14 @@ impl<'a> Sight<'a> {
             return Ok(None);
         }
         let document = library.read(id)?;
-        let seen = self.state.visible(self.identity, self.all).map(|slot| &slot.entry);
-        let others = seen.filter(|entry| entry.header.id != *id);
         let refers = |target: &str| self.target(target).is_some_and(|(found, _)| found == *id);
-        let linked_from =
-            others.filter(|entry| entry.header.links.iter().any(|link| refers(&link.target)));
-        let linked_from: Vec<Reference> = linked_from
-            .map(|entry| (entry.header.id.clone(), entry.header.title.clone()))
+        let seen = self.state.visible(self.identity, self.all).map(|slot| &slot.entry);
+        let linking = seen.filter(|entry| entry.front().is_some_and(|front| front.links));
+        let headers = linking.filter_map(|entry| entry.header());
+        let others = headers.filter(|header| header.id != *id);
+        let linked_from: Vec<Reference> = others
+            .filter(|header| header.links.iter().any(|link| refers(&link.target)))
+            .map(|header| (header.id, header.title))
             .collect();
         Ok(Some(Part::new(&document, &|target| self.target(target), &linked_from)))
     }

@@ -1,4 +1,8 @@
+use std::path::Path;
+
 use super::*;
+use crate::document::DocumentId;
+use crate::library::Key;
 
 fn document(name: &str) -> DocumentId {
     DocumentId::new(None, name)
@@ -54,23 +58,107 @@ fn documents_with_no_vectors_of_this_length_are_counted() {
     assert_eq!(nearest(&[1.0, 0.0, 0.0], &["a", "c"], 9).missing, 2);
 }
 
+type Seen = BTreeMap<Key, Option<Kept>>;
+
+fn open(root: &Path, embedder: &str) -> (VectorFiles, Seen) {
+    let mut seen = Seen::new();
+    let opened = VectorFiles::open(root.to_owned(), embedder, &mut |key, kept| {
+        seen.insert(*key, kept);
+    });
+    (opened.unwrap(), seen)
+}
+
 #[test]
-fn vectors_are_the_same_after_they_were_written_and_damage_is_found() {
+fn vectors_are_the_same_after_they_were_written_and_those_of_another_embedder_are_not_seen() {
     let dir = tempfile::tempdir().unwrap();
-    let files = VectorFiles::open(dir.path().join("vectors"), "e").unwrap();
-    let (a, written) = (document("a"), vectors(&[("east", [2.0, 0.0]), ("north", [0.0, 1.0])]));
-    files.write(&a, &written).unwrap();
-    let read = files.read(&a).unwrap();
-    assert_eq!((&read.chunks, &read.values), (&written.chunks, &written.values));
-    let path = files.path(&a);
-    let whole = std::fs::read(&path).unwrap();
-    for at in 0..whole.len() {
-        let mut changed = whole.clone();
-        changed[at] ^= 1;
-        std::fs::write(&path, &changed).unwrap();
-        assert!(files.read(&a).is_none(), "byte {at}");
-        std::fs::write(&path, &whole[..at]).unwrap();
-        assert!(files.read(&a).is_none(), "cut at {at}");
+    let (a, vectors) =
+        (document("a").key(), vectors(&[("east", [2.0, 0.0]), ("north", [0.0, 1.0])]));
+    let written = Kept { version: [7; 32], vectors };
+    open(dir.path(), "e").0.put([(a, &written)].into_iter()).unwrap();
+    let (files, seen) = open(dir.path(), "e");
+    assert_eq!(seen, [(a, Some(written))].into());
+    assert!(open(dir.path(), "other").1.is_empty());
+    files.remove(&document("a")).unwrap();
+    assert_eq!(open(dir.path(), "e").1, [(a, None)].into());
+}
+
+#[test]
+fn what_is_no_vectors_is_none() {
+    let whole = vectors(&[("east", [2.0, 0.0])]).bytes().to_vec();
+    assert!(DocumentVectors::decode(&whole).is_some());
+    for cut in (0..whole.len()).filter(|cut| *cut != FRONT) {
+        assert!(DocumentVectors::decode(&whole[..cut]).is_none(), "cut at {cut}");
     }
-    assert!(VectorFiles::open(dir.path().join("vectors"), "other").unwrap().read(&a).is_none());
+}
+
+/// Texts as a person writes them, more or less.
+fn texts(many: usize) -> Vec<String> {
+    let words = ["pump", "valve", "pressure", "seal", "turbine", "leak", "restart", "night", "oil"];
+    let word = |number: usize| words[number * 2_654_435_761 % 8191 % words.len()];
+    (0..many)
+        .map(|number| {
+            (0..9).map(move |at| format!("{}{}", word(number + 31 * at), (number + at) % 7))
+        })
+        .enumerate()
+        .map(|(number, words)| format!("{} no{number}", words.collect::<Vec<_>>().join(" ")))
+        .collect()
+}
+
+#[test]
+fn rounding_changes_likeness_by_less_than_a_hundredth_and_rounding_again_by_nothing() {
+    let texts = texts(300);
+    let exact: Vec<Vec<f32>> = texts.iter().map(|text| crate::HashedNgrams::vector(text)).collect();
+    let chunks: Vec<ChunkId> = texts.iter().map(|text| chunk(text)).collect();
+    let kept = DocumentVectors::new(chunks.clone(), exact.clone()).unwrap();
+    let mut by_chunk = kept.by_chunk();
+    let again = chunks.iter().map(|chunk| by_chunk.remove(chunk).unwrap()).collect();
+    let again = DocumentVectors::new(chunks.clone(), again).unwrap();
+    for (first, second) in kept.iter().zip(again.iter()) {
+        assert_eq!(first.numbers, second.numbers);
+    }
+    for query in ["pump pressure", "the valve leaks at night", "oil"] {
+        let query = crate::HashedNgrams::vector(query);
+        let mut search = Search::new(&query, 20);
+        search.look(Some(&kept));
+        let mut scores: Vec<f32> = Vec::new();
+        for near in search.found().nearest {
+            let at = chunks.iter().position(|chunk| *chunk == near.chunk).unwrap();
+            let score: f32 = query.iter().zip(&exact[at]).map(|(a, b)| a * b).sum();
+            assert!((score - near.score).abs() < 0.01, "{score} {}", near.score);
+            scores.push(score);
+        }
+        // What is left out is not nearer than what is found by more than the rounding.
+        let mut all: Vec<f32> =
+            exact.iter().map(|one| one.iter().zip(&query).map(|(a, b)| a * b).sum()).collect();
+        all.sort_by(|a, b| b.total_cmp(a));
+        let least = scores.iter().copied().fold(1.0, f32::min);
+        assert!(least > all[19] - 0.02, "{least} {}", all[19]);
+    }
+}
+
+#[test]
+fn a_search_among_many_finds_what_looking_at_each_finds() {
+    let texts = texts(2000);
+    let one = |text: &String| {
+        DocumentVectors::new(vec![chunk(text)], vec![crate::HashedNgrams::vector(text)]).unwrap()
+    };
+    let query = crate::HashedNgrams::vector("the seal of the turbine");
+    let scored = |text: &String| {
+        let vectors = one(text);
+        let each =
+            |vector: Vector<'_>| query.iter().zip(vector.values()).map(|(a, b)| a * b).sum::<f32>();
+        let score = vectors.iter().map(each).sum();
+        (vectors, Neighbour { chunk: chunk(text), score })
+    };
+    let mut all: Vec<(DocumentVectors, Neighbour)> = texts.iter().map(scored).collect();
+    // The nearest come last, so none of them is found by being there first.
+    all.sort_by(|(_, a), (_, b)| a.score.total_cmp(&b.score));
+    let mut search = Search::new(&query, 10);
+    all.iter().for_each(|(vectors, _)| search.look(Some(vectors)));
+    let mut each: Vec<Neighbour> = all.into_iter().map(|(_, neighbour)| neighbour).collect();
+    keep(&mut each, 10);
+    for (found, expected) in search.found().nearest.iter().zip(&each) {
+        assert_eq!(found.chunk, expected.chunk);
+        assert!((found.score - expected.score).abs() < 1e-5);
+    }
 }

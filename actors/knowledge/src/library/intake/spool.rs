@@ -10,7 +10,6 @@ use crate::document::Format;
 use crate::files::{self, FileError};
 use crate::library::Submission;
 use crate::text::checksum;
-use crate::vectors::sweep;
 
 /// The version of the files.
 const FORMAT: u32 = 1;
@@ -81,7 +80,7 @@ impl Spool {
     /// Opens the folder and removes what interrupted writes left.
     pub(super) fn open(folder: &Path) -> Result<Self, FileError> {
         files::create_dir(folder)?;
-        sweep(folder)?;
+        files::sweep(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
 

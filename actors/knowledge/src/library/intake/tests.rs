@@ -87,26 +87,26 @@ async fn wherever_a_crash_cuts_an_accepted_document_is_there_wholly_and_once() {
     taken_in(&library).await;
     let whole = library.status();
     drop(library);
-    let id = public("new.md");
     let embedder = crate::files::list(&before.path().join("vectors")).unwrap().remove(0);
     let embedder = embedder.file_name().unwrap().to_str().unwrap().to_owned();
-    let vectors = format!("vectors/{embedder}/{id}.vectors");
-    let (document, unfinished) = (format!("documents/{id}.jsonl"), format!("documents/{id}.new"));
+    let (vectors, documents) =
+        (format!("vectors/{embedder}/00000000.log"), "documents/00000000.log".to_owned());
     type Step<'a> = &'a dyn Fn(&Path);
     let put = |folder: &Path, name: &str| {
         fs::copy(after.path().join(name), folder.join(name)).unwrap();
     };
-    let steps: [Step<'_>; 6] = [
+    // A record is cut in the middle.
+    let put_half = |folder: &Path, name: &str| {
+        let there = fs::read(folder.join(name)).unwrap().len();
+        let bytes = fs::read(after.path().join(name)).unwrap();
+        fs::write(folder.join(name), &bytes[..there + (bytes.len() - there) / 2]).unwrap();
+    };
+    let steps: [Step<'_>; 7] = [
         &|_| {},
+        &|folder| put_half(folder, &vectors),
         &|folder| put(folder, &vectors),
-        &|folder| {
-            let bytes = fs::read(after.path().join(&document)).unwrap();
-            fs::write(folder.join(&unfinished), &bytes[..bytes.len() / 2]).unwrap();
-        },
-        &|folder| {
-            fs::remove_file(folder.join(&unfinished)).unwrap();
-            put(folder, &document);
-        },
+        &|folder| put_half(folder, &documents),
+        &|folder| put(folder, &documents),
         &|folder| {
             fs::remove_dir_all(folder.join("index")).unwrap();
             copy(&after.path().join("index"), &folder.join("index"));

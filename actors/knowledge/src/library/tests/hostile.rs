@@ -1,7 +1,5 @@
 //! Documents of those who mean no good: each is taken in or refused, and the library goes on.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 use crate::Format;
 
@@ -139,17 +137,19 @@ async fn documents_that_many_put_in_take_out_and_look_for_at_once_are_wholly_the
     assert_eq!(open(dir.path()).status(), before);
 }
 
-/// What is written is bounded by the permissions of the folder here, for a full disk is refused in the same way.
+/// What is written is bounded by something in the way here, for a full disk is refused in the same way.
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_refuses_and_what_is_there_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let library = open(dir.path());
-    ingest(&library, "good.md", "A lighthouse stands on the rock.").await;
+    ingest(&open(dir.path()), "good.md", "A lighthouse stands on the rock.").await;
+    let embedder = Arc::new(Constant { name: "constant", works: true });
+    let library = Library::open(dir.path(), Config { embedder, ..Config::default() }).unwrap();
     // Root may write everywhere, but nobody may make a file where a folder of its name is.
-    let id = public("bad.md");
-    let in_the_way = dir.path().join("documents").join(format!("{id}.new"));
+    let vectors = files::list(&dir.path().join("vectors")).unwrap();
+    let without = vectors.iter().find(|folder| files::list(folder).unwrap().is_empty()).unwrap();
+    let in_the_way = without.join("00000000.log");
     fs::create_dir(&in_the_way).unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    let id = public("bad.md");
     let nobody = identity(&[]);
     let bad = || library.ingest(submission("bad.md", "A lighthouse burns no oil."), &nobody);
     let error = bad().await.unwrap_err();
@@ -157,7 +157,6 @@ async fn a_folder_that_cannot_be_written_refuses_and_what_is_there_is_found() {
     assert!(error.message.contains("check the disk"), "{error}");
     assert_eq!(found(&library, "lighthouse").await, ["good.md"]);
     assert!(library.find(&id, &identity(&[])).is_none());
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(bad().await.unwrap().outcome, Outcome::Added);
     assert_eq!(found(&library, "lighthouse").await, ["bad.md", "good.md"]);
