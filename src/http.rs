@@ -5,6 +5,7 @@ mod actions;
 mod audit;
 mod backup;
 mod containers;
+mod conversations;
 mod dead_letters;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod decoding;
@@ -45,6 +46,7 @@ use crate::metrics::Metrics;
 pub(crate) use access::Access;
 pub(crate) use actions::Verified;
 pub(crate) use audit::keep;
+pub(crate) use conversations::Conversations;
 use error::ApiError;
 pub(crate) use model::label_of;
 pub(crate) use queries::{Bells, Queries};
@@ -142,17 +144,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/workers/{pool}/poll", post(workers::poll))
         .route("/v1/workers/{pool}/jobs/{id}/heartbeat", post(workers::heartbeat))
         .route("/v1/workers/{pool}/jobs/{id}/result", post(workers::result).layer(answers(&app)))
-        .route("/v1/dead-steps", get(queries::dead_steps))
-        .route("/v1/queries", get(queries::list).post(queries::submit))
-        .route("/v1/queries/{id}", get(queries::show))
-        .route("/v1/queries/{id}/events", get(queries::stream))
-        .route("/v1/queries/{id}/cancel", post(queries::cancel))
-        .route("/v1/queries/{id}/pause", post(queries::pause))
-        .route("/v1/queries/{id}/resume", post(queries::resume))
-        .route("/v1/queries/{id}/approve", post(queries::approve))
-        .route("/v1/queries/{id}/reject", post(queries::reject))
-        .route("/v1/queries/{id}/retry", post(queries::retry))
-        .route("/v1/queries/{id}/discard", post(queries::discard));
+        .merge(of_queries());
     if app.http.open_metrics {
         open = open.route("/metrics", get(figures::show));
     } else {
@@ -168,6 +160,24 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(app.http.max_body_bytes))
         .layer(from_fn_with_state(app.clone(), guard::time))
         .with_state(app)
+}
+
+/// What is asked, and what becomes of it.
+fn of_queries() -> Router<App> {
+    Router::new()
+        .route("/v1/conversations", get(conversations::list).post(conversations::create))
+        .route("/v1/conversations/{id}", get(conversations::show).delete(conversations::delete))
+        .route("/v1/dead-steps", get(queries::dead_steps))
+        .route("/v1/queries", get(queries::list).post(queries::submit))
+        .route("/v1/queries/{id}", get(queries::show))
+        .route("/v1/queries/{id}/events", get(queries::stream))
+        .route("/v1/queries/{id}/cancel", post(queries::cancel))
+        .route("/v1/queries/{id}/pause", post(queries::pause))
+        .route("/v1/queries/{id}/resume", post(queries::resume))
+        .route("/v1/queries/{id}/approve", post(queries::approve))
+        .route("/v1/queries/{id}/reject", post(queries::reject))
+        .route("/v1/queries/{id}/retry", post(queries::retry))
+        .route("/v1/queries/{id}/discard", post(queries::discard))
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {

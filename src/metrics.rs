@@ -43,7 +43,7 @@ type Histograms = Family<Labels, Histogram, Buckets>;
 type Gauges = Family<Labels, Gauge>;
 
 /// Name and help.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     (DOCKER_EVENTS, "Events received from the engine"),
     (DOCKER_EVENT_GAPS, "Times that events may have been missed and a re-list filled in"),
     (INCIDENTS, "Incidents opened, by severity and first symptom"),
@@ -57,6 +57,7 @@ const COUNTERS: [(&str, &str); 15] = [
     (query::CACHE, "Queries whose result might be shared, and whether it was"),
     (query::REFUSED, "Queries that were turned away"),
     (query::SCHEDULED, "Times of schedules, by what became of them"),
+    (query::TURNS, "Turns of conversations that were begun or refused, and how those begun ended"),
     (query::EVENTS, "What was written to the journals of queries"),
     (
         query::MODEL_CALLS,

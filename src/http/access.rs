@@ -147,7 +147,8 @@ fn needed(method: &Method, route: &str) -> Option<Permission> {
         | ("POST", "/v1/schedules/{name}/fire") => Permission::QueriesAll,
         ("GET", "/v1/tools" | "/v1/pipelines" | "/v1/pipelines/{name}" | "/v1/rules")
         | ("GET", "/v1/documents" | "/v1/documents/{id}")
-        | ("GET" | "POST", "/v1/queries")
+        | ("GET" | "POST", "/v1/queries" | "/v1/conversations")
+        | ("GET" | "DELETE", "/v1/conversations/{id}")
         | ("GET", "/v1/queries/{id}" | "/v1/queries/{id}/events")
         | ("POST", "/v1/queries/{id}/cancel" | "/v1/queries/{id}/pause")
         | ("POST", "/v1/queries/{id}/resume" | "/v1/queries/{id}/retry")

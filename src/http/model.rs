@@ -5,6 +5,7 @@ mod action;
 mod actor;
 mod advice;
 mod container;
+mod conversation;
 mod deed;
 mod document;
 mod incident;
@@ -24,6 +25,9 @@ use serde::{Deserialize, Serialize};
 pub(super) use action::{Actions, Audited, Chain};
 pub(super) use actor::{DeadLetter, TreeNode};
 pub(super) use container::Container;
+pub(super) use conversation::{
+    Conversation, ConversationPage, InConversation, NewConversation, Submitted,
+};
 pub(super) use deed::{Deed, DeedFilter};
 pub(super) use document::{Document, DocumentFilter, DocumentSummary, metadata, patience};
 pub(super) use incident::{Filter, Incident, IncidentWithJournal, Place};

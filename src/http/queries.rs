@@ -25,6 +25,7 @@ use perennial_query::tools::external::Broker;
 use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 
 use super::access::Caller;
+use super::conversations::Conversations;
 use super::error::ApiError;
 use super::extract::Params;
 use super::model::{DeadStep, List, Page, Query, StepsWanted, Tool};
@@ -35,7 +36,7 @@ pub(super) use events::stream;
 pub(super) use list::list;
 pub(super) use order::{approve, cancel, discard, pause, reject, resume, retry};
 use sharing::readable;
-pub(super) use submit::submit;
+pub(super) use submit::{answer, submit, written};
 
 /// Times that a model was asked for one query that are shown.
 const MODEL_ROWS: usize = 1_000;
@@ -61,6 +62,8 @@ pub(crate) struct Queries {
     pub(crate) questions: Questions,
     /// What is done when.
     pub(crate) schedules: Definitions,
+    /// Questions that follow each other.
+    pub(crate) conversations: Conversations,
     /// When they are asked.
     pub(crate) clock: SystemClock,
     /// Rung when something has happened in a query.

@@ -23,7 +23,7 @@ use crate::config::{self, variable};
 use crate::documents::{self, Kind};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Fleet, Running};
-use crate::http::{Access, Bells, Queries};
+use crate::http::{Access, Bells, Conversations, Queries};
 
 /// The hidden command by which the program is the guard of a command that a query runs.
 pub(crate) const GUARD: &str = "tool-guard";
@@ -73,6 +73,7 @@ pub(super) fn queries(
     let (tools, clock) = (toolbox.clone(), SystemClock);
     let questions = config.questions.clone();
     let bounds = NodeBounds::from(&config);
+    let conversations = Conversations::new(config.conversations.per_key);
     let queries = Queries {
         catalogue,
         bounds,
@@ -83,6 +84,7 @@ pub(super) fn queries(
         planner,
         questions,
         schedules,
+        conversations,
         clock,
         bells,
     };

@@ -5,8 +5,8 @@
 //! verification), `telling` (notifications and channels), `survival` (what the node lives through), `backup`, `drill` (disasters on a
 //! node made for them), `queries` (pipelines, and what is asked of queries),
 //! `format` (what an older version
-//! stored), `keys` (who may ask what), `library` (documents put in and taken out), `questions` (in words), `schedules` (at which times),
-//! `sql` (over files), `workers` (outside the node), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
+//! stored), `keys` (who may ask what), `library` (documents put in and taken out), `questions` (in words), `conversations` (one
+//! after the other), `schedules` (at which times), `sql` (over files), `workers` (outside the node), `http`, `cli` and `config` (its surfaces), `tidy` (the shape of
 //! the code), `documents` (what is said of
 //! it).
 
@@ -16,6 +16,7 @@ mod acting;
 mod backup;
 mod cli;
 mod config;
+mod conversations;
 mod detection;
 mod documents;
 mod drill;

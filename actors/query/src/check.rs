@@ -12,7 +12,7 @@ pub(crate) mod place;
 
 mod bounds;
 pub(crate) mod ids;
-mod references;
+pub(crate) mod references;
 mod sites;
 pub(crate) mod tools;
 

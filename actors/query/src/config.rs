@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::roles::Roles;
 use crate::tools::{external, file, http, llm, shell, sql};
 use crate::worker::Bounds;
-use crate::{admission, orchestrator, schedule};
+use crate::{admission, conversation, orchestrator, schedule};
 
 mod questions;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub groups: BTreeMap<String, Bounds>,
     /// What is done at which times.
     pub schedule: Vec<schedule::Written>,
+    /// Questions that follow each other.
+    pub conversations: conversation::Config,
     /// Commands that may be run.
     pub shell: shell::Config,
     /// Folders whose files may be read and written.
@@ -87,6 +89,7 @@ impl Default for Config {
             roles: Roles::usual(),
             groups: BTreeMap::new(),
             schedule: Vec::new(),
+            conversations: conversation::Config::default(),
             shell: shell::Config::default(),
             file: file::Config::default(),
             http: http::Config::default(),
@@ -133,6 +136,7 @@ impl Config {
         let of_sections = [
             ("query.roles", self.roles.problems()),
             ("query.schedule", schedule::problems(&self.schedule, &self.roles)),
+            ("query.conversations", self.conversations.problems()),
             ("query.shell", self.shell.problems()),
             ("query.file", self.file.problems()),
             ("query.http", self.http.problems()),

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod audit;
 pub mod check;
 pub mod config;
+pub mod conversation;
 #[cfg(any(test, feature = "testing"))]
 pub mod decoding;
 pub mod explain;

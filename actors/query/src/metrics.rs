@@ -43,6 +43,9 @@ pub fn bell(id: &str) -> usize {
 /// Counter, label `result`: what became of the times of schedules: `fired`, `missed`, `overlapped`, `refused`.
 pub const SCHEDULED: &str = "perennial_schedule_times_total";
 
+/// Counter, label `result`: turns of conversations that were `begun` or `refused`, and how those begun ended.
+pub const TURNS: &str = "perennial_conversation_turns_total";
+
 /// One line of a counter: its name, and each label with its value.
 pub type Series = (&'static str, Vec<(&'static str, &'static str)>);
 
@@ -53,6 +56,8 @@ pub fn known_series() -> Vec<Series> {
     let mut all = vec![(REFUSED, Vec::new()), (EVENTS, Vec::new())];
     let results = ["fired", "missed", "overlapped", "refused"];
     all.extend(results.map(|result| (SCHEDULED, vec![("result", result)])));
+    let results = ["begun", "refused"].into_iter().chain(Outcome::ALL.map(Outcome::as_str));
+    all.extend(results.map(|result| (TURNS, vec![("result", result)])));
     all.extend(["hit", "joined", "miss"].map(|result| (CACHE, vec![("result", result)])));
     for purpose in Purpose::ALL.map(Purpose::as_str) {
         all.extend(

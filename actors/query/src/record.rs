@@ -3,6 +3,7 @@
 use perennial_runtime::{Table, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::conversation::TurnId;
 use crate::json::Json;
 use crate::plan::{Plan, StepId};
 use crate::tool::{Citation, Identity, ToolError};
@@ -102,6 +103,13 @@ pub enum Watcher {
         name: String,
         /// The time that the query is done for.
         due: Timestamp,
+    },
+    /// A conversation.
+    Conversation {
+        /// Its id.
+        id: String,
+        /// The turn that the query is.
+        turn: TurnId,
     },
 }
 

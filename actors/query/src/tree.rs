@@ -8,6 +8,7 @@ use perennial_runtime::{Strategy, Supervisor};
 use crate::admission::{self, Admission};
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::conversation::{self, Conversation};
 use crate::keys::{self, Keys};
 use crate::orchestrator::{self, Orchestrator};
 use crate::roles::Roles;
@@ -47,13 +48,19 @@ pub fn tree(
     };
     let keys = keys::Settings { roles: Arc::clone(&roles) };
     let workers = worker::Settings { catalogue, roles, groups: config.groups };
+    let conversations = conversation::Settings {
+        planner: Arc::clone(&schedules.planner),
+        questions: config.questions.clone(),
+        bounds: config.conversations,
+    };
     let agents = Supervisor::new("queries")
         .actors::<Admission>(admission)
         .actors::<Orchestrator>(orchestrators)
         .actors::<ToolWorker>(workers)
         .actors::<Keys>(keys)
         .actors::<Audit>(())
-        .actors::<Schedule>(schedules);
+        .actors::<Schedule>(schedules)
+        .actors::<Conversation>(conversations);
     let performers = Supervisor::new("tools")
         .performer::<Invoke, _>(hands.clone())
         .workers(calls)

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use perennial_runtime::instant;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{path, report, whole};
-use crate::cli::remote::{client, wait_for_value};
+use crate::cli::remote::{client, escaped, wait_for_value};
 use crate::cli::{NodeArgs, print};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
@@ -44,6 +44,36 @@ pub(super) fn submit(node: &NodeArgs, body: &Value, once: Option<&str>) -> Resul
         })
     };
     wait_for_value(submitted).map_err(Refusal::Other)?
+}
+
+/// Waits until a turn of a conversation that was `taken` in has a query, which it has not before those before it
+/// have ended.
+pub(super) fn turn(node: &NodeArgs, taken: Value) -> Result<Value, Failure> {
+    let conversation = taken["conversation"].as_str().map(str::to_owned);
+    let Some(conversation) = conversation.filter(|_| taken["queued"] == true) else {
+        return Ok(taken);
+    };
+    let begun = async {
+        let client = client(node)?;
+        let path = format!("/v1/conversations/{}", escaped(&conversation));
+        loop {
+            let document = client.call(Method::GET, &path, None).await?;
+            let turns = document["turns"].as_array().into_iter().flatten();
+            let Some(turn) = turns.into_iter().find(|turn| turn["number"] == taken["turn"]) else {
+                let why = format!("turn {} of {conversation} is not kept any more", taken["turn"]);
+                return Err(Failure::new(Exit::Failed, why));
+            };
+            if turn["query"].is_string() {
+                return Ok(json!({"id": turn["query"]}));
+            }
+            if turn["status"] == "ended" {
+                let why = turn["reason"].as_str().unwrap_or_default().to_owned();
+                return Err(Failure::new(Exit::Usage, why));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    wait_for_value(begun)?
 }
 
 /// What is shown of a query that has ended, for people.

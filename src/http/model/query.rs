@@ -43,6 +43,8 @@ pub(crate) struct Asked {
     pub(crate) cache: Option<bool>,
     /// Who words the answer to a question: `model` or `template`; what the node prefers unless it is said.
     pub(crate) answer_by: Option<AnswerBy>,
+    /// The conversation of which the question is to be the next turn, or `new` for one of its own.
+    pub(crate) conversation: Option<String>,
 }
 
 /// Where the plan comes from.
@@ -80,10 +82,20 @@ impl Asked {
                     "a question takes neither `inputs` nor `facts`: everything is in its words";
                 Err(ApiError::Malformed(why.to_owned()))
             }
+            (Some(Source::Question(_)), None)
+                if self.conversation.is_some() && self.cache.is_some() =>
+            {
+                let why = "a question of a conversation is always answered anew: leave `cache` out";
+                Err(ApiError::Malformed(why.to_owned()))
+            }
             (Some(Source::Question(question)), None) => Ok(Source::Question(question)),
             (Some(_), None) if self.answer_by.is_some() => {
                 let why =
                     "`answer_by` is for questions: what else is asked says itself what it answers";
+                Err(ApiError::Malformed(why.to_owned()))
+            }
+            (Some(_), None) if self.conversation.is_some() => {
+                let why = "`conversation` goes with `question`, and with nothing else";
                 Err(ApiError::Malformed(why.to_owned()))
             }
             (Some(source), None) => Ok(source),
@@ -332,7 +344,7 @@ fn question(origin: &record::Origin) -> Option<String> {
     }
 }
 
-fn answer(answer: &record::Answer) -> Value {
+pub(super) fn answer(answer: &record::Answer) -> Value {
     let citations: Vec<Value> = answer.citations.iter().map(citation).collect();
     json!({"text": answer.text, "composed_by": answer.composed_by, "citations": citations})
 }

@@ -22,9 +22,12 @@ use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language, read_rules};
 use crate::http::App;
 use crate::http::access::Caller;
+use crate::http::conversations;
 use crate::http::error::ApiError;
 use crate::http::extract::{Body, Params, key};
-use crate::http::model::{Admission as Taken, Answered, Asked, Source, StepsWanted, Wait};
+use crate::http::model::{
+    Admission as Taken, Answered, Asked, Source, StepsWanted, Submitted, Wait,
+};
 
 /// The wait for the Admission's commit, and for the query's own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,9 +38,14 @@ pub(crate) async fn submit(
     Params(wait): Params<Wait>,
     headers: HeaderMap,
     Body(asked): Body<Asked>,
-) -> Result<(StatusCode, Json<Answered>), ApiError> {
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let patience = wait.patience()?;
     let name = key(&headers, &caller.names("query"))?;
+    if let (Some(conversation), Source::Question(text)) = (&asked.conversation, asked.source()?) {
+        let (conversation, answer_by) = (conversation.clone(), asked.answer_by);
+        let turn = conversations::Asked { conversation, text, name, answer_by };
+        return conversations::ask(&app, &caller, turn, patience).await;
+    }
     let submission = Submission { name, ..prepare(&app, &caller, asked)? };
     let message = AdmissionMessage::Submit(Box::new(submission.clone()));
     let asked = app.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
@@ -51,11 +59,12 @@ pub(crate) async fn submit(
     if submission.name.is_some() {
         same(&app, &id, &submission)?;
     }
-    answer(&app, Taken::new(id, ahead, shared), patience).await
+    let (status, Json(answered)) = answer(&app, Taken::new(id, ahead, shared), patience).await?;
+    Ok((status, Json(Submitted::query(answered))))
 }
 
 /// The whole document if the query ends in time, and otherwise where to look for it.
-async fn answer(
+pub(crate) async fn answer(
     app: &App,
     taken: Taken,
     patience: Option<Duration>,
@@ -76,7 +85,7 @@ async fn answer(
 }
 
 /// The query is accepted; its own row is written in the same commit or the next one.
-async fn written(app: &App, id: &str) -> Result<(), ApiError> {
+pub(crate) async fn written(app: &App, id: &str) -> Result<(), ApiError> {
     let tables = app.runtime.tables();
     let there = watch((app, id), PATIENCE, || Ok(tables.get(&QUERIES, id)?.map(drop)));
     there.await?.ok_or(ApiError::TimedOut)

@@ -54,6 +54,21 @@ fn without_braces(site: &Site<'_>) -> Option<String> {
     meant.then(|| inner.to_owned())
 }
 
+/// The inputs to which something in `plan` refers. What cannot be read refers to nothing.
+pub(crate) fn used_inputs(plan: &Plan) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for path in sites::of(plan).iter().filter_map(|site| site.references().ok()).flat_map(|r| r.0) {
+        match path.split_once('.') {
+            Some(("inputs", rest)) => {
+                used.extend(rest.split('.').next().map(str::to_owned));
+            }
+            None if path == "inputs" => used.extend(plan.inputs.iter().map(|one| one.name.clone())),
+            Some(_) | None => {}
+        }
+    }
+    used
+}
+
 struct Check<'p, 'f> {
     steps: BTreeMap<&'p str, usize>,
     inputs: BTreeSet<&'p str>,

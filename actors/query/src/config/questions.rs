@@ -139,18 +139,25 @@ impl Questions {
         };
         // Who greets is not worth a model's time.
         let plan = plan && !is_ambiguous(question);
-        let answer = match (self.answers, wanted) {
+        // Of what is asked back there is nothing to word.
+        let answer = self.words(wanted)? && (plan || !unknown);
+        Ok(ByModel { plan, answer, earlier })
+    }
+
+    /// Whether a model words the answer for somebody who wants it so.
+    ///
+    /// # Errors
+    /// An answer by a model is wanted, and models may not word any.
+    pub fn words(&self, wanted: Option<AnswerBy>) -> Result<bool, String> {
+        match (self.answers, wanted) {
             (WordedBy::Never, Some(AnswerBy::Model)) => {
                 let why = "models word no answers here; query.questions.answers must be \"wanted\" or \"always\"";
-                return Err(why.to_owned());
+                Err(why.to_owned())
             }
             (WordedBy::Wanted | WordedBy::Always, Some(AnswerBy::Model))
-            | (WordedBy::Always, None) => true,
-            (_, Some(AnswerBy::Template)) | (WordedBy::Never | WordedBy::Wanted, None) => false,
-        };
-        // Of what is asked back there is nothing to word.
-        let answer = answer && (plan || !unknown);
-        Ok(ByModel { plan, answer, earlier })
+            | (WordedBy::Always, None) => Ok(true),
+            (_, Some(AnswerBy::Template)) | (WordedBy::Never | WordedBy::Wanted, None) => Ok(false),
+        }
     }
 
     /// What is wrong with it beside the models in `llm`, each sentence beginning with the key it is about.

@@ -261,8 +261,8 @@ impl Orchestrator {
         reason: String,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
+        self.tell_watchers((outcome, &reason), turn)?;
         self.tell(Event::Finished { outcome, reason }, turn);
-        self.tell_watchers(outcome, turn)?;
         self.phase = Phase::Ended;
         release(turn, Some(outcome));
         turn.send_after(turn.settings().retention, "forget", &OrchestratorMessage::Forget);

@@ -78,6 +78,11 @@ impl Intent {
         self.patterns.iter().flat_map(Pattern::groups).collect()
     }
 
+    /// Whether `text` is something that a group of this name could match.
+    pub(super) fn could_capture(&self, group: &str, text: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.group_fits(group, text))
+    }
+
     /// What groups match of `question`: of two of one name the first one that does.
     pub(super) fn captured(&self, question: &str) -> BTreeMap<String, String> {
         let mut captured = BTreeMap::new();
@@ -107,7 +112,22 @@ pub(super) struct Classified<'t> {
     pub(super) winner: Option<&'t Intent>,
 }
 
+impl<'t> Classified<'t> {
+    /// A question about `intents`, the one that it says most of first.
+    pub(super) fn of(intents: impl Iterator<Item = &'t Intent>) -> Self {
+        let mut intents: Vec<&Intent> = intents.collect();
+        let winner = intents.first().copied();
+        intents.sort_by_key(|intent| intent.priority);
+        Self { intents, winner }
+    }
+}
+
 impl Table {
+    /// The intent of this name.
+    pub(super) fn named(&self, id: &str) -> Option<&Intent> {
+        self.intents.iter().find(|intent| intent.id == id)
+    }
+
     /// The intents that a question is about.
     pub(super) fn classify(&self, question: &str, words: &Words) -> Classified<'_> {
         let mut classified = Classified::default();

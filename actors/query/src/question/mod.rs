@@ -40,6 +40,7 @@
 mod batches;
 mod builtin;
 mod compose;
+mod follow;
 mod inspect;
 mod intents;
 mod key;
@@ -59,19 +60,16 @@ pub use self::builtin::built_in;
 pub use self::clarify::Clarification;
 pub use self::compose::Denied;
 pub(crate) use self::compose::shown;
+pub use self::follow::{FollowUp, Reading, follow_up};
 pub use self::intents::Table;
 pub use self::key::cache_key;
 pub use self::read::{Read, read};
 pub use self::words::normalised;
 
-use self::clarify::{LONGEST, is_ambiguous};
-use self::compose::{Composed, INPUTS, QUESTION};
+use self::clarify::LONGEST;
+use self::compose::{Composed, QUESTION};
 use self::intents::{Classified, Intent};
-use self::key::changes_world;
-use self::period::NAMES;
-use self::words::Words;
 use crate::json::Json;
-use crate::pipeline;
 use crate::plan::Plan;
 use crate::record::Submission;
 use crate::roles::Roles;
@@ -167,47 +165,18 @@ pub fn plan_question(
     identity: &Identity,
     now: Timestamp,
 ) -> Result<Planned, QuestionError> {
-    let length = question.chars().count();
-    if !(1..=LONGEST).contains(&length) {
-        return Err(QuestionError::Length(length));
-    }
-    let table = &planner.table;
-    if is_ambiguous(question) {
-        let why = "What do you want to know?";
-        return Ok(Planned::Clarification(Clarification::new(why, table.offered())));
-    }
-    let words = Words::of(question);
-    let mut denied = Vec::new();
-    let Some(Composed { plan, intents }) =
-        planner.chosen(question, &words, identity, &mut denied)?
-    else {
-        if denied.is_empty() {
-            let why = "No answer to this is known here.";
-            return Ok(Planned::Clarification(Clarification::new(why, table.offered())));
-        }
-        return Err(QuestionError::Denied { role: identity.role.clone(), denied });
-    };
-    let compiled = pipeline::compile_plan(plan, &planner.catalogue).map_err(|findings| {
-        QuestionError::Invalid(findings.iter().map(ToString::to_string).collect())
-    })?;
-    let inputs = inputs(question, &intents, table.calendar.period(&words, now));
-    let plan = compiled.plan;
-    let shareable =
-        intents.iter().all(|intent| intent.cache) && !changes_world(&plan, &planner.catalogue);
-    let intents = intents.iter().map(|intent| intent.id.clone()).collect();
-    Ok(Planned::Plan(Box::new(PlannedQuestion { plan, inputs, denied, intents, shareable })))
+    follow_up(planner, question, None, identity, now).map(|read| read.planned)
 }
 
 impl Planner {
     /// What is done for the intents that the question is about, or else for the default one.
     fn chosen<'t>(
         &'t self,
-        question: &str,
-        words: &Words,
+        classified: Classified<'t>,
         identity: &Identity,
         denied: &mut Vec<Denied>,
     ) -> Result<Option<Composed<'t>>, QuestionError> {
-        let Classified { mut intents, winner } = self.table.classify(question, words);
+        let Classified { mut intents, winner } = classified;
         intents.retain(|intent| self.admits(intent, identity, denied));
         let found = match winner {
             Some(winner) => self.compose(&intents, winner, identity, denied)?,
@@ -230,29 +199,6 @@ impl Planner {
         }
         admits
     }
-}
-
-fn inputs(question: &str, intents: &[&Intent], period: Option<period::Period>) -> Json {
-    let mut inputs: Map<String, Value> =
-        INPUTS.into_iter().map(|name| (name.to_owned(), Value::Null)).collect();
-    inputs.insert(QUESTION.to_owned(), Value::from(question.trim()));
-    if let Some(period::Period { from, to, name }) = period {
-        for (input, value) in NAMES.into_iter().zip([from.to_string(), to.to_string(), name]) {
-            inputs.insert(input.to_owned(), Value::from(value));
-        }
-    }
-    for intent in intents {
-        let captured = intent.captured(question);
-        for name in intent.groups() {
-            let value = captured.get(name).map_or(Value::Null, |text| Value::from(text.as_str()));
-            // Two intents can have groups of one name: what one has found stays.
-            let known = inputs.entry(name.to_owned()).or_insert(Value::Null);
-            if known.is_null() {
-                *known = value;
-            }
-        }
-    }
-    Json(Value::Object(inputs))
 }
 
 #[cfg(test)]

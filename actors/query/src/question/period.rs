@@ -101,6 +101,13 @@ impl Calendar {
         self.word(|said| said == phrase).is_some()
     }
 
+    /// The longest of the words for a time in a question, if it has any.
+    pub(super) fn said(&self, question: &Words) -> Option<Words> {
+        let known = KNOWN.iter().map(|(say, _, _)| Words::of(say));
+        let own = self.words.iter().flat_map(|word| word.say.iter().cloned());
+        own.chain(known).filter(|phrase| question.contain(phrase)).max_by_key(Words::len)
+    }
+
     /// What a question of these words means, asked at `now`. Of several words for a time the longest counts,
     /// then the one that the table has first.
     pub(super) fn period(&self, question: &Words, now: Timestamp) -> Option<Period> {

@@ -13,6 +13,11 @@ pub fn normalised(question: &str) -> String {
     words.join(" ").trim_end_matches(ends).to_owned()
 }
 
+/// A word without the punctuation around it.
+pub(super) fn trimmed(word: &str) -> &str {
+    word.trim_matches(|c: char| ENDS.contains(&c))
+}
+
 /// The words of a text, in lower case and without the signs between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Words(Vec<String>);

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Hir, HirKind};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,10 +68,36 @@ impl Pattern {
         self.groups().filter_map(group).collect()
     }
 
+    /// Whether its group `name` could match all of `text`, whatever stands around the group.
+    #[must_use]
+    pub fn group_fits(&self, name: &str, text: &str) -> bool {
+        let mut parser = ParserBuilder::new().case_insensitive(!self.case_sensitive).build();
+        let whole = parser.parse(&self.text).ok();
+        let group = whole.as_ref().and_then(|whole| group(whole, name));
+        let fits = group.and_then(|group| {
+            let mut alone = RegexBuilder::new(&format!("^(?:{group})$"));
+            alone.size_limit(SIZE_LIMIT).build().ok()
+        });
+        text.len() <= LONGEST && fits.is_some_and(|alone| alone.is_match(text))
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+/// The group `name` of a pattern, without the brackets.
+fn group<'p>(pattern: &'p Hir, name: &str) -> Option<&'p Hir> {
+    match pattern.kind() {
+        HirKind::Capture(capture) if capture.name.as_deref() == Some(name) => Some(&capture.sub),
+        HirKind::Capture(capture) => group(&capture.sub, name),
+        HirKind::Repetition(repeated) => group(&repeated.sub, name),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().find_map(|part| group(part, name))
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => None,
     }
 }
 
@@ -95,5 +123,29 @@ impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (text, case_sensitive) = <(String, bool)>::deserialize(deserializer)?;
         Self::new(&text, case_sensitive).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_group_could_match_fits_it_whatever_stands_around_it() {
+        let pattern =
+            Pattern::new(r"(?:how is|of) (?P<name>[a-z]\w+)(?: in (?P<year>\d{4}))?", false);
+        let pattern = pattern.unwrap();
+        for (group, text, fits) in [
+            ("name", "Laine", true),
+            ("name", "Patrik Laine", false),
+            ("name", "../etc", false),
+            ("name", "Laine\n", false),
+            ("name", "", false),
+            ("year", "2024", true),
+            ("year", "20245", false),
+            ("other", "Laine", false),
+        ] {
+            assert_eq!(pattern.group_fits(group, text), fits, "{group} {text:?}");
+        }
     }
 }

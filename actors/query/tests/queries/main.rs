@@ -5,6 +5,7 @@
 mod accepted;
 mod admitted;
 mod asked;
+mod conversing;
 mod failing;
 mod halting;
 mod interrupted;

@@ -11,6 +11,7 @@ use perennial_query::config::Config;
 use perennial_query::json::Json;
 use perennial_query::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
 use perennial_query::plan::{ErrorKind, Plan, Retry, Step, ToolCall, ValueType, Work};
+use perennial_query::question::Planner;
 use perennial_query::record::{
     EVENTS, EventRow, QUERIES, QueryRow, QueryStatus, STEPS, StepRow, Submission,
 };
@@ -213,11 +214,15 @@ impl Node {
         more: impl FnOnce(Toolbox) -> Toolbox,
     ) -> Self {
         let toolbox = more(Self::tools(&outside));
-        let made = Made { config, toolbox, ..Made::default() };
+        // Questions are about nothing: whoever makes plans of them is a model.
+        let (roles, catalogue) = (Self::roles(), Arc::new(toolbox.catalogue()));
+        let planner = Arc::new(Planner { roles, catalogue, ..Planner::default() });
+        let schedules = Definitions { planner, ..Definitions::default() };
+        let made = Made { config, toolbox, schedules, ..Made::default() };
         Self::of(Arc::new(store.clone()), (store, outside), made).await
     }
 
-    fn tools(outside: &Arc<Outside>) -> Toolbox {
+    pub(crate) fn tools(outside: &Arc<Outside>) -> Toolbox {
         Toolbox::default().with(say("say", outside)).with(say("whisper", outside))
     }
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod built_in;
+mod following;
 mod reading;
 
 use std::sync::Arc;
