@@ -4,7 +4,7 @@
 //! input; answers come over its standard output (`perennial-sql-protocol`). So a query that needs all memory or
 //! never ends costs this process, and not the node. When its input ends, the node is gone, and it ends too.
 //!
-//! Who asks reads through [`guarded::Guarded`] tables: the columns that their role may not read are not there, and
+//! Who asks reads through `guarded::Guarded` tables: the columns that their role may not read are not there, and
 //! rows that they may not read are left out before anything of their query sees them.
 
 mod condition;

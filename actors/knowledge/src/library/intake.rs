@@ -113,15 +113,21 @@ impl Intake {
         self.changed.send_modify(|rung| *rung += 1);
     }
 
-    /// Marks what is accepted of a document as not wanted any more. What is being stored at the moment is looked
-    /// at again before it is.
-    pub(super) fn withdraw(&self, document: &DocumentId) -> bool {
-        let jobs = self.jobs();
-        let of_it = jobs.waiting.values().filter(|job| job.progress.document == *document);
-        of_it.fold(false, |_, job| {
-            job.cancelled.store(true, Ordering::Relaxed);
-            true
-        })
+    /// Takes what is accepted of a document off the list, durably, and says whether there was any. What is being stored
+    /// at the moment is looked at again before it is.
+    pub(super) fn withdraw(&self, document: &DocumentId) -> Result<bool, LibraryError> {
+        let of_it: Vec<u64> = {
+            let jobs = self.jobs();
+            let of_it = jobs.waiting.iter().filter(|(_, job)| job.progress.document == *document);
+            of_it
+                .map(|(number, job)| {
+                    job.cancelled.store(true, Ordering::Relaxed);
+                    *number
+                })
+                .collect()
+        };
+        of_it.iter().try_for_each(|number| self.spool.remove(*number))?;
+        Ok(!of_it.is_empty())
     }
 
     fn set_stage(&self, number: u64, stage: Stage) {
@@ -252,9 +258,14 @@ impl Library {
                 ended => break ended,
             }
         };
-        // If this fails it is taken in again after the next start, which changes nothing.
-        if let Err(error) = self.take_off(number, &result).await {
-            tracing::warn!(%error, "an accepted document could not be taken off the list");
+        // While it is on the list nothing later of this document may be taken in: the next start would put this one
+        // in its place again.
+        let mut wait = Duration::from_secs(1);
+        while let Err(error) = self.take_off(number, &result).await {
+            tracing::warn!(%error, "an accepted document cannot be taken off the list; it is tried again");
+            self.inner.intake.set_stage(number, Stage::Delayed(error.message));
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
         self.inner.intake.end(number, result);
     }
@@ -289,6 +300,9 @@ impl Library {
         let Some((identity, cancelled)) = found else {
             return Err(ToolError::failed("it is not among what was accepted"));
         };
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(ToolError::new(ErrorKind::Cancelled, "the document was removed"));
+        }
         let inner = Arc::clone(&self.inner);
         let read =
             blocking(move || Ok(inner.intake.spool.read(number).map_err(LibraryError::from)?));

@@ -168,7 +168,7 @@ impl Inner {
     /// Removes a document, and says whether there was any of it.
     pub(super) fn discard(&self, document: &DocumentId) -> Result<bool, LibraryError> {
         let _writing = self.write_lock();
-        let withdrawn = self.intake.withdraw(document);
+        let withdrawn = self.intake.withdraw(document)?;
         let mut state = State::clone(&self.state());
         if state.slot(document).is_none() {
             return Ok(withdrawn);

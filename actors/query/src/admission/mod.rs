@@ -202,7 +202,7 @@ impl Admission {
         if all >= settings.queue {
             return Some(Admitted::Full { waiting: all as u64 });
         }
-        // What has no key is the operator's, who is not to be kept from a node by a bound.
+        // What has no key is the operator's, and has the whole queue for its bound.
         let crowded = holder.is_some() && own >= settings.queue_per_key;
         crowded.then_some(Admitted::KeyFull { waiting: own as u64 })
     }
