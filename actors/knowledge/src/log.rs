@@ -159,7 +159,11 @@ impl Log {
 
     /// Removes the record of a key durably, and erases it.
     pub(crate) fn remove(&self, key: &Key) -> Result<(), FileError> {
-        if self.locate(key).is_none() {
+        let is_there = {
+            let known = self.known();
+            known.latest.get(key).is_some() || known.damaged.contains_key(key)
+        };
+        if !is_there {
             return Ok(());
         }
         let mut batch = Batch::default();
@@ -275,9 +279,17 @@ fn begin(path: &Path) -> Result<File, FileError> {
         file.sync_all()?;
         Ok(file)
     });
-    let file = made.map_err(FileError::of(format!("make {}", path.display())))?;
-    path.parent().map_or(Ok(()), files::sync_dir)?;
-    Ok(file)
+    let made = made.map_err(FileError::of(format!("make {}", path.display())));
+    let named = made.and_then(|file| {
+        path.parent().map_or(Ok(()), files::sync_dir)?;
+        Ok(file)
+    });
+    if named.is_err() {
+        // Left behind, it would be in the way of the next attempt.
+        files::remove(path)
+            .unwrap_or_else(|error| tracing::warn!(%error, "a file that was begun is left"));
+    }
+    named
 }
 
 fn name(number: u32) -> String {

@@ -57,10 +57,11 @@ impl Binder<'_> {
         if teams.iter().any(|team| team == EVERY_TEAM) {
             return lit(true);
         }
-        if teams.is_empty() {
-            return lit(false);
-        }
         let team = self.operand(operand, As::Text);
+        if teams.is_empty() {
+            // Of nobody's team, and unknown where there is none, so that what is turned round does not hold either.
+            return team.clone().not_eq(team);
+        }
         team.in_list(teams.iter().map(lit).collect(), false)
     }
 

@@ -26,8 +26,10 @@ impl Effect for Confirm {
 
     fn policy(&self) -> EffectPolicy {
         EffectPolicy {
-            timeout: Duration::from_secs(5),
-            attempts: 3,
+            // In all less than the Responder waits for an answer (`standing_timeout`, 10 s): that the engine
+            // cannot be asked is an answer too.
+            timeout: Duration::from_secs(3),
+            attempts: 2,
             backoff_base: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(1),
             ..EffectPolicy::default()

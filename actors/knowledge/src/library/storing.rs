@@ -92,20 +92,25 @@ impl Inner {
         let mut batch = Batch::default();
         for waiting in all {
             match self.place(&mut state, waiting) {
-                Ok((outcome, true)) => {
-                    batch.last.insert(waiting.0.prepared.entry.key, waiting.clone());
+                Ok((outcome, written)) => {
+                    if written {
+                        batch.last.insert(waiting.0.prepared.entry.key, waiting.clone());
+                    }
+                    // One that is not written may say what it says because of another that is.
                     batch.told.push((waiting.clone(), outcome));
                 }
-                Ok((outcome, false)) => waiting.settle(Ok(outcome)),
                 Err(error) => waiting.settle(Err(error)),
             }
         }
-        if batch.told.is_empty() {
-            return;
-        }
-        match self.write(&mut state, &batch) {
-            Ok(()) => {
-                self.set_state(state);
+        let written = match batch.last.is_empty() {
+            true => Ok(false),
+            false => self.write(&mut state, &batch).map(|()| true),
+        };
+        match written {
+            Ok(changed) => {
+                if changed {
+                    self.set_state(state);
+                }
                 batch.told.into_iter().for_each(|(waiting, outcome)| waiting.settle(Ok(outcome)));
             }
             Err(error) => {
@@ -170,13 +175,14 @@ impl Inner {
         let _writing = self.write_lock();
         let withdrawn = self.intake.withdraw(document)?;
         let mut state = State::clone(&self.state());
+        // Whatever is known of it: a write that failed may have left it, and a damaged one is to go as well.
+        self.truth.remove(document)?;
+        self.vectors.remove(document)?;
         if state.slot(document).is_none() {
             return Ok(withdrawn);
         }
         state.take(&document.key());
-        self.truth.remove(document)?;
         self.index.remove(document, &state.seal())?;
-        self.vectors.remove(document)?;
         state.damaged = self.truth.damaged();
         state.text = self.index.searcher();
         self.set_state(state);

@@ -98,6 +98,16 @@ impl Opening<'_> {
                             self.known.note(&head.key, Some(location));
                             see(&head.key, Some(payload));
                         }
+                        // What is replaced is erased only once what replaces it is durable: so this write was cut
+                        // short, nobody was told of it, and the record before it counts.
+                        (Kind::Put, None) if self.known.latest.get(&head.key).is_some() => {
+                            tracing::warn!(
+                                file = name(self.number),
+                                at,
+                                "a write that was cut short is passed over"
+                            );
+                            self.lose(location.bytes());
+                        }
                         (Kind::Put, None) => {
                             // What was erased looks like this too, but then a later record has the last word.
                             self.known.note(&head.key, None);

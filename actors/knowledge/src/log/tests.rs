@@ -271,3 +271,37 @@ proptest! {
         prop_assert_eq!(log.damaged(), Vec::new());
     }
 }
+
+#[test]
+fn a_record_stays_when_the_write_that_was_to_replace_it_did_not_reach_the_disk_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    put(&open(dir.path()), &[(1, "one"), (2, "two")]);
+    let path = path(dir.path(), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    let begin = frame::append(&mut bytes, &key(1), Some(b"one again")).map(|_| bytes.len() - 9);
+    bytes[begin.unwrap()..].fill(0);
+    frame::append(&mut bytes, &key(2), Some(b"two again")).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let log = open(dir.path());
+    assert_eq!(
+        (get(&log, 1).as_deref(), get(&log, 2).as_deref()),
+        (Some("one"), Some("two again"))
+    );
+    assert_eq!(log.damaged(), []);
+    put(&log, &[(1, "one at last")]);
+    assert_eq!(get(&open(dir.path()), 1).as_deref(), Some("one at last"));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_can_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    put(&open(dir.path()), &[(1, "one")]);
+    let path = path(dir.path(), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let log = open(dir.path());
+    assert_eq!(log.damaged().len(), 1);
+    log.remove(&key(1)).unwrap();
+    assert!(log.damaged().is_empty() && open(dir.path()).damaged().is_empty());
+}

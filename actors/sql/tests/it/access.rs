@@ -384,3 +384,14 @@ async fn conditions_compare_as_their_values_say_and_what_cannot_be_compared_is_n
         assert_eq!(json!(told), *seen, "{rows}");
     }
 }
+
+#[tokio::test]
+async fn a_row_without_a_team_is_not_of_another_team_either() {
+    let (data, mut tables) = players();
+    let others = Grant { rows: "NOT team = ANY(identity.teams)".into(), ..grant(&["rival"]) };
+    tables[0].access.push(others);
+    let mut worker = Worker::start(&data, tables).await;
+    let rival = |teams: &[&str]| who("eve", "rival", teams);
+    assert_eq!(names(&mut worker, &rival(&["reds"])).await, json!([["cid"]]));
+    assert_eq!(names(&mut worker, &rival(&[])).await, json!([["ann"], ["bob"], ["cid"]]));
+}
