@@ -13,6 +13,8 @@
     reason = "a benchmark ends with a panic where it cannot go on, prints, and reads the clock"
 )]
 
+mod asking;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,27 +23,21 @@ use futures::future::BoxFuture;
 use perennial_bench::dbos::Dbos;
 use perennial_bench::figures::Figures;
 use perennial_bench::table::{Rounds, expect, millis, percentile, print, setting, short};
-use perennial_query::admission::{ADMISSION, Admission, AdmissionMessage, Admitted};
 use perennial_query::config::Config;
 use perennial_query::json::Json;
-use perennial_query::metrics::EVENTS;
 use perennial_query::plan::{Plan, Step, ToolCall, ValueType, Work};
-use perennial_query::record::{Outcome, QUERIES, QueryStatus, Submission};
 use perennial_query::roles::Roles;
 use perennial_query::schedule::Definitions;
 use perennial_query::tool::{Call, Parameter, Tool, ToolAnswer, ToolError, ToolSpec, Toolbox};
 use perennial_query::tree::tree;
 use perennial_query::worker::Bounds;
-use perennial_runtime::{Options, Runtime, SystemClock};
-use perennial_store::{SledBackend, SledOptions};
+use perennial_runtime::Runtime;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Steps of each query.
 const STEPS: usize = 3;
-/// For the acceptance of one query.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers at once.
 struct Echo(ToolSpec);
@@ -72,14 +68,7 @@ fn plan() -> Plan {
 
 /// A node that answers queries, and what rings when something has happened in one.
 async fn start(dir: &Path, clients: usize) -> (Runtime, watch::Receiver<u64>) {
-    let backend = SledBackend::open(dir, SledOptions::default()).unwrap();
-    let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
-    let (ringer, bell) = watch::channel(0);
-    options.observer = Arc::new(move |observation| {
-        if observation.metric == EVENTS {
-            ringer.send_modify(|rung| *rung += 1);
-        }
-    });
+    let (options, bell) = asking::options(dir);
     let spec = ToolSpec::new("echo", "Says it again.");
     let text = Parameter::required("text", ValueType::String, "What to say.");
     let toolbox = Toolbox::default().with(Echo(spec.parameter(text)));
@@ -88,25 +77,6 @@ async fn start(dir: &Path, clients: usize) -> (Runtime, watch::Receiver<u64>) {
     let config = Config { max_concurrent: clients, groups, ..Config::default() };
     let tree = tree(config, Arc::new(Roles::default()), toolbox, Definitions::default());
     (Runtime::start(options, tree).await.unwrap(), bell)
-}
-
-/// One query, from its submission to its end.
-async fn ask(runtime: &Runtime, bell: &mut watch::Receiver<u64>) -> Duration {
-    let began = Instant::now();
-    let submission = Submission { plan: plan(), inputs: Json(json!({})), ..Submission::default() };
-    let message = AdmissionMessage::Submit(Box::new(submission));
-    let admitted = runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE).await;
-    let Ok(Admitted::Accepted { id, .. }) = admitted else { panic!("{admitted:?}") };
-    let tables = runtime.tables();
-    loop {
-        bell.mark_unchanged();
-        let row = tables.get(&QUERIES, id.as_str()).unwrap();
-        if let Some(row) = row.filter(|row| row.status == QueryStatus::Finished) {
-            assert_eq!(row.outcome, Some(Outcome::Succeeded), "{}", row.reason);
-            return began.elapsed();
-        }
-        bell.changed().await.unwrap();
-    }
 }
 
 /// What the clients saw in one round.
@@ -135,7 +105,7 @@ async fn ours(clients: usize, time: Duration) -> Round {
         asking.spawn(async move {
             let mut took = Vec::new();
             while began.elapsed() < time {
-                took.push(millis(ask(&runtime, &mut bell).await));
+                took.push(millis(asking::ask(&runtime, &mut bell, plan()).await));
             }
             took
         });

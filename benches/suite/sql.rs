@@ -10,30 +10,24 @@
     reason = "a benchmark ends with a panic where it cannot go on, and reads the clock"
 )]
 
+mod asking;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use perennial_bench::table::{print, setting};
-use perennial_query::admission::{ADMISSION, Admission, AdmissionMessage, Admitted};
+use perennial_bench::table::{Rounds, expect_most, print, setting};
 use perennial_query::config::Config;
 use perennial_query::json::Json;
-use perennial_query::metrics::EVENTS;
 use perennial_query::plan::{Plan, Step, ToolCall, Work};
-use perennial_query::record::{Outcome, QUERIES, QueryStatus, Submission};
 use perennial_query::schedule::Definitions;
 use perennial_query::tool::Toolbox;
 use perennial_query::tools::sql;
 use perennial_query::tree::tree;
-use perennial_runtime::{Options, Runtime, SystemClock};
-use perennial_store::{SledBackend, SledOptions};
+use perennial_runtime::Runtime;
 use serde_json::json;
 use tokio::sync::watch;
-
-/// For the acceptance of one query.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// About a second's work, and next to none.
 const QUERIES_ASKED: [(&str, &str); 2] = [
@@ -130,14 +124,7 @@ impl Peer {
 
 /// A node that answers queries, and what rings when something has happened in one.
 async fn start(dir: &Path, directory: &Path) -> (Runtime, watch::Receiver<u64>) {
-    let backend = SledBackend::open(dir, SledOptions::default()).unwrap();
-    let mut options = Options::new(Arc::new(backend), Arc::new(SystemClock));
-    let (ringer, bell) = watch::channel(0);
-    options.observer = Arc::new(move |observation| {
-        if observation.metric == EVENTS {
-            ringer.send_modify(|rung| *rung += 1);
-        }
-    });
+    let (options, bell) = asking::options(dir);
     let tables = json!([{"name": "t", "path": "t.parquet", "access": [{"roles": ["*"]}]}]);
     let sql = sql::Config {
         directory: directory.to_owned(),
@@ -152,53 +139,34 @@ async fn start(dir: &Path, directory: &Path) -> (Runtime, watch::Receiver<u64>) 
     (Runtime::start(options, tree).await.unwrap(), bell)
 }
 
-/// One query, from its submission to its end, in seconds.
-async fn ask(runtime: &Runtime, bell: &mut watch::Receiver<u64>, sql: &str) -> f64 {
-    let began = Instant::now();
+fn plan(sql: &str) -> Plan {
     let arguments = Json(json!({ "query": sql }));
     let work = Work::Call(ToolCall { tool: "sql".to_owned(), arguments });
-    let plan =
-        Plan { name: "sql".to_owned(), steps: vec![Step::new("a", work)], ..Plan::default() };
-    let submission = Submission { plan, inputs: Json(json!({})), ..Submission::default() };
-    let message = AdmissionMessage::Submit(Box::new(submission));
-    let admitted = runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE).await;
-    let Ok(Admitted::Accepted { id, .. }) = admitted else { panic!("{admitted:?}") };
-    let tables = runtime.tables();
-    loop {
-        bell.mark_unchanged();
-        let row = tables.get(&QUERIES, id.as_str()).unwrap();
-        if let Some(row) = row.filter(|row| row.status == QueryStatus::Finished) {
-            assert_eq!(row.outcome, Some(Outcome::Succeeded), "{}", row.reason);
-            return began.elapsed().as_secs_f64();
-        }
-        bell.changed().await.unwrap();
-    }
+    Plan { name: "sql".to_owned(), steps: vec![Step::new("a", work)], ..Plan::default() }
 }
 
-fn median(mut took: Vec<f64>) -> f64 {
-    took.sort_by(f64::total_cmp);
-    took[took.len() / 2] * 1e3
-}
-
-async fn measure(rounds: usize) -> Vec<Vec<String>> {
+/// The table, and of each query how many milliseconds and per cent ours takes more than DataFusion.
+async fn measure(rounds: usize) -> (Vec<Vec<String>>, Vec<(f64, f64)>) {
     let folder = target().join("sql-peers");
     let (python, file) = prepare(&folder);
     let dir = tempfile::tempdir().unwrap();
     let (runtime, mut bell) = start(dir.path(), file.parent().unwrap()).await;
     let mut datafusion = Peer::start(&python, "datafusion", &file);
     let mut duckdb = Peer::start(&python, "duckdb", &file);
-    let mut rows = Vec::new();
+    let (mut rows, mut overhead) = (Vec::new(), Vec::new());
     for (name, sql) in QUERIES_ASKED {
-        let mut took = [Vec::new(), Vec::new(), Vec::new()];
+        let mut took: [Rounds; 3] = Default::default();
         // The first round warms all of them up, and does not count.
         for round in 0..=rounds {
-            let times = [ask(&runtime, &mut bell, sql).await, datafusion.ask(sql), duckdb.ask(sql)];
+            let ours = asking::ask(&runtime, &mut bell, plan(sql)).await.as_secs_f64();
+            let times = [ours, datafusion.ask(sql), duckdb.ask(sql)];
             if round > 0 {
                 took.iter_mut().zip(times).for_each(|(all, one)| all.push(one));
             }
         }
-        let [ours, datafusion, duckdb] = took.map(median);
+        let [ours, datafusion, duckdb] = took.map(|rounds| rounds.median() * 1e3);
         let more = ours - datafusion;
+        overhead.push((more, more / datafusion * 100.0));
         rows.push(vec![
             name.to_owned(),
             format!("{ours:.1}"),
@@ -211,13 +179,15 @@ async fn measure(rounds: usize) -> Vec<Vec<String>> {
     datafusion.end();
     duckdb.end();
     runtime.shutdown().await.unwrap();
-    rows
+    (rows, overhead)
 }
 
 fn main() {
     let rounds = setting("ROUNDS", 9);
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let rows = threads.block_on(measure(rounds));
+    let (rows, overhead) = threads.block_on(measure(rounds));
     let head = ["query", "perennial ms", "datafusion ms", "duckdb ms", "more ms", "more"];
     print(&head, &rows);
+    expect_most("the long query, per cent more than DataFusion", overhead[0].1, 10.0);
+    expect_most("the small query, milliseconds more than DataFusion", overhead[1].0, 20.0);
 }

@@ -9,7 +9,7 @@ mod opening;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -270,26 +270,11 @@ impl Batch {
     }
 }
 
-/// Begins a file, durably.
+/// Begins a file, durably. What failed leaves nothing behind that would be in the way of the next attempt.
 fn begin(path: &Path) -> Result<File, FileError> {
-    let mut options = OpenOptions::new();
-    options.create_new(true).read(true).write(true).mode(0o600);
-    let made = options.open(path).and_then(|file| {
-        file.write_all_at(FIRST_LINE, 0)?;
-        file.sync_all()?;
-        Ok(file)
-    });
-    let made = made.map_err(FileError::of(format!("make {}", path.display())));
-    let named = made.and_then(|file| {
-        path.parent().map_or(Ok(()), files::sync_dir)?;
-        Ok(file)
-    });
-    if named.is_err() {
-        // Left behind, it would be in the way of the next attempt.
-        files::remove(path)
-            .unwrap_or_else(|error| tracing::warn!(%error, "a file that was begun is left"));
-    }
-    named
+    files::replace(path, FIRST_LINE)?;
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    opened.map_err(FileError::of(format!("open {}", path.display())))
 }
 
 fn name(number: u32) -> String {

@@ -110,7 +110,8 @@ impl Carrier {
     }
 }
 
-fn lines_of(book: &Path) -> io::Result<Vec<String>> {
+/// What stands in the book.
+pub(crate) fn lines_of(book: &Path) -> io::Result<Vec<String>> {
     let text = match std::fs::read_to_string(book) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,

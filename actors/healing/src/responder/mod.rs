@@ -157,17 +157,17 @@ impl Responder {
     /// Asks the Monitor how the container stands. Its silence is an answer too, after a while.
     fn ask(&mut self, mut remediation: Remediation, phase: Phase, turn: &mut Turn<'_, Self>) {
         let incident = remediation.request.incident.clone();
-        let container = remediation.container().0.clone();
-        let silence = if phase == Phase::Looking {
+        let of_it = incident.clone();
+        let (question, silence) = if phase == Phase::Looking {
             // Nothing is called well because of what was true before.
-            let confirm = MonitorMessage::Confirm { incident: incident.clone() };
-            turn.send::<Monitor>(container, &confirm);
-            ResponderMessage::VerifyDue(incident.clone())
+            (
+                MonitorMessage::Confirm { incident: of_it.clone() },
+                ResponderMessage::VerifyDue(of_it),
+            )
         } else {
-            let report = MonitorMessage::Report { incident: incident.clone() };
-            turn.send::<Monitor>(container, &report);
-            ResponderMessage::RungDue(incident.clone())
+            (MonitorMessage::Report { incident: of_it.clone() }, ResponderMessage::RungDue(of_it))
         };
+        turn.send::<Monitor>(remediation.container().0.clone(), &question);
         turn.send_after(turn.settings().standing_timeout, &timer(&incident), &silence);
         remediation.phase = phase;
         self.ongoing.insert(incident, remediation);

@@ -126,7 +126,7 @@ impl Intake {
                 })
                 .collect()
         };
-        of_it.iter().try_for_each(|number| self.spool.remove(*number))?;
+        self.spool.remove(&of_it)?;
         Ok(!of_it.is_empty())
     }
 
@@ -286,7 +286,8 @@ impl Library {
             recorder.taken(taken).await.map_err(ToolError::failed)?;
         }
         let inner = Arc::clone(&self.inner);
-        blocking(move || Ok(inner.intake.spool.remove(number).map_err(LibraryError::from)?)).await
+        blocking(move || Ok(inner.intake.spool.remove(&[number]).map_err(LibraryError::from)?))
+            .await
     }
 
     async fn try_one(&self, number: u64) -> Result<Ingested, ToolError> {

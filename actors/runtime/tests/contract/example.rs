@@ -19,11 +19,6 @@ async fn the_process_that_ships_parcels() {
     parcels::run(Path::new(&directory), PARCELS).await.unwrap();
 }
 
-fn lines(book: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(book).unwrap_or_default();
-    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
 /// Runs the process until so many lines stand in the book, and kills it; false if it was done before.
 async fn run_until(directory: &Path, written: usize) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -38,7 +33,7 @@ async fn run_until(directory: &Path, written: usize) -> bool {
             assert!(status.success(), "it ended by itself: {status}");
             return false;
         }
-        let stand = lines(&directory.join("book.txt")).len();
+        let stand = parcels::lines_of(&directory.join("book.txt")).unwrap().len();
         if stand >= written {
             child.kill().unwrap();
             child.wait().unwrap();

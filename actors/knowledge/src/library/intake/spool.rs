@@ -116,8 +116,9 @@ impl Spool {
         files::replace(&path, &bytes)
     }
 
-    pub(super) fn remove(&self, number: u64) -> Result<(), FileError> {
-        files::remove(&self.path(number))
+    pub(super) fn remove(&self, numbers: &[u64]) -> Result<(), FileError> {
+        let paths: Vec<PathBuf> = numbers.iter().map(|number| self.path(*number)).collect();
+        files::remove_all(&paths)
     }
 }
 
