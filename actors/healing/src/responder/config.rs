@@ -39,7 +39,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub stabilisation_sustained: Duration,
     /// How long after an action a health check may go without a verdict, or the Monitor show the run
-    /// before it, until that counts as failed.
+    /// before it, until that counts as failed. For as long after it was first found well, looks may find it
+    /// without a verdict and well in turns, until that counts as failed for it cannot be decided.
     #[serde(with = "humantime_serde")]
     pub health_patience: Duration,
     /// Longest wait for a Monitor's answer, which is asked for twice. Without one, nothing is done.

@@ -63,8 +63,9 @@ struct Remediation {
     undecided: bool,
     /// The run that the last action ended by beginning another, as the engine dates its start.
     left: Option<String>,
-    /// When a look first found that the Monitor still showed that run.
-    behind: Option<Timestamp>,
+    /// From when a verdict is waited for, if not from `since`: when a look first found that the Monitor
+    /// was behind, or that the container was well after one that had decided nothing.
+    awaited: Option<Timestamp>,
     /// It ends when the action that is under way has ended; why.
     withdrawn: Option<String>,
 }
@@ -82,14 +83,22 @@ enum Phase {
     Looking,
     /// The end of the back-off before its rung.
     Waiting,
+    /// The Monitor's answer, before a rung, after one silence.
+    AskingAgain,
+    /// The Monitor's answer, to verify, after one silence.
+    LookingAgain,
 }
 
 impl Phase {
     /// Whether the container is disturbed: an action is under way or its effect is being watched.
     const fn disturbs(self) -> bool {
         match self {
-            Self::Asking => false,
-            Self::Acting(_) | Self::Watching | Self::Looking | Self::Waiting => true,
+            Self::Asking | Self::AskingAgain => false,
+            Self::Acting(_)
+            | Self::Watching
+            | Self::Looking
+            | Self::LookingAgain
+            | Self::Waiting => true,
         }
     }
 }
@@ -142,7 +151,7 @@ impl Responder {
             since: turn.now(),
             undecided: false,
             left: None,
-            behind: None,
+            awaited: None,
             withdrawn: None,
         };
         match first {
@@ -158,14 +167,20 @@ impl Responder {
     fn ask(&mut self, mut remediation: Remediation, phase: Phase, turn: &mut Turn<'_, Self>) {
         let incident = remediation.request.incident.clone();
         let of_it = incident.clone();
-        let (question, silence) = if phase == Phase::Looking {
+        let (question, silence) = match phase {
             // Nothing is called well because of what was true before.
-            (
+            Phase::Looking | Phase::LookingAgain => (
                 MonitorMessage::Confirm { incident: of_it.clone() },
                 ResponderMessage::VerifyDue(of_it),
-            )
-        } else {
-            (MonitorMessage::Report { incident: of_it.clone() }, ResponderMessage::RungDue(of_it))
+            ),
+            Phase::Asking
+            | Phase::AskingAgain
+            | Phase::Acting(_)
+            | Phase::Watching
+            | Phase::Waiting => (
+                MonitorMessage::Report { incident: of_it.clone() },
+                ResponderMessage::RungDue(of_it),
+            ),
         };
         turn.send::<Monitor>(remediation.container().0.clone(), &question);
         turn.send_after(turn.settings().standing_timeout, &timer(&incident), &silence);
@@ -175,35 +190,31 @@ impl Responder {
 
     /// An answer that nobody waits for any more, or that is not about the container, says nothing.
     fn standing(&mut self, standing: &Standing, turn: &mut Turn<'_, Self>) {
-        let Some(remediation) = self.ongoing.get(&standing.incident) else { return };
-        let phase = remediation.phase;
-        if !matches!(phase, Phase::Asking | Phase::Looking) {
-            return;
-        }
         let Some(remediation) = self.ongoing.remove(&standing.incident) else { return };
-        turn.cancel(&timer(&standing.incident));
-        if phase == Phase::Asking {
-            self.begin_rung(remediation, Some(standing), turn);
-        } else {
-            self.look(remediation, Some(standing), turn);
+        match remediation.phase {
+            Phase::Asking | Phase::AskingAgain => {
+                turn.cancel(&timer(&standing.incident));
+                self.begin_rung(remediation, Some(standing), turn);
+            }
+            Phase::Looking | Phase::LookingAgain => {
+                turn.cancel(&timer(&standing.incident));
+                self.look(remediation, standing, turn);
+            }
+            Phase::Acting(_) | Phase::Watching | Phase::Waiting => self.keep(remediation),
         }
-    }
-
-    /// One silence is no answer yet: after a downtime the timer can fire before the answer is read
-    /// that was there all the time.
-    fn ask_again(&mut self, mut remediation: Remediation, turn: &mut Turn<'_, Self>) {
-        remediation.undecided = true;
-        let phase = remediation.phase;
-        self.ask(remediation, phase, turn);
     }
 
     fn rung_due(&mut self, incident: &IncidentId, turn: &mut Turn<'_, Self>) {
         let Some(remediation) = self.ongoing.remove(incident) else { return };
         match remediation.phase {
             Phase::Waiting => self.ask(remediation, Phase::Asking, turn),
-            Phase::Asking if remediation.undecided => self.begin_rung(remediation, None, turn),
-            Phase::Asking => self.ask_again(remediation, turn),
-            Phase::Acting(_) | Phase::Watching | Phase::Looking => self.keep(remediation),
+            // One silence is no answer yet: after a downtime the timer can fire before the answer is
+            // read that was there all the time.
+            Phase::Asking => self.ask(remediation, Phase::AskingAgain, turn),
+            Phase::AskingAgain => self.begin_rung(remediation, None, turn),
+            Phase::Acting(_) | Phase::Watching | Phase::Looking | Phase::LookingAgain => {
+                self.keep(remediation);
+            }
         }
     }
 
@@ -211,9 +222,11 @@ impl Responder {
         let Some(remediation) = self.ongoing.remove(incident) else { return };
         match remediation.phase {
             Phase::Watching => self.ask(remediation, Phase::Looking, turn),
-            Phase::Looking if remediation.undecided => self.look(remediation, None, turn),
-            Phase::Looking => self.ask_again(remediation, turn),
-            Phase::Acting(_) | Phase::Asking | Phase::Waiting => self.keep(remediation),
+            Phase::Looking => self.unanswered(remediation, turn),
+            Phase::LookingAgain => self.unseen(remediation, turn),
+            Phase::Acting(_) | Phase::Asking | Phase::AskingAgain | Phase::Waiting => {
+                self.keep(remediation);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::responder::gates::human;
 use crate::responder::journal::{Note, record};
 use crate::responder::ladder::{self, Look, Step, judge};
 use crate::responder::order::ending;
-use crate::responder::{Phase, Remediation, Responder, ResponderMessage, timer};
+use crate::responder::{Config, Phase, Remediation, Responder, ResponderMessage, timer};
 
 impl Responder {
     /// Keeps which run an action ended. After a crash of the node, a timer that came due meanwhile
@@ -30,7 +30,6 @@ impl Responder {
             matches!(finished.result, Ok(ActionOutcome::Done(_) | ActionOutcome::Reconciled(_)));
         let begins = matches!(effect.action, Action::Restart | Action::Start);
         remediation.left = (done && begins).then(|| effect.started_at.clone());
-        remediation.behind = None;
     }
 
     /// Lets the stabilisation window pass, counted from the end of the action.
@@ -38,6 +37,7 @@ impl Responder {
         let window = turn.settings().window(&remediation.request.symptoms);
         let left = (remediation.since + window).since(turn.now());
         remediation.undecided = false;
+        remediation.awaited = None;
         self.look_after(remediation, left, turn);
     }
 
@@ -56,31 +56,47 @@ impl Responder {
         self.keep(remediation);
     }
 
-    /// The window is over: judges how the container stands; `None` if that cannot be read.
+    /// The Monitor was asked to verify, and is silent: that is no answer yet. A look that decided nothing
+    /// is waited for as long as any other; else the Monitor is asked once more, for after a downtime the
+    /// timer can fire before the answer is read that was there all the time.
+    pub(super) fn unanswered(&mut self, mut remediation: Remediation, turn: &mut Turn<'_, Self>) {
+        let config = turn.settings();
+        let waits = remediation.undecided || remediation.awaited.is_some();
+        if waits && remediation.is_patient(config, turn.now()) {
+            remediation.undecided = true;
+            return self.look_after(remediation, config.stabilisation, turn);
+        }
+        self.ask(remediation, Phase::LookingAgain, turn);
+    }
+
+    /// The Monitor was silent twice.
+    pub(super) fn unseen(&mut self, remediation: Remediation, turn: &mut Turn<'_, Self>) {
+        let why = "the container's state cannot be read: the Monitor gave no answer";
+        self.not_resolved(remediation, why, "no answer", turn);
+    }
+
+    /// The window is over: judges how the container stands.
+    ///
+    /// A verification ends: a look that decides nothing is followed by another one for at most
+    /// `health_patience`, and by none at all once that has passed since the container was first found well
+    /// after such a look, whatever was seen between. What is well then for one more window is resolved.
     pub(super) fn look(
         &mut self,
         mut remediation: Remediation,
-        standing: Option<&Standing>,
+        standing: &Standing,
         turn: &mut Turn<'_, Self>,
     ) {
-        let config = turn.settings();
-        let Some(standing) = standing else {
-            let patient = |first| turn.now() < first + config.health_patience;
-            if remediation.behind.is_some_and(patient) {
-                return self.look_after(remediation, config.stabilisation, turn);
-            }
-            let why = "the container's state cannot be read: the Monitor gave no answer";
-            return self.failed(remediation, why, "no answer", turn);
-        };
+        let (config, now) = (turn.settings(), turn.now());
         let (request, since) = (&remediation.request, remediation.since);
         let stopped = remediation.action == Action::Stop;
-        let stale = standing.at + config.standing_timeout < turn.now();
+        let stale = standing.at + config.standing_timeout < now;
         let behind = stale || ladder::is_behind(remediation.left.as_deref(), standing);
+        // The first look may come late, after a downtime longer than the patience, and show what the
+        // Monitor knew before it: that alone is no verdict.
+        let first = !remediation.undecided && remediation.awaited.is_none();
         if behind {
-            remediation.behind.get_or_insert(turn.now());
+            remediation.awaited.get_or_insert(now);
         }
-        // The node may have been down for longer than the patience: it counts from the first look.
-        let patient_from = remediation.behind.map_or(since, |first| first.max(since));
         let look = match behind {
             true => Look::Undecided,
             false => judge(&request.symptoms, since, stopped, standing),
@@ -88,26 +104,18 @@ impl Responder {
         match look {
             Look::Well if remediation.undecided => {
                 remediation.undecided = false;
+                remediation.awaited.get_or_insert(now);
                 self.look_after(remediation, config.stabilisation, turn);
             }
             Look::Well => self.resolved(remediation, turn),
-            // The first look may come late, after a downtime longer than the patience, and show what
-            // the Monitor knew before it: that alone is no verdict.
-            Look::Undecided
-                if !remediation.undecided || turn.now() < patient_from + config.health_patience =>
-            {
+            Look::Undecided if first || remediation.is_patient(config, now) => {
                 remediation.undecided = true;
                 self.look_after(remediation, config.stabilisation, turn);
             }
             Look::Undecided => {
-                let waited = human(turn.now().since(patient_from));
-                let why = match behind {
-                    true if stale => format!("the engine could not be asked for {waited}"),
-                    true => format!("the Monitor showed the run before the action for {waited}"),
-                    false => format!("its health check gave no verdict for {waited}"),
-                };
+                let why = remediation.no_verdict(behind, stale, now);
                 let looks = format!("{}; no verdict", request.signature);
-                self.failed(remediation, &why, &looks, turn);
+                self.not_resolved(remediation, &why, &looks, turn);
             }
             Look::Sick(why) => {
                 let looks = ladder::looks(&request.signature, &request.symptoms, since, standing);
@@ -220,5 +228,32 @@ impl Responder {
             turn.send::<Analyzer>(remediation.container().0.clone(), &concluded);
         }
         self.forget(&remediation, turn);
+    }
+}
+
+impl Remediation {
+    /// Whether a look that decides nothing is followed by another one.
+    fn is_patient(&self, config: &Config, now: Timestamp) -> bool {
+        now < self.awaited_from() + config.health_patience
+    }
+
+    /// The node may have been down for longer than the patience, so it may count from a look.
+    fn awaited_from(&self) -> Timestamp {
+        self.awaited.map_or(self.since, |from| from.max(self.since))
+    }
+
+    /// Why a verification ends without a verdict on the action.
+    fn no_verdict(&self, behind: bool, stale: bool, now: Timestamp) -> String {
+        let waited = human(now.since(self.awaited_from()));
+        match (behind, self.awaited) {
+            (true, _) if stale => {
+                format!("it could not be decided for {waited}: the engine cannot be asked")
+            }
+            (true, _) => format!("the Monitor showed the run before the action for {waited}"),
+            (false, None) => format!("its health check gave no verdict for {waited}"),
+            (false, Some(_)) => format!(
+                "it could not be decided for {waited}: its health check gives no verdict, or none that lasts"
+            ),
+        }
     }
 }

@@ -34,12 +34,13 @@ fn phases() -> Vec<Phase> {
         Phase::Acting(_) => Some(Phase::Watching),
         Phase::Watching => Some(Phase::Looking),
         Phase::Looking => Some(Phase::Waiting),
-        Phase::Waiting => None,
+        // Came later: they have a sample of their own.
+        Phase::Waiting | Phase::AskingAgain | Phase::LookingAgain => None,
     };
     successors(Some(Phase::Asking), next).collect()
 }
 
-fn ongoing() -> Value {
+fn ongoing(phases: &[Phase]) -> Value {
     let remediation = |phase: &Phase| {
         json!({
             "request": request(),
@@ -49,19 +50,18 @@ fn ongoing() -> Value {
             "since": second(4),
             "undecided": true,
             "left": "2023-11-14T22:13:20.5Z",
-            "behind": second(16),
+            "awaited": second(16),
             "withdrawn": "it was removed",
         })
     };
-    let phases = phases();
     let named =
         phases.iter().enumerate().map(|(n, phase)| (format!("inc-{n}"), remediation(phase)));
     Value::Object(named.collect())
 }
 
-fn state() -> Responder {
+fn state(phases: &[Phase]) -> Responder {
     by_name(json!({
-        "ongoing": ongoing(),
+        "ongoing": ongoing(phases),
         "past": {
             "containers": { container('a').0: {
                 "project": "shop",
@@ -159,7 +159,10 @@ fn audited(stage: Stage) -> AuditEntry {
 
 #[test]
 fn the_format_of_the_responders_state_is_frozen() {
-    frozen("healing/responder", Responder::VERSION, &vec![state(), Responder::default()]);
+    let states = vec![state(&phases()), Responder::default()];
+    frozen("healing/responder", Responder::VERSION, &states);
+    let again = state(&[Phase::AskingAgain, Phase::LookingAgain]);
+    frozen("healing/responder-asking-again", Responder::VERSION, &again);
 }
 
 #[test]

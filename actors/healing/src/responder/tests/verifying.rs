@@ -324,3 +324,124 @@ fn what_was_true_before_the_engine_was_lost_is_no_verdict_on_the_action() {
     assert_eq!(conclusion(&scene.verify()), None);
     assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
 }
+
+/// A container that was restarted, and whose health check then has no verdict.
+fn starting() -> Scene {
+    let mut scene = Scene::new(Config::default());
+    scene.facts.health = Health::Starting;
+    assert!(matches!(entries(&scene.remediate())[..], [Entry::Verifying { .. }]));
+    scene
+}
+
+/// Looks until a look ends the verification; each sees what the one before `alternate`s to.
+#[track_caller]
+fn look_until_over(scene: &mut Scene, mut alternate: impl FnMut(&mut Scene)) -> Recorded {
+    for _ in 0..100 {
+        alternate(scene);
+        let looked = scene.verify();
+        if !matches!(entries(&looked)[..], [Entry::Verifying { .. }]) {
+            return looked;
+        }
+    }
+    panic!("the verification does not end");
+}
+
+#[test]
+fn a_health_check_that_passes_and_has_no_verdict_in_turns_fails_after_its_patience_as_undecided() {
+    let mut scene = starting();
+    let began = scene.play.now();
+    let looked = look_until_over(&mut scene, |scene| {
+        scene.facts.health = match scene.facts.health {
+            Health::Starting => Health::Healthy,
+            Health::None | Health::Healthy | Health::Unhealthy => Health::Starting,
+        };
+    });
+    // Well for the first time after one window, and without a verdict in every second one from then on.
+    let window = Config::default().stabilisation;
+    assert_eq!(scene.play.now(), began + window + Config::default().health_patience + window);
+    let reason =
+        "it could not be decided for 5m 30s: its health check gives no verdict, or none that lasts";
+    let next = Some(scene.play.now() + seconds(30));
+    assert_eq!(entries(&looked), [Entry::NotResolved { reason: reason.to_owned(), next }]);
+    assert_eq!(counted(&looked, metrics::VERIFICATIONS), ["not_resolved"]);
+}
+
+#[test]
+fn an_engine_that_can_be_asked_only_every_other_time_fails_after_the_patience_as_undecided() {
+    let mut scene = Scene::new(Config::default());
+    let effect = only(scene.ask().effects::<EngineAction>());
+    scene.done(&effect);
+    let looked = look_until_over(&mut scene, |scene| {
+        scene.seen_ago = match scene.seen_ago {
+            Duration::ZERO => seconds(30),
+            _ => Duration::ZERO,
+        };
+    });
+    let [Entry::NotResolved { reason, next: Some(_) }] = &entries(&looked)[..] else {
+        panic!("{:?}", entries(&looked));
+    };
+    assert_eq!(reason, "it could not be decided for 5m: the engine cannot be asked");
+}
+
+#[test]
+fn verifications_that_could_never_be_decided_end_with_a_person() {
+    let mut scene = starting();
+    let mut looked = None;
+    for _ in 0..3 {
+        let ended = look_until_over(&mut scene, |scene| {
+            scene.facts.health = match scene.facts.health {
+                Health::Starting => Health::Healthy,
+                Health::None | Health::Healthy | Health::Unhealthy => Health::Starting,
+            };
+        });
+        looked = Some(ended);
+        if scene.play.timers().is_empty() {
+            break;
+        }
+    }
+    let why = escalated(&looked.unwrap());
+    assert!(why.contains("it could not be decided for"), "{why}");
+}
+
+#[test]
+fn a_container_that_is_well_for_a_window_at_the_end_of_the_patience_is_resolved() {
+    let mut scene = starting();
+    while scene.play.now()
+        < scene.play.state.ongoing[&IncidentId("inc-1".to_owned())].since + seconds(270)
+    {
+        assert!(matches!(entries(&scene.verify())[..], [Entry::Verifying { .. }]));
+    }
+    scene.facts.health = Health::Healthy;
+    assert!(matches!(entries(&scene.verify())[..], [Entry::Verifying { .. }]));
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
+
+#[test]
+fn a_monitor_that_is_silent_after_a_look_without_a_verdict_is_asked_for_as_long_as_the_patience() {
+    let mut scene = starting();
+    let since = scene.play.state.ongoing[&IncidentId("inc-1".to_owned())].since;
+    let mut silent = Vec::new();
+    while scene.play.now() < since + seconds(290) {
+        scene.play.fire_next_timer().unwrap();
+        silent = entries(&scene.play.fire_next_timer().unwrap());
+        if scene.play.now() < since + seconds(300) {
+            assert!(matches!(silent[..], [Entry::Verifying { .. }]), "{silent:?}");
+        }
+    }
+    assert_eq!(silent, [], "it is asked once more");
+    let gave_up = scene.play.fire_next_timer().unwrap();
+    assert!(matches!(entries(&gave_up)[..], [Entry::NotResolved { next: Some(_), .. }]));
+}
+
+/// The timer of the silence can fire before the answer is read that was there all the time.
+#[test]
+fn a_monitor_is_asked_once_more_after_a_downtime_also_where_a_look_had_no_verdict() {
+    let mut scene = starting();
+    scene.play.fire_next_timer().unwrap();
+    scene.play.advance(seconds(3600));
+    let again = scene.play.fire_next_timer().unwrap();
+    assert_eq!((entries(&again), again.sent::<Monitor>().len()), (vec![], 1));
+    scene.facts.health = Health::Healthy;
+    assert!(matches!(entries(&scene.standing("inc-1"))[..], [Entry::Verifying { .. }]));
+    assert_eq!(conclusion(&scene.verify()).unwrap().1, Conclusion::Resolved);
+}
