@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod backup;
 mod documents;
 mod keys;
@@ -191,6 +192,8 @@ enum Command {
         #[command(subcommand)]
         command: documents::DocumentsCommand,
     },
+    /// List who changed documents, API keys and conversations, when, and what came of it
+    Audit(audit::AuditArgs),
     /// What a node does at which times: list, show, pause, resume or fire
     Schedules {
         #[command(subcommand)]
@@ -308,6 +311,7 @@ impl Cli {
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
             Some(Command::Documents { command }) => return documents::execute(command),
+            Some(Command::Audit(args)) => audit::execute(args),
             Some(Command::Schedules { command }) => schedules::execute(command),
             Some(Command::Keys { command }) => keys::execute(command),
             Some(Command::CheckConfig { file }) => local::check_config(file),

@@ -9,8 +9,9 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
+use super::audit::{self, DeedsArgs};
 use super::remote::{change, client, escaped, get, query, wait_for, wait_for_value};
-use super::show::{items, text};
+use super::show::{items, more, text};
 use super::{NodeArgs, counted, print};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
@@ -65,19 +66,7 @@ pub(super) enum DocumentsCommand {
         node: NodeArgs,
     },
     /// List who put documents in and removed them, when, and what came of it
-    Audit {
-        /// Only what somebody of this name did
-        #[arg(long, value_name = "NAME")]
-        by: Option<String>,
-        /// Only what was done before the one of this number
-        #[arg(long, value_name = "NUMBER")]
-        after: Option<u64>,
-        /// At most so many [default: 100]
-        #[arg(long)]
-        limit: Option<u32>,
-        #[command(flatten)]
-        node: NodeArgs,
-    },
+    Audit(DeedsArgs),
     /// Find passages; exit code 1 if there are none
     Search(SearchArgs),
 }
@@ -155,11 +144,7 @@ pub(super) fn execute(command: DocumentsCommand) -> Result<Exit, Failure> {
             ]);
             wait_for(get(node, format!("/v1/documents{query}"), list))
         }
-        DocumentsCommand::Audit { by, after, limit, node } => {
-            let (after, limit) = (after.map(|n| n.to_string()), limit.map(|n| n.to_string()));
-            let query = query(&[("by", by), ("after", after), ("limit", limit)]);
-            wait_for(get(node, format!("/v1/audit{query}"), deeds))
-        }
+        DocumentsCommand::Audit(args) => audit::list(Some("documents".to_owned()), args),
         DocumentsCommand::Show { id, node } => wait_for(get(node, path(&id), whole)),
         DocumentsCommand::Remove { id, node } => wait_for(change(
             node,
@@ -256,20 +241,6 @@ fn added(document: &Value) -> String {
         .map_or_else(String::new, |chunks| format!("  {}", counted(chunks, "chunk")));
     let reason = document["reason"].as_str().map_or_else(String::new, |why| format!("  {why}"));
     format!("{}  {}  {what}{chunks}{reason}", text(&document["id"]), text(&document["name"]))
-}
-
-fn deeds(answer: &Value) -> String {
-    let mut table = Table::new(&["NUMBER", "AT", "BY", "KEY", "WHAT", "ID", "NAME", "RESULT"]);
-    for row in items(&answer["items"]) {
-        let cells = ["number", "at", "by", "key", "what", "id", "name", "result"];
-        table.row(cells.map(|cell| text(&row[cell])));
-    }
-    table.to_string() + &more(answer)
-}
-
-fn more(answer: &Value) -> String {
-    let next = answer["next"].as_str();
-    next.map_or_else(String::new, |next| format!("there are more: --after {next}\n"))
 }
 
 fn list(answer: &Value) -> String {

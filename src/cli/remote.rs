@@ -83,6 +83,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::Query { .. }
         | Command::Ask(_)
         | Command::Documents { .. }
+        | Command::Audit(_)
         | Command::Keys { .. }
         | Command::Schedules { .. }
         | Command::ToolGuard { .. }

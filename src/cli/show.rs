@@ -193,6 +193,17 @@ pub(super) fn dead_letter(letter: &Value) -> String {
     table.to_string()
 }
 
+/// `text` as a terminal may show it: what tools and hosts have said must not move its cursor or change its colours.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
+}
+
+/// How to see what follows a list, where something does.
+pub(super) fn more(answer: &Value) -> String {
+    let next = answer["next"].as_str();
+    next.map_or_else(String::new, |next| format!("there are more: --after {next}\n"))
+}
+
 pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }

@@ -7,16 +7,17 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use perennial_knowledge::{DocumentId, Library, Outcome, Stage};
+use perennial_knowledge::{DocumentId, Library, Outcome, Stage, Ticket};
 use perennial_query::audit::{Act, Deed};
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::ToolError;
 
 use super::access::Caller;
+use super::audit::{keep, keep_refusal};
 use super::error::ApiError;
 use super::extract::Params;
 use super::model::{Document, DocumentFilter, DocumentSummary, List};
-use super::{App, aside, keep};
+use super::{App, aside};
 
 /// The wait for a document to be indexed, unless another one is asked for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,10 +43,13 @@ pub(super) async fn add(
     let library = app.shelf()?;
     let patience = given.wait()?.unwrap_or(PATIENCE);
     let _place = app.uploads.acquire().await;
-    let submission = upload::read(given, request, library.limits().document_bytes).await?;
-    let id = DocumentId::new(submission.team.as_deref(), &submission.name);
-    let accepted = library.accept(submission, caller.identity()).await;
-    let ticket = accepted.map_err(|error| refused(error, ApiError::Malformed))?;
+    let (ticket, id) = match accept(library, &caller, given, request).await {
+        Ok(accepted) => accepted,
+        Err(Refused { id, name, why }) => {
+            keep_refusal((&app, &caller), (Act::DocumentRefused, id, name), &why).await;
+            return Err(why);
+        }
+    };
     match tokio::time::timeout(patience, library.ended(ticket)).await {
         Ok(Ok(ingested)) => {
             let status = match &ingested.outcome {
@@ -64,6 +68,34 @@ pub(super) async fn add(
         Ok(Err(error)) => Err(refused(error, ApiError::Refused)),
         // It is durable, and goes on.
         Err(_) => Ok((StatusCode::ACCEPTED, Json(document(&app, &caller, &id)?))),
+    }
+}
+
+/// A document that was not accepted.
+struct Refused {
+    /// Empty where it is not known which document it would have been.
+    id: String,
+    /// As far as it is known.
+    name: String,
+    why: ApiError,
+}
+
+async fn accept(
+    library: &Library,
+    caller: &Caller,
+    given: upload::Given,
+    request: Request,
+) -> Result<(Ticket, DocumentId), Refused> {
+    let name = given.said(request.headers()).unwrap_or_default();
+    let read = upload::read(given, request, library.limits().document_bytes).await;
+    let submission = read.map_err(|why| Refused { id: String::new(), name, why })?;
+    let (id, name) =
+        (DocumentId::new(submission.team.as_deref(), &submission.name), submission.name.clone());
+    match library.accept(submission, caller.identity()).await {
+        Ok(ticket) => Ok((ticket, id)),
+        Err(error) => {
+            Err(Refused { id: id.to_string(), name, why: refused(error, ApiError::Malformed) })
+        }
     }
 }
 
@@ -109,6 +141,7 @@ pub(super) async fn remove(
     let library = app.shelf()?;
     // One that the caller may not see is not told of, and not touched.
     let known = library.find(&id, caller.identity()).map(|found| found.header.name);
+    let there = known.is_some() || waits(library, &caller, &id);
     let deed = |act, result| Deed {
         act,
         object: id.to_string(),
@@ -116,16 +149,25 @@ pub(super) async fn remove(
         by: caller.identity().clone(),
         result,
     };
-    keep(&app.runtime, deed(Act::DocumentRemoval, Ok("wanted".to_owned()))).await?;
+    keep(&app.runtime, deed(Act::DocumentRemoval, Ok("wanted".to_owned())), there).await?;
     let removed = library.remove(&id, caller.identity()).await;
     let result = match &removed {
         Ok(true) => Ok("removed".to_owned()),
         Ok(false) => Ok("not_there".to_owned()),
         Err(error) => Err(error.to_string()),
     };
-    keep(&app.runtime, deed(Act::DocumentRemoved, result)).await?;
+    let changes = *removed.as_ref().unwrap_or(&there);
+    keep(&app.runtime, deed(Act::DocumentRemoved, result), changes).await?;
     removed.map_err(|error| refused(error, ApiError::Refused))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a document was accepted and may still get into the library.
+fn waits(library: &Library, caller: &Caller, id: &DocumentId) -> bool {
+    library.progress(id, caller.identity()).is_some_and(|progress| match progress.stage {
+        Stage::Pending | Stage::Chunked(_) | Stage::Delayed(_) => true,
+        Stage::Ended(_) => false,
+    })
 }
 
 /// What is known of a document: as it is found, or how far it is until then.

@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, StatusCode};
+use perennial_query::audit::Act;
 use perennial_query::keys::{
     API_KEYS, Created, KEYS, KeyRow, Keys, KeysMessage, MOST, NewKey, Revoked,
 };
 
 use super::access::{self, Caller};
+use super::audit::keep_refusal;
 use super::error::ApiError;
 use super::extract::{Body, Params};
 use super::model::{ApiKey, KeyPage, List, NewApiKey, WantedKey};
@@ -28,10 +30,21 @@ pub(super) async fn create(
     Body(wanted): Body<WantedKey>,
 ) -> Result<Given, ApiError> {
     wanted.check()?;
+    let name = wanted.name.clone();
+    let given = give(&app, &caller, wanted).await;
+    if let Err(why) = &given {
+        let what = (Act::KeyCreated, String::new(), name);
+        keep_refusal((&app, &caller), what, why).await;
+    }
+    given
+}
+
+async fn give(app: &App, caller: &Caller, wanted: WantedKey) -> Result<Given, ApiError> {
     caller.commands(&wanted.role, wanted.teams.iter())?;
     let secret = access::ApiKey::random()?;
     let WantedKey { name, role, teams } = wanted;
-    let message = KeysMessage::Create(NewKey { name, role, teams, hash: secret.hash() });
+    let new = NewKey { name, role, teams, hash: secret.hash() };
+    let message = KeysMessage::Create { new, by: caller.identity().clone() };
     let row = match app.runtime.ask::<Keys, Created>(KEYS, &message, PATIENCE).await? {
         Created::Key(row) => row,
         Created::UnknownRole(known) => {
@@ -79,8 +92,12 @@ pub(super) async fn revoke(
     let number: u64 = id.parse().map_err(|_| unknown())?;
     // What a key may never changes, so nothing comes in between.
     let row = app.runtime.tables().get(&API_KEYS, &number)?.ok_or_else(unknown)?;
-    caller.commands(&row.role, row.teams.iter())?;
-    let message = KeysMessage::Revoke(number);
+    if let Err(why) = caller.commands(&row.role, row.teams.iter()) {
+        let what = (Act::KeyRevoked, number.to_string(), row.name);
+        keep_refusal((&app, &caller), what, &why).await;
+        return Err(why);
+    }
+    let message = KeysMessage::Revoke { number, by: caller.identity().clone() };
     match app.runtime.ask::<Keys, Revoked>(KEYS, &message, PATIENCE).await? {
         Revoked::Done => {
             let by = &caller.identity().name;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
-use perennial_knowledge::{Config, Endpoint, Library, LibraryError, Recorder, Taken, tools};
+use perennial_knowledge::{
+    Config, Endpoint, Library, LibraryError, Outcome, Recorder, Taken, tools,
+};
 use perennial_query::audit::{Act, Deed};
 use perennial_query::tool::Toolbox;
 use perennial_runtime::Runtime;
@@ -30,9 +32,15 @@ struct Kept(Runtime);
 impl Recorder for Kept {
     fn taken<'a>(&'a self, taken: &'a Taken) -> BoxFuture<'a, Result<(), String>> {
         let Taken { document, name, by, result } = taken;
-        let result = match result {
-            Ok(ingested) => Ok(ingested.outcome.as_str().to_owned()),
-            Err(error) => Err(error.to_string()),
+        let (result, changes) = match result {
+            Ok(ingested) => {
+                let changes = match ingested.outcome {
+                    Outcome::Added | Outcome::Replaced => true,
+                    Outcome::Unchanged | Outcome::Duplicate(_) | Outcome::Refused(_) => false,
+                };
+                (Ok(ingested.outcome.as_str().to_owned()), changes)
+            }
+            Err(error) => (Err(error.to_string()), false),
         };
         let deed = Deed {
             act: Act::DocumentAdded,
@@ -41,7 +49,7 @@ impl Recorder for Kept {
             by: by.clone(),
             result,
         };
-        keep(&self.0, deed).map_err(|error| error.to_string()).boxed()
+        keep(&self.0, deed, changes).map_err(|error| error.to_string()).boxed()
     }
 }
 

@@ -4,11 +4,13 @@ mod shares;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::support::node::{Node, perennial};
+use crate::support::wait::eventually;
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -328,6 +330,42 @@ async fn nobody_revokes_a_key_that_may_more_than_their_own() {
 }
 
 #[tokio::test]
+async fn keys_that_are_given_out_revoked_or_refused_are_in_the_audit() {
+    let node = node().await;
+    let clerk = key(&node, "cleo", "clerk").await;
+    let (_, given) = wanted(&node, &clerk, ("ann", "user")).await;
+    assert_eq!(wanted(&node, &clerk, ("eve", "admin")).await.0, 403);
+    for _ in 0..2 {
+        let revoke = node.http().delete(node.url(&format!("/v1/keys/{}", given["id"])));
+        assert_eq!(sent(revoke.bearer_auth(&clerk)).await.0, 204);
+    }
+    let all = async || {
+        let (status, list) = get(&node, TOKEN, "/v1/audit?of=keys").await;
+        assert_eq!(status, 200, "{list}");
+        let rows = list["items"].as_array().unwrap().clone();
+        if rows.len() == 4 { Ok(rows) } else { Err(list.to_string()) }
+    };
+    let rows = eventually("everything is kept", Duration::from_secs(60), all).await;
+    let cells = ["what", "id", "name", "by", "key", "success"];
+    let rows: Vec<_> = rows.iter().map(|row| cells.map(|cell| row[cell].clone())).collect();
+    for row in [
+        json!(["key_created", "1", "cleo", "operator", null, true]),
+        json!(["key_created", "2", "ann", "cleo", 1, true]),
+        json!(["key_created", "", "eve", "cleo", 1, false]),
+        json!(["key_revoked", "2", "ann", "cleo", 1, true]),
+    ] {
+        assert!(rows.iter().any(|found| row == json!(found)), "{row} of {rows:?}");
+    }
+    assert_eq!(get(&node, TOKEN, "/v1/audit?of=documents").await.1["items"], json!([]));
+    assert_eq!(get(&node, TOKEN, "/v1/audit?of=tries").await.0, 400);
+    let url = node.url("");
+    let command = ["audit", "--of", "keys", "--by", "cleo", "--node", &url, "--token", TOKEN];
+    let shown = String::from_utf8(perennial(Path::new("/"), &command).stdout).unwrap();
+    assert_eq!(shown.lines().count(), 4, "a head, and what cleo did: {shown}");
+    assert!(shown.contains("may do what your own"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_role_that_is_no_longer_configured_may_nothing() {
     let mut node = node().await;
     let ann = key(&node, "ann", "user").await;
@@ -396,7 +434,7 @@ async fn the_secret_of_a_key_is_in_no_answer_but_the_first_in_no_log_and_not_on_
     assert_eq!(get(&node, &near_miss, "/v1/queries").await.0, 401);
     let query = id(&get(&node, &ann, "/v1/queries").await.1["items"][0]);
     let document = format!("/v1/queries/{query}");
-    for path in ["/v1/keys", "/v1/tree", "/v1/dead-letters", "/metrics", &document] {
+    for path in ["/v1/keys", "/v1/audit", "/v1/tree", "/v1/dead-letters", "/metrics", &document] {
         let (status, answer) = get(&node, &ann, path).await;
         assert_eq!(status, 200, "{path}");
         assert_eq!(leaks(&ann, answer.to_string().as_bytes()), 0, "{path}: {answer}");

@@ -266,7 +266,7 @@ async fn who_changed_documents_is_in_the_audit_also_after_a_kill() {
         let request = node.http().get(node.url(&format!("/v1/audit{query}")));
         sent(request.bearer_auth(key)).await
     };
-    let (_, list) = audit("0123456789abcdef", "").await;
+    let (_, list) = audit("0123456789abcdef", "?of=documents").await;
     let all = deeds(&list);
     assert_eq!(all.len(), 6, "{list}");
     let row = |cells: [&str; 4]| cells.map(str::to_owned);
@@ -293,6 +293,28 @@ async fn who_changed_documents_is_in_the_audit_also_after_a_kill() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("document_removed") && shown.contains("a.md"), "{shown}");
     assert!(!shown.contains("ann"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_document_that_is_turned_away_is_in_the_audit_as_far_as_it_is_known() {
+    let library = tempfile::tempdir().unwrap();
+    let node = builder(library.path()).start_listening().await;
+    assert_eq!(sent(raw(&node, "name=a.xyz", "application/x-xyz", "text")).await.0, 400);
+    let long = "x".repeat(100_001);
+    assert_eq!(sent(raw(&node, "name=long.md", "text/markdown", &long)).await.0, 413);
+    let wrong = json!({"name": "b.md", "content": PUMPS, "team": "*"});
+    let request = node.http().post(node.url("/v1/documents")).json(&wrong);
+    let (status, told) = sent(request).await;
+    assert_eq!(status, 400, "{told}");
+    let list = node.get_json("/v1/audit?of=documents").await;
+    let deeds = items(&list);
+    let names: Vec<&str> = deeds.iter().map(|deed| text(&deed["name"])).collect();
+    assert_eq!(names, ["b.md", "long.md", "a.xyz"], "{list}");
+    for deed in &deeds {
+        assert_eq!((&deed["what"], &deed["success"]), (&json!("document_refused"), &json!(false)));
+    }
+    assert!(text(&deeds[0]["id"]).starts_with("doc-"), "it is known which it would be: {list}");
+    assert_eq!(deeds[0]["result"], told["detail"]);
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn};
+use perennial_runtime::{Durable, Failure, Kind, Table, Timestamp, Turn, decode};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{AUDIT, Act, Audit, AuditMessage, Deed};
+use crate::record::older::known;
 use crate::roles::Roles;
 use crate::tool::Identity;
 
@@ -68,9 +70,36 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeysMessage {
     /// A key is to be given out. Answered with [`Created`].
+    Create {
+        /// What it is to be.
+        new: NewKey,
+        /// Who gives it out.
+        by: Identity,
+    },
+    /// A key is to be good for nothing. Answered with [`Revoked`].
+    Revoke {
+        /// Its number.
+        number: u64,
+        /// Who takes it back.
+        by: Identity,
+    },
+}
+
+/// What version 1 was told: not who wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeysMessage1 {
     Create(NewKey),
-    /// The key of this number is to be good for nothing. Answered with [`Revoked`].
     Revoke(u64),
+}
+
+impl From<KeysMessage1> for KeysMessage {
+    fn from(old: KeysMessage1) -> Self {
+        let by = Identity::default();
+        match old {
+            KeysMessage1::Create(new) => Self::Create { new, by },
+            KeysMessage1::Revoke(number) => Self::Revoke { number, by },
+        }
+    }
 }
 
 /// A key to be given out. Its secret was made at the edge and stays there.
@@ -117,26 +146,39 @@ pub struct Keys {
 
 impl Durable for Keys {
     const KIND: Kind = Kind::new("keys");
+    /// It is told who wants something since version 2.
+    const VERSION: u16 = 2;
     type Message = KeysMessage;
     type Settings = Settings;
 
     fn handle(&mut self, message: KeysMessage, turn: &mut Turn<'_, Self>) -> Result<(), Failure> {
         match message {
-            KeysMessage::Create(new) => {
-                let created = self.create(new, turn);
+            KeysMessage::Create { new, by } => {
+                let created = self.create(new, by, turn);
                 turn.reply(&created);
             }
-            KeysMessage::Revoke(number) => {
-                let revoked = self.revoke(number, turn)?;
+            KeysMessage::Revoke { number, by } => {
+                let revoked = self.revoke(number, by, turn)?;
                 turn.reply(&revoked);
             }
         }
         Ok(())
     }
+
+    /// What it keeps is the same in version 1.
+    fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
+        known(version)?;
+        Ok(decode(payload)?)
+    }
+
+    fn migrate_message(version: u16, payload: &[u8]) -> Result<KeysMessage, Failure> {
+        known(version)?;
+        Ok(decode::<KeysMessage1>(payload)?.into())
+    }
 }
 
 impl Keys {
-    fn create(&mut self, new: NewKey, turn: &mut Turn<'_, Self>) -> Created {
+    fn create(&mut self, new: NewKey, by: Identity, turn: &mut Turn<'_, Self>) -> Created {
         let roles = &turn.settings().roles;
         if !roles.0.contains_key(&new.role) {
             return Created::UnknownRole(roles.0.keys().cloned().collect());
@@ -157,16 +199,38 @@ impl Keys {
             revoked_at: None,
         };
         turn.put(&API_KEYS, &row.number, &row);
+        record((Act::KeyCreated, "created"), &row, by, turn);
         Created::Key(row)
     }
 
-    fn revoke(&mut self, number: u64, turn: &mut Turn<'_, Self>) -> Result<Revoked, Failure> {
+    fn revoke(
+        &mut self,
+        number: u64,
+        by: Identity,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Revoked, Failure> {
         let Some(row) = turn.get(&API_KEYS, &number)? else { return Ok(Revoked::Unknown) };
         if row.revoked_at.is_none() {
             self.good -= 1;
             let row = KeyRow { revoked_at: Some(turn.now()), ..row };
             turn.put(&API_KEYS, &number, &row);
+            record((Act::KeyRevoked, "revoked"), &row, by, turn);
         }
         Ok(Revoked::Done)
+    }
+}
+
+/// Has the audit keep what was done, in the same commit. Nothing of the secret is told, not even its hash.
+fn record((act, result): (Act, &str), row: &KeyRow, by: Identity, turn: &mut Turn<'_, Keys>) {
+    let (object, name) = (row.number.to_string(), row.name.clone());
+    let deed = Deed { act, object, name, by, result: Ok(result.to_owned()) };
+    turn.send::<Audit>(AUDIT, &AuditMessage::Keep(deed));
+}
+
+#[cfg(test)]
+impl Keys {
+    /// One that has given out so many, of which so many are good.
+    pub(crate) fn sample(created: u64, good: u64) -> Self {
+        Self { created, good }
     }
 }

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use perennial_runtime::{Durable, Effect, Timestamp, decode, frozen};
+use perennial_store::encode;
 use serde_json::json;
 
 use crate::admission::older::{AdmissionMessage1, AdmissionMessage2};
 use crate::admission::{Admission, AdmissionMessage, Admitted};
 use crate::json::Json;
-use crate::keys::{API_KEYS, KeyRow, Keys, KeysMessage, NewKey, SecretHash};
+use crate::keys::{API_KEYS, KeyRow, Keys, KeysMessage, KeysMessage1, NewKey, SecretHash};
 use crate::orchestrator::older::OrchestratorMessage1;
 use crate::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder, WATCHERS};
 use crate::plan::{
@@ -337,10 +338,14 @@ fn what_version_1_stored_is_read() {
 
 /// What the sample of this version holds.
 fn stored<T: serde::de::DeserializeOwned>(name: &str, version: u16) -> T {
+    decode(&payload(name, version)).unwrap()
+}
+
+/// The sample of this version.
+fn payload(name: &str, version: u16) -> Vec<u8> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
     let text = std::fs::read_to_string(format!("{root}/{name}.{version}.hex")).unwrap();
     let digits: String = text.split_whitespace().collect();
     let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
-    decode(&bytes).unwrap()
+    (0..digits.len()).step_by(2).map(byte).collect()
 }

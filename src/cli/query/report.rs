@@ -2,13 +2,8 @@
 
 use serde_json::Value;
 
-use crate::cli::show::{items, text};
+use crate::cli::show::{harmless, items, text};
 use crate::table::Table;
-
-/// `text` as a terminal may show it: what tools and hosts have said must not move its cursor or change its colours.
-fn harmless(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
-}
 
 /// The longest result that is shown in a table, in characters.
 const LONGEST: usize = 60;

@@ -34,6 +34,13 @@ pub(in crate::http) struct Given {
 }
 
 impl Given {
+    /// What the document is called, as far as that is said beside it.
+    pub(super) fn said(&self, headers: &HeaderMap) -> Option<String> {
+        let header =
+            || headers.get(NAME).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        self.name.clone().or_else(|| header().map(str::to_owned))
+    }
+
     pub(super) fn wait(&self) -> Result<Option<Duration>, ApiError> {
         patience(self.wait)
     }

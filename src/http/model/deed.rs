@@ -1,6 +1,6 @@
 //! What somebody did, as documents.
 
-use perennial_query::audit::{self, DeedRow};
+use perennial_query::audit::{self, DeedRow, Part};
 use serde::{Deserialize, Serialize};
 
 use super::{checked_limit, time};
@@ -41,11 +41,16 @@ impl From<&DeedRow> for Deed {
     }
 }
 
+/// What can be asked for by itself.
+const PARTS: [Part; 3] = [Part::Documents, Part::Keys, Part::Conversations];
+
 /// Which are listed, the latest first.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DeedFilter {
     by: Option<String>,
+    /// What was done to these.
+    of: Option<String>,
     limit: Option<usize>,
     /// The `next` of the list before.
     pub(in crate::http) after: Option<u64>,
@@ -56,7 +61,18 @@ impl DeedFilter {
         checked_limit(self.limit)
     }
 
-    pub(in crate::http) fn matches(&self, row: &DeedRow) -> bool {
+    /// To what it was done that is asked for.
+    pub(in crate::http) fn part(&self) -> Result<Option<Part>, ApiError> {
+        let Some(of) = &self.of else { return Ok(None) };
+        let found = PARTS.into_iter().find(|part| part.as_str() == of);
+        found.map(Some).ok_or_else(|| {
+            let names = PARTS.map(Part::as_str).join(", ");
+            ApiError::Malformed(format!("of is `{of}`; expected one of {names}"))
+        })
+    }
+
+    pub(in crate::http) fn matches(&self, part: Option<Part>, row: &DeedRow) -> bool {
         self.by.as_ref().is_none_or(|by| row.deed.by.name == *by)
+            && part.is_none_or(|part| row.deed.act.part() == part)
     }
 }

@@ -96,6 +96,20 @@ fn the_format_of_keys_is_frozen() {
         teams: teams().into_iter().collect(),
         hash: SecretHash([3; 32]),
     };
-    let messages = vec![KeysMessage::Create(new), KeysMessage::Revoke(7)];
+    let old = vec![KeysMessage1::Create(new.clone()), KeysMessage1::Revoke(7)];
+    frozen("query/keys-message", 1, &old);
+    let by = identity();
+    let messages = vec![
+        KeysMessage::Create { new: new.clone(), by: by.clone() },
+        KeysMessage::Revoke { number: 7, by },
+    ];
     frozen("query/keys-message", Keys::VERSION, &messages);
+    let by = Identity::default();
+    let read = Keys::migrate_message(1, &encode(&old[0]).unwrap()).unwrap();
+    assert_eq!(read, KeysMessage::Create { new, by: by.clone() });
+    let read = Keys::migrate_message(1, &encode(&old[1]).unwrap()).unwrap();
+    assert_eq!(read, KeysMessage::Revoke { number: 7, by });
+    let state = Keys::sample(3, 2);
+    frozen("query/keys", Keys::VERSION, &state);
+    assert_eq!(Keys::migrate(1, &encode(&state).unwrap()).unwrap(), state);
 }
