@@ -43,6 +43,9 @@ pub(super) enum ApiError {
     /// The path is known, and this method is not one of its own.
     #[error("this path does not take the method {0}")]
     MethodNotAllowed(String),
+    /// It was there, and is not any more; what is left of it.
+    #[error("{0}")]
+    Gone(String),
     /// It does not fit the state of what it is about.
     #[error("{0}")]
     Conflict(String),
@@ -123,6 +126,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => {
                 class(S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }
+            Self::Gone(_) => class(S::GONE, "gone", "Gone"),
             Self::Conflict(_) => class(S::CONFLICT, "conflict", "Conflict"),
             Self::Invalid(_) => class(S::UNPROCESSABLE_ENTITY, "invalid-plan", "Invalid plan"),
             Self::Busy(_) => class(S::TOO_MANY_REQUESTS, "busy", "Busy").retry_after(1),

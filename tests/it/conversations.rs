@@ -70,6 +70,13 @@ async fn sent(node: &Node, key: &str, request: (Method, &str), body: &Value) -> 
     json_of((answer.status().as_u16(), answer.text().await.unwrap()))
 }
 
+/// What is answered to what is sent under a name.
+async fn once(node: &Node, path: &str, name: &str, body: &Value) -> (u16, Value) {
+    let request = node.http().post(node.url(path)).header("idempotency-key", name);
+    let answer = request.json(body).send().await.expect("the node answers");
+    json_of((answer.status().as_u16(), answer.text().await.unwrap()))
+}
+
 /// D10, made right.
 #[tokio::test]
 async fn a_conversation_goes_on_where_it_was_after_its_node_is_killed_in_the_middle_of_a_turn() {
@@ -176,6 +183,52 @@ async fn a_conversation_is_there_for_its_owner_alone_and_takes_nothing_but_quest
     assert_eq!(node.http().delete(node.url(&path)).send().await.unwrap().status(), 204);
     assert_eq!(node.get(&path).await.0, 404);
     assert_eq!(node.http().delete(node.url(&path)).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn who_waits_in_a_conversation_is_told_what_is_ahead_and_at_once_that_it_was_deleted() {
+    let (_directory, node) = node("").await;
+    let untitled = json!({});
+    let begin = || once(&node, "/v1/conversations", "talk", &untitled);
+    let begun = begin().await;
+    assert_eq!(begun.0, 201, "{}", begun.1);
+    assert_eq!(begin().await.1["id"], begun.1["id"]);
+    let list = node.get_json("/v1/conversations").await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+    let id = begun.1["id"].as_str().unwrap();
+    let asked = |question: &str| json!({"question": question, "conversation": id});
+    let path = format!("/v1/conversations/{id}");
+    // Nobody approves of it.
+    let careful = asked("be careful");
+    let first = || once(&node, "/v1/queries?wait=0", "first", &careful);
+    assert_eq!(first().await.0, 202);
+    let begun = async || {
+        let document = node.get_json(&path).await;
+        let query = document["turns"][0]["query"].is_string();
+        if query { Ok(()) } else { Err(document.to_string()) }
+    };
+    eventually("the first turn has its query", Duration::from_secs(60), begun).await;
+    let (status, turn) = first().await;
+    assert_eq!((status, &turn["queued"]), (202, &json!(false)), "{turn}");
+    assert_eq!((turn.get("ahead"), turn["id"].is_string()), (None, true), "{turn}");
+    for ahead in 1..=2 {
+        let (status, turn) = json_of(node.post("/v1/queries?wait=0", &asked("a note")).await);
+        assert_eq!((status, &turn["ahead"]), (202, &json!(ahead)), "{turn}");
+    }
+    let waiter = asked("What does note a say?");
+    let waits = node.post("/v1/queries?wait=100", &waiter);
+    let deletes = async {
+        let all_wait = async || {
+            let document = node.get_json(&path).await;
+            if document["waiting"] == 3 { Ok(()) } else { Err(document.to_string()) }
+        };
+        eventually("three turns wait", Duration::from_secs(60), all_wait).await;
+        node.http().delete(node.url(&path)).send().await.unwrap().status().as_u16()
+    };
+    let (waited, deleted) = futures::join!(waits, deletes);
+    let (status, told) = json_of(waited);
+    assert_eq!((status, deleted), (410, 204), "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("was deleted"), "{told}");
 }
 
 #[tokio::test]

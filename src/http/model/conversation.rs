@@ -99,6 +99,9 @@ pub(crate) struct InConversation {
     pub(in crate::http) turn: u64,
     /// Whether it waits for those before it: then there is no query yet.
     pub(in crate::http) queued: bool,
+    /// Those before it that have not ended, as things stand, if it waits for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) ahead: Option<u64>,
 }
 
 /// The answer to what is submitted: a query, a turn of a conversation, or a turn that has no query yet.

@@ -186,8 +186,9 @@ pub(crate) struct Approval {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Admission {
     id: String,
-    /// Queries that get a place before it, as things stand.
-    ahead: u64,
+    /// Queries that get a place before it, as things stand, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ahead: Option<u64>,
     /// It was asked before: this is that query.
     shared: bool,
     /// Where what becomes of it can be read.
@@ -195,7 +196,7 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(id: String, ahead: u64, shared: bool) -> Self {
+    pub(crate) fn new(id: String, ahead: Option<u64>, shared: bool) -> Self {
         let url = format!("{QUERIES}/{id}");
         Self { id, ahead, shared, url }
     }

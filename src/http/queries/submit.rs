@@ -50,8 +50,8 @@ pub(crate) async fn submit(
     let message = AdmissionMessage::Submit(Box::new(submission.clone()));
     let asked = app.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
     let (id, ahead, shared) = match asked.await? {
-        Admitted::Accepted { id, ahead } => (id, ahead, false),
-        Admitted::Shared { id } => (id, 0, true),
+        Admitted::Accepted { id, ahead } => (id, Some(ahead), false),
+        Admitted::Shared { id } => (id, None, true),
         Admitted::Full { waiting } => return Err(ApiError::Busy(waiting)),
         Admitted::KeyFull { waiting } => return Err(ApiError::KeyBusy(waiting)),
     };

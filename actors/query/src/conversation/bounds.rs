@@ -14,6 +14,9 @@ pub const BYTES: u64 = 256 * 1024;
 pub const QUEUE: usize = 8;
 /// A conversation in which nothing is said for so long is forgotten.
 pub const TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// One in which nothing was ever asked is forgotten after this time, if not before: whoever begins one again, because
+/// they were not told that it was begun, leaves it behind.
+pub const EMPTY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Turns that a model is told of.
 pub const MODEL_TURNS: usize = 4;
 /// What it is told of them in bytes, all together.

@@ -40,6 +40,14 @@ pub enum ConversationMessage {
     Again,
     /// A timer of its own: nothing was said for long.
     Idle,
+    /// It is to be, with a question that is its first turn; whose that is, it is. Of a question that cannot be
+    /// asked nothing is left. Answered with [`Said`].
+    BeginWith {
+        /// What it is about, for people.
+        title: String,
+        /// The question.
+        question: Question,
+    },
 }
 
 /// Which turn of a conversation a query is. One that was forgotten and begun again under its old id counts from 1
@@ -95,4 +103,8 @@ pub enum Said {
     Deleted,
     /// There is no such conversation, or it is somebody else's.
     Unknown,
+    /// No query can be made of the question it was to begin with, and it was not begun; why.
+    Refused(String),
+    /// It was begun with this question before, and the turn is not kept any more.
+    Forgotten,
 }

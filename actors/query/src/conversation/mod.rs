@@ -10,10 +10,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perennial_runtime::{Durable, Failure, Kind, Turn};
+use perennial_runtime::{Durable, Failure, Kind, Timestamp, Turn, decode};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{ADMISSION, Admission, AdmissionMessage, Admitted};
+use crate::audit::{AUDIT, Act, Audit, AuditMessage, Deed};
 use crate::config::Questions;
 pub use crate::conversation::bounds::*;
 pub use crate::conversation::message::*;
@@ -22,7 +23,9 @@ pub(crate) use crate::conversation::turns::{UNKNOWN_TOOL, kept};
 use crate::metrics;
 use crate::question::clarify::LONGEST;
 use crate::question::{FollowUp, Planner, Reading, follow_up};
+use crate::record::older::known;
 use crate::record::{ByModel, Origin, Submission, Watcher};
+use crate::tool::Identity;
 
 /// The wait before a query that found no place in the queue is submitted again.
 pub const AGAIN: Duration = Duration::from_secs(10);
@@ -65,6 +68,8 @@ struct Current {
 
 impl Durable for Conversation {
     const KIND: Kind = Kind::new("conversation");
+    /// It can be begun with a question since version 2.
+    const VERSION: u16 = 2;
     type Message = ConversationMessage;
     type Settings = Settings;
 
@@ -73,25 +78,29 @@ impl Durable for Conversation {
         message: ConversationMessage,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        if let ConversationMessage::Begin { owner, title } = message {
-            if self.row.id.is_empty() {
-                let (id, now) = (turn.key().to_owned(), turn.now());
-                let (created_at, last_at) = (now, now);
-                self.row =
-                    ConversationRow { id, title, owner, created_at, last_at, ..self.row.clone() };
-                self.row.first = 1;
-                self.keep(turn);
-            }
-            turn.reply(&Said::Turn(self.row.turns));
-            return Ok(());
-        }
-        if self.row.id.is_empty() {
+        let begins = matches!(
+            message,
+            ConversationMessage::Begin { .. } | ConversationMessage::BeginWith { .. }
+        );
+        if self.row.id.is_empty() && !begins {
             // It is forgotten, or never was.
             turn.reply(&Said::Unknown);
             turn.stop();
             return Ok(());
         }
         self.said(message, turn)
+    }
+
+    /// What it keeps is the same in version 1.
+    fn migrate(version: u16, payload: &[u8]) -> Result<Self, Failure> {
+        known(version)?;
+        Ok(decode(payload)?)
+    }
+
+    /// Version 2 has one more message behind those of version 1.
+    fn migrate_message(version: u16, payload: &[u8]) -> Result<ConversationMessage, Failure> {
+        known(version)?;
+        Ok(decode(payload)?)
     }
 }
 
@@ -102,13 +111,20 @@ impl Conversation {
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
         match message {
-            ConversationMessage::Begin { .. } => {}
+            ConversationMessage::Begin { owner, title } => {
+                self.create(owner, title, turn);
+                turn.reply(&Said::Turn(self.row.turns));
+            }
+            ConversationMessage::BeginWith { title, question } => {
+                let said = self.begin_with(title, question, turn)?;
+                turn.reply(&said);
+            }
             ConversationMessage::Ask(question) => {
                 let said = self.ask(question, turn)?;
                 turn.reply(&said);
             }
             ConversationMessage::Delete(identity) if self.is_of(identity.key) => {
-                self.forget(turn);
+                self.deleted(identity, turn);
                 turn.reply(&Said::Deleted);
             }
             ConversationMessage::Delete(_) => turn.reply(&Said::Unknown),
@@ -131,6 +147,55 @@ impl Conversation {
         Ok(())
     }
 
+    /// It is from now on, unless it was before.
+    fn create(&mut self, owner: Identity, title: String, turn: &mut Turn<'_, Self>) {
+        if !self.row.id.is_empty() {
+            return;
+        }
+        let (id, now) = (turn.key().to_owned(), turn.now());
+        let (created_at, last_at) = (now, now);
+        self.row = ConversationRow { id, title, owner, created_at, last_at, ..self.row.clone() };
+        self.row.first = 1;
+        self.keep(turn);
+    }
+
+    fn begin_with(
+        &mut self,
+        title: String,
+        question: Question,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Said, Failure> {
+        if self.row.id.is_empty() {
+            if let Some(said) = unfit(&question) {
+                turn.stop();
+                return Ok(said);
+            }
+            if let Err(why) = self.read(&question, turn.now(), turn) {
+                turn.count(metrics::TURNS, &[("result", "refused")]);
+                turn.stop();
+                return Ok(Said::Refused(why));
+            }
+            self.create(question.identity.clone(), title, turn);
+        } else if self.row.turns > 0
+            && self.is_of(question.identity.key)
+            && let Some(name) = &question.name
+            && self.named(name, turn)?.is_none()
+        {
+            // Asked once more it would be answered twice under one name.
+            return Ok(Said::Forgotten);
+        }
+        self.ask(question, turn)
+    }
+
+    /// It is not needed any more. Its title goes with it, so the audit does not have that.
+    fn deleted(&mut self, by: Identity, turn: &mut Turn<'_, Self>) {
+        let object = self.row.id.clone();
+        let result = Ok("deleted".to_owned());
+        let deed = Deed { act: Act::ConversationDeleted, object, name: String::new(), by, result };
+        turn.send::<Audit>(AUDIT, &AuditMessage::Keep(deed));
+        self.forget(turn);
+    }
+
     /// API keys are never given out twice; what has none is whoever holds the node's token.
     fn is_of(&self, key: Option<u64>) -> bool {
         self.row.owner.key == key
@@ -140,9 +205,8 @@ impl Conversation {
         if !self.is_of(question.identity.key) {
             return Ok(Said::Unknown);
         }
-        let length = question.text.chars().count();
-        if !(1..=LONGEST).contains(&length) {
-            return Ok(Said::Length(length as u64));
+        if let Some(said) = unfit(&question) {
+            return Ok(said);
         }
         if let Some(name) = &question.name
             && let Some(before) = self.named(name, turn)?
@@ -191,7 +255,11 @@ impl Conversation {
         question: Question,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
-        let (FollowUp { planned, reading, taken }, by_model) = match self.read(&question, turn) {
+        // However long it waited: what it says of a day, it says of the day on which it was asked.
+        let row = turn.get(&TURNS, &(self.row.id.as_str(), number))?;
+        let asked_at = row.map_or_else(|| turn.now(), |row| row.asked_at);
+        let read = self.read(&question, asked_at, turn);
+        let (FollowUp { planned, reading, taken }, by_model) = match read {
             Ok(read) => read,
             Err(why) => {
                 turn.count(metrics::TURNS, &[("result", "refused")]);
@@ -224,15 +292,16 @@ impl Conversation {
         })
     }
 
-    /// What a question is understood as after those before it, and what models do for it.
+    /// What a question that is asked at this time is understood as after those before it, and what models do for it.
     fn read(
         &self,
         question: &Question,
+        asked_at: Timestamp,
         turn: &Turn<'_, Self>,
     ) -> Result<(FollowUp, ByModel), String> {
         let Settings { planner, questions, .. } = turn.settings();
         let (earlier, identity) = (self.reading.as_ref(), &question.identity);
-        let read = follow_up(planner, &question.text, earlier, identity, turn.now());
+        let read = follow_up(planner, &question.text, earlier, identity, asked_at);
         let read = read.map_err(|error| error.to_string())?;
         let asked = (question.text.as_str(), &read.planned);
         let by_model = questions.by_model(asked, question.answer_by, Vec::new())?;
@@ -282,6 +351,12 @@ impl Conversation {
         }
         self.go_on(turn)
     }
+}
+
+/// Why nothing can be a turn that is so short or so long.
+fn unfit(question: &Question) -> Option<Said> {
+    let length = question.text.chars().count();
+    (!(1..=LONGEST).contains(&length)).then_some(Said::Length(length as u64))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use perennial_runtime::{Failure, Turn};
 
 use super::record::citation_bytes;
 use super::{
-    CONVERSATIONS, Conversation, ConversationMessage, IDLE_TIMER, QueryEnd, TURNS, TurnRow,
-    TurnStatus, conversation_key,
+    CONVERSATIONS, Conversation, ConversationMessage, EMPTY_TTL, IDLE_TIMER, QueryEnd, TURNS,
+    TurnRow, TurnStatus, conversation_key,
 };
 use crate::metrics;
 use crate::question::Planner;
@@ -31,16 +31,19 @@ impl Conversation {
         let key = conversation_key(&self.row.owner, &self.row.id);
         turn.put(&CONVERSATIONS, &key, &self.row);
         turn.measure(metrics::RUNG, &[], metrics::bell(turn.key()) as f64);
-        turn.send_after(turn.settings().bounds.ttl, IDLE_TIMER, &ConversationMessage::Idle);
+        let ttl = turn.settings().bounds.ttl;
+        let ttl = if self.row.turns == 0 { ttl.min(EMPTY_TTL) } else { ttl };
+        turn.send_after(ttl, IDLE_TIMER, &ConversationMessage::Idle);
     }
 
-    /// Deletes everything that there is of it. Its queries are kept as long as any, and end by themselves.
+    /// Deletes everything that there is of it, and wakes who waits for it. Its queries are kept as long as any, and end by themselves.
     pub(super) fn forget(&mut self, turn: &mut Turn<'_, Self>) {
         for number in self.row.first..=self.row.turns {
             turn.delete(&TURNS, &(self.row.id.as_str(), number));
         }
         let key = conversation_key(&self.row.owner, &self.row.id);
         turn.delete(&CONVERSATIONS, &key);
+        turn.measure(metrics::RUNG, &[], metrics::bell(turn.key()) as f64);
         turn.stop();
     }
 

@@ -80,6 +80,10 @@ fn the_format_of_conversations_is_frozen() {
         ConversationMessage::Ended { turn, end: Box::new(end) },
         ConversationMessage::Again,
         ConversationMessage::Idle,
+        ConversationMessage::BeginWith {
+            title: "About it".to_owned(),
+            question: question(Some(AnswerBy::Model)),
+        },
     ];
     frozen("query/conversation-message", Conversation::VERSION, &messages);
     let said = vec![
@@ -89,8 +93,26 @@ fn the_format_of_conversations_is_frozen() {
         Said::Length(4),
         Said::Deleted,
         Said::Unknown,
+        Said::Refused("because".to_owned()),
+        Said::Forgotten,
     ];
     frozen("query/conversation-said", Conversation::VERSION, &said);
     let watcher = Watcher::Conversation { id: "c-1".to_owned(), turn };
     frozen("query/watcher-conversation", WATCHERS.version(), &watcher);
+}
+
+#[test]
+fn what_version_1_of_a_conversation_stored_and_was_told_is_read() {
+    let state: Conversation = stored("query/conversation-state", 1);
+    assert_eq!(Conversation::migrate(1, &payload("query/conversation-state", 1)).unwrap(), state);
+    assert!(Conversation::migrate(3, &payload("query/conversation-state", 1)).is_err());
+    let old: Vec<ConversationMessage> = stored("query/conversation-message", 1);
+    frozen("query/conversation-message", 1, &old);
+    assert_eq!(old.len(), 8);
+    for message in old {
+        let told = encode(&message).unwrap();
+        assert_eq!(Conversation::migrate_message(1, &told).unwrap(), message);
+    }
+    let said: Vec<Said> = stored("query/conversation-said", 1);
+    frozen("query/conversation-said", 1, &said);
 }

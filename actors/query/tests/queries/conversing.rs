@@ -1,5 +1,6 @@
 //! Questions of conversations: one after the other, with what those before said.
 
+mod begun;
 mod bounded;
 mod ended;
 mod simulated;

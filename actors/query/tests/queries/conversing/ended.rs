@@ -1,5 +1,7 @@
 //! How turns and conversations end, and what goes on.
 
+use perennial_query::audit::{Act, DEEDS};
+
 use super::*;
 
 #[tokio::test]
@@ -23,6 +25,10 @@ async fn a_conversation_is_forgotten_when_it_is_deleted_or_nothing_was_said_for_
     world.node.until("its query ends all the same", |_| ended()?.outcome).await;
     assert_eq!(world.ask("state of web").await, Said::Unknown);
     assert_eq!((world.row(), world.turns()), (None, Vec::new()));
+    let deeds = || world.node.runtime.tables().scan(&DEEDS, b"", 10).unwrap();
+    let deed = world.node.until("it is in the audit", |_| deeds().pop()).await.deed;
+    assert_eq!((deed.act, deed.object.as_str(), deed.by), (Act::ConversationDeleted, "c-1", ann()));
+    assert_eq!(deed.name, "", "its title is gone with it");
 }
 
 #[tokio::test]
@@ -40,6 +46,21 @@ async fn a_turn_whose_query_is_cancelled_has_ended_and_the_next_one_goes_on() {
     assert_eq!(world.answer("state of web").await, "web None");
     assert_eq!(world.turns()[0].outcome, Some(Outcome::Cancelled));
 }
+
+#[tokio::test]
+async fn a_question_that_waits_past_midnight_is_of_the_day_on_which_it_was_asked() {
+    let world = World::start().await;
+    // 23:59:50 of the day of the start.
+    world.clock.advance(Duration::from_secs(24 * 3600 - 40));
+    assert_eq!(world.ask("slow").await, Said::Turn(1));
+    world.node.until_said(1).await;
+    assert_eq!(world.ask("state of web today").await, Said::Turn(2));
+    world.clock.advance(Duration::from_secs(20));
+    world.node.outside.gate.add_permits(1);
+    assert_eq!(world.ended(2).await.answer.unwrap().text, "web 2026-01-01");
+    assert_eq!(world.answer("state of web today").await, "web 2026-01-02");
+}
+
 #[tokio::test]
 async fn after_the_death_of_a_node_a_conversation_goes_on_and_nothing_is_asked_twice() {
     let world = World::start().await;
