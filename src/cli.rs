@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod conversations;
 mod documents;
 mod keys;
 mod local;
@@ -192,6 +193,11 @@ enum Command {
         #[command(subcommand)]
         command: documents::DocumentsCommand,
     },
+    /// Conversations with a node, which are one's own: list, show or delete
+    Conversations {
+        #[command(subcommand)]
+        command: conversations::ConversationsCommand,
+    },
     /// List who changed documents, API keys and conversations, when, and what came of it
     Audit(audit::AuditArgs),
     /// What a node does at which times: list, show, pause, resume or fire
@@ -311,6 +317,7 @@ impl Cli {
             Some(Command::Query { command }) => return query::execute(command),
             Some(Command::Ask(args)) => return query::ask(args),
             Some(Command::Documents { command }) => return documents::execute(command),
+            Some(Command::Conversations { command }) => conversations::execute(command),
             Some(Command::Audit(args)) => audit::execute(args),
             Some(Command::Schedules { command }) => schedules::execute(command),
             Some(Command::Keys { command }) => keys::execute(command),

@@ -83,6 +83,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         | Command::Query { .. }
         | Command::Ask(_)
         | Command::Documents { .. }
+        | Command::Conversations { .. }
         | Command::Audit(_)
         | Command::Keys { .. }
         | Command::Schedules { .. }

@@ -232,6 +232,47 @@ async fn who_waits_in_a_conversation_is_told_what_is_ahead_and_at_once_that_it_w
 }
 
 #[tokio::test]
+async fn the_commands_list_show_and_delete_conversations() {
+    let (_directory, node) = node("").await;
+    let (_, told) = ask(&node, "What does note a say?", &["--conversation", "new"]);
+    let id = told.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap().to_owned();
+    ask(&node, "and b?", &["--conversation", &id]);
+    let url = node.url("");
+    let run = |command: &[&str]| {
+        let place = ["--node", url.as_str()];
+        let output = perennial(Path::new("/"), &[&["conversations"], command, &place].concat());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, list, _) = run(&["list", "--limit", "1"]);
+    assert_eq!(code, 0);
+    assert!(list.contains(&id) && list.contains("What does note a say?"), "{list}");
+    // The conversation is told the end of a query after whoever waits for the query.
+    let all_answered = async || {
+        let (code, shown, _) = run(&["show", &id]);
+        let answered = shown.contains("\n  It says: all is better\n");
+        if code == 0 && answered { Ok(shown) } else { Err(shown) }
+    };
+    let shown = eventually("both turns are shown", Duration::from_secs(60), all_answered).await;
+    assert!(shown.contains("\n  and b?\n") && shown.contains("  succeeded  q-"), "{shown}");
+    let document: Value = serde_json::from_str(&run(&["show", &id, "--json"]).1).unwrap();
+    assert_eq!(document["turns_so_far"], 2, "{document}");
+    assert_eq!(run(&["delete", &id]), (0, format!("{id} is deleted\n"), String::new()));
+    for gone in [["show", id.as_str()], ["delete", id.as_str()]] {
+        let (code, _, why) = run(&gone);
+        assert_eq!(code, 1);
+        assert!(why.contains("there is no conversation"), "{why}");
+    }
+    let kept = async || {
+        let list = node.get_json("/v1/audit?of=conversations").await;
+        if list["items"][0]["id"] == id { Ok(list) } else { Err(list.to_string()) }
+    };
+    let list = eventually("it is in the audit", Duration::from_secs(60), kept).await;
+    assert_eq!(list["items"][0]["what"], "conversation_deleted", "{list}");
+    assert!(!list.to_string().contains("note"), "but nothing that was said in it: {list}");
+}
+
+#[tokio::test]
 async fn nobody_has_more_conversations_than_one_may_also_not_by_beginning_many_at_once() {
     let (_directory, node) = node("[query.conversations]\nper_key = 3\n").await;
     let (ann, bob) = (key(&node, "ann"), key(&node, "bob"));
