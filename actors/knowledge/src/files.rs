@@ -92,6 +92,17 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Gives a file another name, durably; one that has it already is fine. What else has that name is kept.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    let renamed = match (from.exists(), to.exists()) {
+        (true, true) => Err(io::ErrorKind::AlreadyExists.into()),
+        (true, false) => fs::rename(from, to),
+        (false, _) => Ok(()),
+    };
+    renamed.map_err(FileError::of(format!("rename {} to {}", from.display(), to.display())))?;
+    to.parent().map_or(Ok(()), sync_dir)
+}
+
 /// Removes a directory with all that is in it; one that is not there is fine.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {

@@ -2,7 +2,7 @@
 //!
 //! A document is stored by writing three things, each whole or not at all: its vectors, its record in the log of the
 //! documents, and its entries in the full-text index. The record is the truth. A crash before it leaves vectors that fit
-//! no document, which count as missing; a crash after it leaves an index that lacks the document, which
+//! no document, and those of the version before it, which count until the record is written; a crash after it leaves an index that lacks the document, which
 //! [`Library::open`] finds by a seal in the index, and mends by counting. So storing a document again changes nothing that is
 //! there and completes what is not.
 
@@ -365,7 +365,8 @@ fn open_vectors(
     truth: &Truth,
     state: &mut State,
 ) -> Result<VectorFiles, LibraryError> {
-    let vectors = VectorFiles::open(root, embedder, &mut |key, kept| state.set_vectors(key, kept))?;
+    let vectors =
+        VectorFiles::open(root, embedder, &mut |key, kept| state.find_vectors(key, kept))?;
     let version_of = |id: &DocumentId, vectors: &DocumentVectors| {
         let (document, version) = truth.read(id).ok()?;
         unhex(&version).filter(|_| vectors.are_of(chunks(&document)))

@@ -4,80 +4,30 @@
 //! time. Where the records are is known in memory, and found by reading all files once when the log is opened.
 
 mod compact;
+mod erasing;
 mod frame;
+mod known;
 mod opening;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::files::{self, FileError};
-use crate::library::{Key, Shards};
+use crate::library::Key;
 use frame::{FIRST_LINE, HEAD};
+use known::{Change, Known, Location, Part};
 
 /// Bytes behind which a file is not appended to any more.
 const FILE_BYTES: u64 = 32 << 20;
 /// What the files end with.
 const ENDING: &str = "log";
-
-/// Where a record is: its file, the beginning of its frame, and the bytes of its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Location {
-    file: u32,
-    at: u32,
-    length: u32,
-}
-
-impl Location {
-    /// Bytes of the frame and its payload.
-    fn bytes(self) -> u64 {
-        HEAD as u64 + u64::from(self.length)
-    }
-}
-
-/// A file of the log.
-#[derive(Debug)]
-struct Part {
-    file: Arc<File>,
-    /// Bytes up to the end of its last record.
-    length: u64,
-    /// Bytes of records that do not count any more.
-    dead: u64,
-    /// Whether some of it cannot be read. Then it is left as it is, for a person.
-    damaged: bool,
-}
-
-/// What is known of the files.
-#[derive(Debug, Default)]
-struct Known {
-    latest: Shards<Location>,
-    parts: BTreeMap<u32, Part>,
-    /// Keys of which the last record cannot be read, and in which file that is.
-    damaged: BTreeMap<Key, u32>,
-    /// Files with bytes in them that are no record, and where those begin.
-    gaps: BTreeSet<(u32, usize)>,
-    /// Whether the last file is not to be appended to: something went wrong at its end.
-    closed: bool,
-}
-
-impl Known {
-    /// Notes the record that counts for a key from now on, and gives the one that did.
-    fn note(&mut self, key: &Key, location: Option<Location>) -> Option<Location> {
-        self.damaged.remove(key);
-        let old = match location {
-            Some(location) => self.latest.insert(*key, location),
-            None => self.latest.remove(key),
-        };
-        if let Some(old) = old
-            && let Some(part) = self.parts.get_mut(&old.file)
-        {
-            part.dead += old.bytes();
-        }
-        old
-    }
-}
+/// What files end with that were put aside.
+const ASIDE: &str = "damaged";
+/// What is wrong with a record that cannot be read.
+const NOT_AS_WRITTEN: &str = "its checksum is not that of its content";
 
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +36,17 @@ pub(crate) enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is not as it was written.
-    #[error("its checksum is not that of its content")]
+    #[error("{NOT_AS_WRITTEN}")]
     Damaged,
+}
+
+/// Something in the files that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub(crate) file: String,
+    /// Of what it was, if that is known.
+    pub(crate) key: Option<Key>,
+    pub(crate) why: &'static str,
 }
 
 /// A log of records.
@@ -131,12 +90,30 @@ impl Log {
         Some((location, Arc::clone(&known.parts.get(&location.file)?.file)))
     }
 
-    /// What cannot be read: the file, and of what, if that is known.
-    pub(crate) fn damaged(&self) -> Vec<(String, Option<Key>)> {
+    fn handle(&self, number: u32) -> Option<Arc<File>> {
+        self.known().parts.get(&number).map(|part| Arc::clone(&part.file))
+    }
+
+    /// What cannot be read.
+    pub(crate) fn damaged(&self) -> Vec<Unreadable> {
         let known = self.known();
-        let records = known.damaged.iter().map(|(key, file)| (name(*file), Some(*key)));
-        let gaps = known.gaps.iter().map(|(file, _)| (name(*file), None));
-        records.chain(gaps).collect()
+        let records = known.damaged.iter().map(|(key, file)| Unreadable {
+            file: name(*file),
+            key: Some(*key),
+            why: NOT_AS_WRITTEN,
+        });
+        let gaps = known.gaps.iter().map(|(file, _)| Unreadable {
+            file: name(*file),
+            key: None,
+            why: "there are bytes in it that are no record",
+        });
+        let aside = known.aside.iter().filter(|name| self.folder.join(name).exists());
+        let aside = aside.map(|name| Unreadable {
+            file: name.clone(),
+            key: None,
+            why: "it was put aside, for there are bytes in it that are no record: put in again what is missing, then delete it",
+        });
+        records.chain(gaps).chain(aside).collect()
     }
 
     /// Appends records durably, in their order: a crash may leave the first of them. What they replace is erased.
@@ -144,61 +121,121 @@ impl Log {
         &self,
         records: impl Iterator<Item = (Key, &'a [u8])>,
     ) -> Result<(), FileError> {
+        self.put_then(records, || Ok(()))
+    }
+
+    /// Appends records durably, then does something else. What they replace is erased after that; if it fails, what they were
+    /// to replace counts again. A crash between leaves both, and who opens the log says which of them counts.
+    pub(crate) fn put_then<'a, E: From<FileError>>(
+        &self,
+        records: impl Iterator<Item = (Key, &'a [u8])>,
+        then: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut batch = Batch::default();
         for (key, payload) in records {
             batch.add(key, Some(payload))?;
         }
-        let replaced = self.append(batch)?;
-        // A crash before this leaves them until their file is written anew: no promise is broken.
-        if let Err(error) = self.erase(&replaced) {
-            tracing::warn!(%error, "replaced records could not be erased");
+        let changes = self.append(batch)?;
+        let done = then();
+        if done.is_err() {
+            self.known_mut().take_back(&changes);
+        }
+        // A crash before this leaves them until the log is opened: no promise is broken.
+        if let Err(error) = self.erase() {
+            tracing::warn!(%error, "replaced records could not be erased; it is tried again");
         }
         self.compact();
-        Ok(())
+        done
     }
 
-    /// Removes the record of a key durably, and erases it.
-    pub(crate) fn remove(&self, key: &Key) -> Result<(), FileError> {
-        let is_there = {
+    /// Removes the records of a key durably, and erases them. Says whether there was anything of it; what an earlier attempt
+    /// left to be erased is such.
+    pub(crate) fn remove(&self, key: &Key) -> Result<bool, FileError> {
+        // What could not be cut off may be one of it.
+        self.takes_writes()?;
+        let (counts, waits) = {
             let known = self.known();
-            known.latest.get(key).is_some() || known.damaged.contains_key(key)
+            let counts = known.latest.get(key).is_some() || known.damaged.contains_key(key);
+            (counts, known.is_stale(key))
         };
-        if !is_there {
+        if counts {
+            let mut batch = Batch::default();
+            batch.add(*key, None)?;
+            self.append(batch)?;
+        }
+        if counts || waits {
+            if let Err(error) = self.erase() {
+                if self.known().is_stale(key) {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "other records could not be erased; it is tried again");
+            }
+            self.compact();
+        }
+        Ok(counts || waits)
+    }
+
+    /// Whether anything can be written. After a write that could neither be completed nor cut off, nothing is until the log
+    /// is opened again: only then is known what of it there is.
+    pub(crate) fn takes_writes(&self) -> Result<(), FileError> {
+        if !self.known().stuck {
             return Ok(());
         }
-        let mut batch = Batch::default();
-        batch.add(*key, None)?;
-        let replaced = self.append(batch)?;
-        self.erase(&replaced)?;
-        self.compact();
-        Ok(())
+        let why = "an earlier write failed and could not be cut off, so nothing is written before the next start; restart the node when the disk is well";
+        let attempted = format!("write to {}", self.folder.display());
+        Err(FileError::of(attempted)(io::Error::other(why)))
     }
 
-    /// Appends a batch durably, and gives what it replaces. What failed leaves nothing behind that is found.
-    fn append(&self, batch: Batch) -> Result<Vec<Location>, FileError> {
+    /// Appends a batch durably, and gives what it changed. What failed is not found by the next opening, or the error says so.
+    fn append(&self, batch: Batch) -> Result<Vec<Change>, FileError> {
+        self.takes_writes()?;
         if batch.records.is_empty() {
             return Ok(Vec::new());
         }
         let (number, file, at) = self.tail()?;
-        let path = path(&self.folder, number);
         let written = file.write_all_at(&batch.bytes, at).and_then(|()| file.sync_data());
         if let Err(error) = written {
-            // What a failed sync left in memory is not to be trusted, so the next record goes to another file.
-            drop(file.set_len(at));
-            self.known_mut().closed = true;
-            return Err(FileError::of(format!("write {}", path.display()))(error));
+            return Err(self.cut_off(number, (&file, at), error));
         }
         let mut known = self.known_mut();
-        let mut replaced = Vec::new();
-        for Framed { key, offset, length } in &batch.records {
+        let changes = batch.records.iter().map(|Framed { key, offset, length }| {
             let at = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(*offset);
-            let location = length.map(|length| Location { file: number, at, length });
-            replaced.extend(known.note(key, location));
-        }
+            let new = length.map(|length| Location { file: number, at, length });
+            Change { key: *key, new, old: known.note(key, new) }
+        });
+        let changes = changes.collect();
         if let Some(part) = known.parts.get_mut(&number) {
             part.length = at + batch.bytes.len() as u64;
         }
-        Ok(replaced)
+        Ok(changes)
+    }
+
+    /// Cuts a write that failed off again, durably and before anything else is written: what is told as failed must not be
+    /// found by the next opening, nor may a later file come behind a rest that is no record. What a failed sync left
+    /// in memory is not to be trusted, so the next record goes to another file.
+    fn cut_off(&self, number: u32, (file, at): (&File, u64), error: io::Error) -> FileError {
+        let path = path(&self.folder, number);
+        let cut = match file.set_len(at) {
+            Ok(()) => file.sync_data(),
+            // The handle may be what is broken. A sync that failed is not tried again: the second would only say that it went well.
+            Err(_) => OpenOptions::new().write(true).open(&path).and_then(|file| {
+                file.set_len(at)?;
+                file.sync_data()
+            }),
+        };
+        let mut known = self.known_mut();
+        known.closed = true;
+        known.stuck = cut.is_err();
+        let error = match cut {
+            Ok(()) => error,
+            Err(cut) => {
+                let rest = format!(
+                    "and what was written could not be cut off ({cut}): it may be found after the next start, and nothing is written before that"
+                );
+                io::Error::new(error.kind(), format!("{error}, {rest}"))
+            }
+        };
+        FileError::of(format!("write {}", path.display()))(error)
     }
 
     /// The file that is appended to, and where; a new one if the last is full.
@@ -216,28 +253,11 @@ impl Log {
         let path = path(&self.folder, next);
         let file = Arc::new(begin(&path)?);
         let length = FIRST_LINE.len() as u64;
-        let part = Part { file: Arc::clone(&file), length, dead: 0, damaged: false };
+        let part = Part::new(Arc::clone(&file), length);
         let mut known = self.known_mut();
         known.parts.insert(next, part);
         known.closed = false;
         Ok((next, file, length))
-    }
-
-    /// Writes zeros over payloads that do not count any more. They are found to be damaged then, and are passed over.
-    fn erase(&self, locations: &[Location]) -> Result<(), FileError> {
-        let mut changed = BTreeMap::new();
-        for Location { file: number, at, length } in locations {
-            let file = self.known().parts.get(number).map(|part| Arc::clone(&part.file));
-            let Some(file) = file else { continue };
-            let zeros = vec![0; usize::try_from(*length).unwrap_or_default()];
-            let written = file.write_all_at(&zeros, u64::from(*at) + HEAD as u64);
-            let path = path(&self.folder, *number);
-            written.map_err(FileError::of(format!("write {}", path.display())))?;
-            changed.insert(path, file);
-        }
-        changed.into_iter().try_for_each(|(path, file)| {
-            file.sync_data().map_err(FileError::of(format!("write {}", path.display())))
-        })
     }
 }
 

@@ -189,6 +189,8 @@ impl Library {
             ingested.outcome = outcome;
             return Ok(ingested);
         }
+        // Nothing is spent on what could not be kept.
+        self.inner.truth.takes_writes()?;
         chunked(ingested.chunks);
         let vectors = self.embed_chunks(&prepared.document).await?;
         let inner = Arc::clone(&self.inner);
@@ -238,7 +240,8 @@ impl Library {
     }
 
     /// Removes a document for good, if it is there and `identity` may see it. What is accepted of it and not yet
-    /// stored is not taken in any more.
+    /// stored is not taken in any more. Of which team it is when it cannot be read, nobody knows: then it takes one who
+    /// sees every team.
     ///
     /// # Errors
     ///
@@ -249,7 +252,10 @@ impl Library {
         identity: &Identity,
     ) -> Result<bool, ToolError> {
         let waits = self.progress(document, identity).is_some();
-        if self.state().get(document, identity).is_none() && !waits {
+        let sees = self.state().get(document, identity).is_some() || waits;
+        if !sees && !identity.sees(Some(EVERY_TEAM)) {
+            // The same for every document: what could not be cut off may be one.
+            self.inner.truth.takes_writes()?;
             return Ok(false);
         }
         let (inner, document) = (Arc::clone(&self.inner), document.clone());

@@ -150,6 +150,19 @@ impl State {
         self.changes += 1;
     }
 
+    /// Gives a document the vectors that were found of it, and says whether they count. They do not if they are of another
+    /// version than the document and earlier ones are not: then they were made for a version that never came.
+    pub(crate) fn find_vectors(&mut self, key: &Key, kept: Option<Kept>) -> bool {
+        let complete = self.documents.get(key).filter(|slot| slot.vectors.is_some());
+        if let (Some(slot), Some(kept)) = (complete, &kept)
+            && slot.entry.version != kept.version
+        {
+            return false;
+        }
+        self.set_vectors(key, kept);
+        true
+    }
+
     /// Gives a document vectors, or none, if it is there; those of another version of it are none.
     pub(crate) fn set_vectors(&mut self, key: &Key, kept: Option<Kept>) {
         let Some(slot) = self.documents.get(key) else { return };

@@ -144,8 +144,10 @@ impl Inner {
 
     fn write(&self, state: &mut State, batch: &Batch) -> Result<(), LibraryError> {
         let all = || batch.last.iter().map(|(key, waiting)| (*key, &*waiting.0));
-        self.vectors.put(all().map(|(key, new)| (key, &new.kept)))?;
-        self.truth.put(all().map(|(key, new)| (key, new.prepared.file.as_slice())))?;
+        let files = || all().map(|(key, new)| (key, new.prepared.file.as_slice()));
+        let vectors = all().map(|(key, new)| (key, &new.kept));
+        // Until the new versions are durable the old ones count, and their vectors may have cost money.
+        self.vectors.put_then(vectors, || self.truth.put(files()))?;
         let documents = all().map(|(_, new)| (&new.prepared.document, &*new.prepared.entry));
         self.index.replace(documents, &state.seal())?;
         state.damaged = self.truth.damaged();
@@ -176,16 +178,16 @@ impl Inner {
         let withdrawn = self.intake.withdraw(document)?;
         let mut state = State::clone(&self.state());
         // Whatever is known of it: a write that failed may have left it, and a damaged one is to go as well.
-        self.truth.remove(document)?;
-        self.vectors.remove(document)?;
-        if state.slot(document).is_none() {
-            return Ok(withdrawn);
+        let stored = self.truth.remove(document)?;
+        let vectors = self.vectors.remove(document)?;
+        let found = state.slot(document).is_some();
+        if found {
+            state.take(&document.key());
+            self.index.remove(document, &state.seal())?;
+            state.text = self.index.searcher();
         }
-        state.take(&document.key());
-        self.index.remove(document, &state.seal())?;
         state.damaged = self.truth.damaged();
-        state.text = self.index.searcher();
         self.set_state(state);
-        Ok(true)
+        Ok(withdrawn || stored || vectors || found)
     }
 }

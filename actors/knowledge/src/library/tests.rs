@@ -1,3 +1,4 @@
+mod faults;
 mod format_1;
 mod hostile;
 

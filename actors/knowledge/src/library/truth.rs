@@ -8,7 +8,7 @@ use super::shards::Key;
 use super::{Damaged, LibraryError, Slot, State};
 use crate::document::{Document, DocumentId};
 use crate::files;
-use crate::log::{Log, ReadError};
+use crate::log::{Log, ReadError, Unreadable};
 
 /// What the files of format 1 end with.
 const ENDING: &str = "jsonl";
@@ -40,6 +40,7 @@ impl Truth {
                 }
                 None => state.take(key),
             }
+            true
         })?;
         let truth = Self { log, folder, unreadable: Mutex::new(unreadable) };
         truth.take_in_files(state)?;
@@ -121,37 +122,39 @@ impl Truth {
         documents: impl Iterator<Item = (Key, &'a [u8])> + Clone,
     ) -> Result<(), LibraryError> {
         self.log.put(documents.clone())?;
-        documents.into_iter().try_for_each(|(key, _)| self.mend(&DocumentId::of_key(&key)))
+        documents
+            .into_iter()
+            .try_for_each(|(key, _)| self.mend(&DocumentId::of_key(&key)).map(drop))
     }
 
-    /// Removes a document for good.
-    pub(crate) fn remove(&self, document: &DocumentId) -> Result<(), LibraryError> {
-        self.log.remove(&document.key())?;
-        self.mend(document)
+    /// Removes a document for good, readable or not. Says whether there was anything of it.
+    pub(crate) fn remove(&self, document: &DocumentId) -> Result<bool, LibraryError> {
+        let removed = self.log.remove(&document.key())?;
+        Ok(self.mend(document)? || removed)
     }
 
-    /// What was unreadable of a document does not matter any more.
-    fn mend(&self, document: &DocumentId) -> Result<(), LibraryError> {
+    /// Whether documents can be written at all. If not, it is not known what will be there after the next start.
+    pub(crate) fn takes_writes(&self) -> Result<(), LibraryError> {
+        Ok(self.log.takes_writes()?)
+    }
+
+    /// What was unreadable of a document does not matter any more. Says whether there was any.
+    fn mend(&self, document: &DocumentId) -> Result<bool, LibraryError> {
         let mut unreadable = self.unreadable();
-        if unreadable.iter().any(|damaged| damaged.document.as_ref() == Some(document)) {
+        let any = unreadable.iter().any(|damaged| damaged.document.as_ref() == Some(document));
+        if any {
             files::remove(&self.folder.join(format!("{document}.{ENDING}")))?;
             unreadable.retain(|damaged| damaged.document.as_ref() != Some(document));
         }
-        Ok(())
+        Ok(any)
     }
 
     /// What cannot be read.
     pub(crate) fn damaged(&self) -> Vec<Damaged> {
-        let records = self.log.damaged().into_iter().map(|(file, key)| match key {
-            Some(key) => Damaged {
-                file,
-                document: Some(DocumentId::of_key(&key)),
-                why: ReadError::Damaged.to_string(),
-            },
-            None => {
-                let why = "there are bytes in it that are no record".to_owned();
-                Damaged { file, document: None, why }
-            }
+        let records = self.log.damaged().into_iter().map(|Unreadable { file, key, why }| Damaged {
+            file,
+            document: key.map(|key| DocumentId::of_key(&key)),
+            why: why.to_owned(),
         });
         self.unreadable().iter().cloned().chain(records).collect()
     }
@@ -165,3 +168,6 @@ fn entry(key: &Key, payload: &[u8]) -> Result<Arc<Entry>, String> {
     }
     Entry::new(&header, &version).ok_or_else(|| "its header cannot be kept".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,22 +78,23 @@ pub(super) fn payload<'a>(bytes: &'a [u8], key: &Key) -> Option<&'a [u8]> {
 /// What stands in a file at one place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item<'a> {
-    /// A record: where its frame begins, and its payload unless that is not as it was written.
-    Record { at: usize, head: Head, payload: Option<&'a [u8]> },
+    /// A record: where its frame begins, and its payload, or what is in its place if that is not as it was written.
+    Record { at: usize, head: Head, payload: Result<&'a [u8], &'a [u8]> },
     /// Bytes that are no frame, with frames behind them.
     Gap { at: usize },
     /// Bytes that are no frame, up to the end.
     Rest { at: usize },
 }
 
-/// Everything in a file behind its first line, in its order.
+/// Everything in a file behind its first line, in its order. If the first line is not what it was, that is a gap.
 pub(super) struct Items<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Items<'a> {
-    pub(super) const fn new(bytes: &'a [u8], at: usize) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let at = if bytes.starts_with(FIRST_LINE) { FIRST_LINE.len() } else { 0 };
         Self { bytes, at }
     }
 
@@ -116,7 +117,8 @@ impl<'a> Iterator for Items<'a> {
         }
         if let Some((head, content)) = self.frame(at) {
             self.at = at + HEAD + content.len();
-            let payload = (crc32c::crc32c(content) == head.sum).then_some(content);
+            let whole = crc32c::crc32c(content) == head.sum;
+            let payload = if whole { Ok(content) } else { Err(content) };
             return Some(Item::Record { at, head, payload });
         }
         let next = (at + 1..self.bytes.len()).find(|at| self.frame(*at).is_some());

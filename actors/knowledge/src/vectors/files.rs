@@ -1,6 +1,8 @@
 //! The logs of vectors: one folder per embedder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
@@ -32,19 +34,32 @@ pub(crate) struct VectorFiles {
     root: PathBuf,
     folder: PathBuf,
     log: Log,
+    /// The logs of other embedders, by their folders, from the first removal on: to open one is to read all of it.
+    others: Mutex<BTreeMap<PathBuf, Log>>,
 }
 
 impl VectorFiles {
     /// Opens the log of an embedder, and hands what is there to `see` in its order: of which document, and the
-    /// vectors, or none if they are gone or cannot be read.
+    /// vectors, or none if they are gone or cannot be read. It says whether they count; if not, those before them do.
     pub(crate) fn open(
         root: PathBuf,
         embedder: &str,
-        see: &mut dyn FnMut(&Key, Option<Kept>),
+        see: &mut dyn FnMut(&Key, Option<Kept>) -> bool,
     ) -> Result<Self, FileError> {
         let folder = root.join(short_digest(&["embedder", embedder], 8));
         let log = Log::open(&folder, &mut |key, payload| see(key, payload.and_then(decode)))?;
-        Ok(Self { root, folder, log })
+        Ok(Self { root, folder, log, others: Mutex::default() })
+    }
+
+    /// Stores vectors durably, each with the document and the version that they are of, then does something else: those that
+    /// they replace are erased only after that, and count again if it fails.
+    pub(crate) fn put_then<'a, E: From<FileError>>(
+        &self,
+        all: impl Iterator<Item = (Key, &'a Kept)>,
+        then: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let encoded: Vec<(Key, Vec<u8>)> = all.map(|(key, kept)| (key, encode(kept))).collect();
+        self.log.put_then(encoded.iter().map(|(key, payload)| (*key, payload.as_slice())), then)
     }
 
     /// Stores vectors durably, each with the document and the version that they are of.
@@ -52,21 +67,26 @@ impl VectorFiles {
         &self,
         all: impl Iterator<Item = (Key, &'a Kept)>,
     ) -> Result<(), FileError> {
-        let encoded: Vec<(Key, Vec<u8>)> = all.map(|(key, kept)| (key, encode(kept))).collect();
-        self.log.put(encoded.iter().map(|(key, payload)| (*key, payload.as_slice())))
+        self.put_then(all, || Ok(()))
     }
 
-    /// Removes the vectors of a document, of every embedder.
-    pub(crate) fn remove(&self, document: &DocumentId) -> Result<(), FileError> {
+    /// Removes the vectors of a document, of every embedder. Says whether there was anything of them.
+    pub(crate) fn remove(&self, document: &DocumentId) -> Result<bool, FileError> {
         let key = document.key();
-        for folder in files::list(&self.root)?.iter().filter(|path| path.is_dir()) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut removed = false;
+        for folder in files::list(&self.root)?.into_iter().filter(|path| path.is_dir()) {
             files::remove(&folder.join(format!("{document}.{ENDING}")))?;
-            if *folder != self.folder {
-                // It is read for that, but a change of the embedder is rare.
-                Log::open(folder, &mut |_, _| {})?.remove(&key)?;
+            if folder == self.folder {
+                removed |= self.log.remove(&key)?;
+            } else if let Some(other) = others.get(&folder) {
+                removed |= other.remove(&key)?;
+            } else {
+                let other = Log::open(&folder, &mut |_, _| true)?;
+                removed |= others.entry(folder).or_insert(other).remove(&key)?;
             }
         }
-        self.log.remove(&key)
+        Ok(removed)
     }
 
     /// Brings files of format 1 into the log and removes them: a crash between leaves both, which say the same. `version` tells

@@ -64,6 +64,7 @@ fn open(root: &Path, embedder: &str) -> (VectorFiles, Seen) {
     let mut seen = Seen::new();
     let opened = VectorFiles::open(root.to_owned(), embedder, &mut |key, kept| {
         seen.insert(*key, kept);
+        true
     });
     (opened.unwrap(), seen)
 }
@@ -161,4 +162,28 @@ fn a_search_among_many_finds_what_looking_at_each_finds() {
         assert_eq!(found.chunk, expected.chunk);
         assert!((found.score - expected.score).abs() < 1e-5);
     }
+}
+
+#[test]
+fn removing_reads_the_log_of_another_embedder_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = Kept { version: [7; 32], vectors: vectors(&[("east", [2.0, 0.0])]) };
+    let names = ["a", "b", "c"];
+    let keys = names.map(|name| document(name).key());
+    for embedder in ["e", "other"] {
+        open(dir.path(), embedder).0.put(keys.map(|key| (key, &kept)).into_iter()).unwrap();
+    }
+    let files = open(dir.path(), "e").0;
+    assert!(files.remove(&document("a")).unwrap());
+    let other = dir.path().join(crate::text::short_digest(&["embedder", "other"], 8));
+    // It cannot be opened now, only be written to by who has it open.
+    let (log, away) = (other.join("00000000.log"), other.join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    assert!(files.remove(&document("b")).unwrap());
+    std::fs::remove_dir(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    let expected = [(keys[0], None), (keys[1], None), (keys[2], Some(kept))];
+    assert_eq!(open(dir.path(), "other").1, expected.into());
+    assert!(!files.remove(&document("b")).unwrap());
 }
