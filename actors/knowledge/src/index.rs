@@ -3,8 +3,9 @@
 
 mod inventory;
 mod query;
+mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,20 +20,19 @@ use tantivy::tokenizer::{
     TextAnalyzer,
 };
 use tantivy::{
-    DocAddress, Index, IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, TantivyDocument,
-    TantivyError, Term,
+    DocAddress, Index, IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, SegmentReader,
+    TantivyDocument, TantivyError, Term,
 };
 
 use crate::document::{Chunk, ChunkId, Document, DocumentId};
 use crate::files;
 use crate::library::{Entry, LibraryError, State, Truth};
+use writer::Writer;
 
 /// What words are made of. Named after what it does, for an index made with another must be made again.
 const ANALYSER: &str = "words-lower-folded-english-1";
 /// Bytes of a word; a longer one is no word.
 const LONGEST_WORD: usize = 60;
-/// Memory for what is not yet written, the least that the index takes.
-const WRITER_MEMORY: usize = 20 << 20;
 
 /// An index that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,7 @@ fn analyser() -> TextAnalyzer {
 pub(crate) struct TextIndex {
     index: Index,
     reader: IndexReader,
+    writer: Writer,
     fields: Fields,
 }
 
@@ -168,7 +169,7 @@ impl TextIndex {
         index.tokenizers().register(ANALYSER, analyser());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual);
         let reader = reader.try_into().map_err(failed("read"))?;
-        Ok(Self { index, reader, fields: Fields::schema().1 })
+        Ok(Self { index, reader, writer: Writer::default(), fields: Fields::schema().1 })
     }
 
     /// What can be found as of the last change. Later changes do not show in it.
@@ -200,9 +201,7 @@ impl TextIndex {
             return Ok(missing.len());
         }
         // There is something else in it, of documents that are gone: begin anew.
-        let writer = self.writer()?;
-        writer.delete_all_documents().map_err(failed("empty"))?;
-        self.commit(writer, "")?;
+        self.change("", |writer| writer.delete_all_documents().map(drop).map_err(failed("empty")))?;
         let all: Vec<&Arc<Entry>> = state.entries().collect();
         self.add(&all, &seal, truth)?;
         Ok(all.len())
@@ -210,33 +209,59 @@ impl TextIndex {
 
     /// Reads documents, one at a time, and adds them in one commit.
     fn add(&self, entries: &[&Arc<Entry>], seal: &str, truth: &Truth) -> Result<(), LibraryError> {
-        let writer = self.writer()?;
-        for entry in entries {
-            let (document, version) = truth.read(&entry.id())?;
-            self.put(&writer, &document, &version)?;
-        }
-        Ok(self.commit(writer, seal)?)
+        self.change(seal, |writer| {
+            entries.iter().try_for_each(|entry| {
+                let (document, version) = truth.read(&entry.id())?;
+                Ok(self.put(writer, &document, &version)?)
+            })
+        })
     }
 
     /// Puts documents in, each in place of the one of the same id: all of them or nothing. The seal says which documents
     /// the index has then.
     pub(crate) fn replace<'a>(
         &self,
-        documents: impl Iterator<Item = (&'a Document, &'a Entry)>,
+        mut documents: impl Iterator<Item = (&'a Document, &'a Entry)>,
         seal: &str,
     ) -> Result<(), IndexError> {
-        let writer = self.writer()?;
-        for (document, entry) in documents {
-            self.put(&writer, document, &entry.version())?;
-        }
-        self.commit(writer, seal)
+        self.change(seal, |writer| {
+            documents.try_for_each(|(document, entry)| self.put(writer, document, &entry.version()))
+        })
     }
 
     /// Takes a document out. The seal says which documents the index has then.
     pub(crate) fn remove(&self, document: &DocumentId, seal: &str) -> Result<(), IndexError> {
-        let writer = self.writer()?;
-        writer.delete_term(Term::from_field_text(self.fields.document, document.as_str()));
-        self.commit(writer, seal)
+        self.change(seal, |writer| {
+            writer.delete_term(Term::from_field_text(self.fields.document, document.as_str()));
+            Ok(())
+        })
+    }
+
+    fn change<E: From<IndexError>>(
+        &self,
+        seal: &str,
+        change: impl FnOnce(&IndexWriter) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.writer.commit(&self.index, seal, change)?;
+        self.reader.reload().map_err(failed("reload"))?;
+        Ok(())
+    }
+
+    /// Reads the parts of the index that others were joined to since the last change, and says whether there are any.
+    pub(crate) fn refresh(&self) -> Result<bool, IndexError> {
+        let there = self.index.searchable_segment_ids().map_err(failed("read"))?;
+        let searcher = self.reader.searcher();
+        let read = searcher.segment_readers().iter().map(SegmentReader::segment_id);
+        if there.into_iter().collect::<BTreeSet<_>>() == read.collect() {
+            return Ok(false);
+        }
+        self.reader.reload().map_err(failed("reload"))?;
+        Ok(true)
+    }
+
+    /// Removes the files of parts that nobody reads any more.
+    pub(crate) fn sweep(&self) -> Result<(), IndexError> {
+        self.writer.sweep()
     }
 
     fn put(
@@ -269,19 +294,6 @@ impl TextIndex {
             entry.add_text(self.fields.metadata, query::pair(name, value));
         }
         entry
-    }
-
-    /// A writer lives only as long as a change: an idle one would keep threads and memory.
-    fn writer(&self) -> Result<IndexWriter, IndexError> {
-        self.index.writer_with_num_threads(1, WRITER_MEMORY).map_err(failed("write"))
-    }
-
-    fn commit(&self, mut writer: IndexWriter, seal: &str) -> Result<(), IndexError> {
-        let mut prepared = writer.prepare_commit().map_err(failed("commit"))?;
-        prepared.set_payload(seal);
-        prepared.commit().map_err(failed("commit"))?;
-        writer.wait_merging_threads().map_err(failed("merge"))?;
-        self.reader.reload().map_err(failed("reload"))
     }
 }
 

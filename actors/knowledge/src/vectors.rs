@@ -133,7 +133,7 @@ pub(crate) struct Neighbours {
 const FINENESS: f32 = 32_767.0;
 
 /// A search for the chunks nearest to a query, by cosine; of equals the one with the lower id. It looks at the
-/// vectors that it is shown, all of them: at each in whole numbers first, which takes a quarter of the time, and at those that may be
+/// vectors that it is shown, all of them: at each in whole numbers first, which is faster, and at those that may be
 /// among the nearest once more.
 pub(crate) struct Search {
     query: Vec<f32>,

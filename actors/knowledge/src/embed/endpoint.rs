@@ -9,11 +9,14 @@ use perennial_secret::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::Embedder;
 
 /// Texts in one request, unless configured.
 const BATCH: usize = 64;
+/// Requests at the same time, whatever number of documents is taken in.
+const AT_A_TIME: usize = 4;
 /// One request may take so long, unless configured.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait that a service may ask for.
@@ -67,6 +70,8 @@ pub struct Endpoint {
     batch: usize,
     url: Url,
     client: Client,
+    /// One for each request that may run.
+    places: Semaphore,
 }
 
 #[derive(Serialize)]
@@ -110,10 +115,13 @@ impl Endpoint {
             .default_headers(headers)
             .build()?;
         let (model, batch) = (config.model.clone(), config.batch.max(1));
-        Ok(Self { name: format!("endpoint:{model}"), model, batch, url, client })
+        let places = Semaphore::new(AT_A_TIME);
+        Ok(Self { name: format!("endpoint:{model}"), model, batch, url, client, places })
     }
 
     async fn request(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, ToolError> {
+        // Never closed, so there is no error.
+        let _place = self.places.acquire().await;
         let request = Request { model: &self.model, input: texts, encoding_format: "float" };
         let sent = self.client.post(self.url.clone()).json(&request).send().await;
         let response = sent.map_err(|error| self.unreachable(error))?;

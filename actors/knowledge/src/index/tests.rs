@@ -127,6 +127,42 @@ fn what_is_in_the_index_is_counted_without_what_was_taken_out() {
     assert_eq!(count()[&of("b")], 1);
 }
 
+#[test]
+fn of_a_change_that_fails_nothing_is_found_also_after_the_next_one() {
+    let (_dir, index) = index(&[]);
+    let (lost, kept) = (document("a", &["the pump runs"]), document("b", &["the valve shuts"]));
+    let failed: Result<(), LibraryError> = index.change("", |writer| {
+        index.put(writer, &lost, &version(1))?;
+        let broken = std::io::Error::other("the disk is gone");
+        Err(files::FileError::of("read a document")(broken).into())
+    });
+    failed.unwrap_err();
+    index.replace([(&kept, &*entry(&kept, 1))].into_iter(), "").unwrap();
+    assert_eq!(texts(&index, "pump valve", 9), ["the valve shuts"]);
+}
+
+#[tokio::test]
+async fn parts_that_were_joined_leave_no_files_behind() {
+    let all: Vec<Document> =
+        (0..40).map(|number| document(&format!("{number}"), &["the pump runs"])).collect();
+    let (dir, index) = index(&all);
+    let parts = || index.index.searchable_segment_ids().unwrap().len();
+    let stores = || {
+        let files = files::list(&dir.path().join("index")).unwrap();
+        files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "store")).count()
+    };
+    let joined = async {
+        while parts() >= 8 || stores() > parts() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            index.refresh().unwrap();
+            index.sweep().unwrap();
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), joined).await.unwrap();
+    assert!(!index.refresh().unwrap(), "there is nothing more to let go of");
+    assert_eq!(texts(&index, "pump", 50).len(), 40);
+}
+
 /// What a person might write, and what the query languages of search engines are made of.
 fn queries() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "[-+&|!(){}\\[\\]^\"~*?:\\\\/<>=a-c ]{0,30}"]

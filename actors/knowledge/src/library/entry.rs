@@ -136,7 +136,7 @@ impl Front<'_> {
 }
 
 /// What documents of one team that say the same have in common.
-pub(crate) fn same_as(header: &Header) -> Key {
+fn same_as(header: &Header) -> Key {
     let team = header.team.as_ref().map_or_else(String::new, |team| format!("team {team}"));
     let hash = digest(&["same", &team, &header.content]);
     let mut key = Key::default();

@@ -335,7 +335,7 @@ impl Inner {
             return Ok(Some(Outcome::Unchanged));
         }
         // A later version of a document may well become like another.
-        if let Some(other) = state.duplicate(header).filter(|_| old.is_none()) {
+        if let Some(other) = state.duplicate(&new.entry).filter(|_| old.is_none()) {
             return Ok(Some(Outcome::Duplicate(other)));
         }
         let limits = &self.config.limits;

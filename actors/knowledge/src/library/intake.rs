@@ -21,8 +21,12 @@ use super::{Library, LibraryError, Taken, blocking};
 use crate::document::DocumentId;
 use spool::{Spool, Spooled};
 
-/// Documents that are taken in at the same time.
-const AT_A_TIME: usize = 4;
+/// Documents that are taken in at the same time: they share the syncs of the disk.
+const AT_A_TIME: usize = 64;
+/// Bytes of those, unless a single one has more.
+const BYTES_AT_A_TIME: u64 = 32 << 20;
+/// After so long without a change the index lets go of what it does not need any more.
+const QUIET: Duration = Duration::from_secs(60);
 /// Documents that wait, beyond which no more are accepted.
 const MOST_WAITING: usize = 10_000;
 /// Bytes of those.
@@ -73,8 +77,10 @@ struct Job {
 struct Jobs {
     last: u64,
     waiting: BTreeMap<u64, Job>,
-    /// Documents that are being taken in: two of one id keep their order.
-    busy: BTreeSet<DocumentId>,
+    /// Bytes of those.
+    bytes: u64,
+    /// Documents that are being taken in, and their bytes: two of one id keep their order.
+    busy: BTreeMap<DocumentId, u64>,
     ended: BTreeMap<u64, Progress>,
 }
 
@@ -94,7 +100,7 @@ impl Intake {
         for number in spool.numbers()? {
             jobs.last = jobs.last.max(number);
             match spool.read(number)? {
-                Ok(spooled) => drop(jobs.waiting.insert(number, Job::of(&spooled))),
+                Ok(spooled) => jobs.add(number, Job::of(&spooled)),
                 Err(why) => tracing::error!(
                     number,
                     why,
@@ -143,18 +149,23 @@ impl Intake {
         let Jobs { waiting, busy, .. } = &mut *jobs;
         // Of one document the first comes first, so those behind it are passed over with it.
         let mut seen = BTreeSet::new();
-        let free = |job: &Job, seen: &mut BTreeSet<DocumentId>| {
-            seen.insert(job.progress.document.clone()) && !busy.contains(&job.progress.document)
-        };
-        let (number, job) = waiting.iter().find(|(_, job)| free(job, &mut seen))?;
-        busy.insert(job.progress.document.clone());
+        let (number, job) = waiting.iter().find(|(_, job)| {
+            let document = &job.progress.document;
+            seen.insert(document) && !busy.contains_key(document)
+        })?;
+        let bytes = busy.values().sum::<u64>() + job.bytes;
+        if !busy.is_empty() && bytes > BYTES_AT_A_TIME {
+            return None;
+        }
+        busy.insert(job.progress.document.clone(), job.bytes);
         Some(*number)
     }
 
     fn end(&self, number: u64, result: Result<Ingested, ToolError>) {
         let mut jobs = self.jobs();
-        let Jobs { waiting, busy, ended, .. } = &mut *jobs;
+        let Jobs { waiting, bytes, busy, ended, .. } = &mut *jobs;
         if let Some(job) = waiting.remove(&number) {
+            *bytes -= job.bytes;
             busy.remove(&job.progress.document);
             ended.insert(number, Progress { stage: Stage::Ended(result), ..job.progress });
             if ended.len() > MOST_ENDS {
@@ -163,6 +174,13 @@ impl Intake {
         }
         drop(jobs);
         self.ring();
+    }
+}
+
+impl Jobs {
+    fn add(&mut self, number: u64, job: Job) {
+        self.bytes += job.bytes;
+        self.waiting.insert(number, job);
     }
 }
 
@@ -205,8 +223,7 @@ impl Library {
             let job = Job::of(&spooled);
             let number = {
                 let mut jobs = inner.intake.jobs();
-                let bytes: u64 = jobs.waiting.values().map(|job| job.bytes).sum();
-                if jobs.waiting.len() >= MOST_WAITING || bytes + job.bytes > MOST_BYTES {
+                if jobs.waiting.len() >= MOST_WAITING || jobs.bytes + job.bytes > MOST_BYTES {
                     let why = format!("{} documents wait to be indexed", jobs.waiting.len());
                     return Err(ToolError::new(ErrorKind::Overloaded, why + "; come again later"));
                 }
@@ -214,7 +231,7 @@ impl Library {
                 jobs.last
             };
             inner.intake.spool.write(number, &spooled).map_err(LibraryError::from)?;
-            inner.intake.jobs().waiting.insert(number, job);
+            inner.intake.jobs().add(number, job);
             inner.intake.ring();
             Ok(Ticket(number))
         })
@@ -239,7 +256,15 @@ impl Library {
                     }
                 }
                 _ = changed.changed() => {}
+                () = tokio::time::sleep(QUIET) => self.refresh().await,
             }
+        }
+    }
+
+    async fn refresh(&self) {
+        let inner = Arc::clone(&self.inner);
+        if let Err(error) = blocking(move || Ok(inner.refresh()?)).await {
+            tracing::warn!(%error, "the full-text index keeps files that it does not need");
         }
     }
 

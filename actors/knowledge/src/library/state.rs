@@ -6,9 +6,9 @@ use std::sync::Arc;
 use perennial_query::tool::Identity;
 
 use super::Damaged;
-use super::entry::{Entry, same_as};
+use super::entry::Entry;
 use super::shards::{Key, Shards};
-use crate::document::{DocumentId, Header};
+use crate::document::DocumentId;
 use crate::index::{Scope, TextSearcher};
 use crate::text::digest;
 use crate::vectors::{DocumentVectors, Kept, Neighbours, Search};
@@ -298,9 +298,9 @@ impl State {
     }
 
     /// Another document of the same team that says the same; the first by its id.
-    pub(crate) fn duplicate(&self, header: &Header) -> Option<DocumentId> {
-        let (same, own) = (self.same.get(&same_as(header))?, header.id.key());
+    pub(crate) fn duplicate(&self, entry: &Entry) -> Option<DocumentId> {
+        let same = self.same.get(&entry.same)?;
         let all = same.others.iter().chain([&same.first]);
-        all.filter(|key| **key != own).min().map(DocumentId::of_key)
+        all.filter(|key| **key != entry.key).min().map(DocumentId::of_key)
     }
 }

@@ -172,6 +172,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Lets go of the parts of the index that were joined to others since the last change.
+    pub(super) fn refresh(&self) -> Result<(), LibraryError> {
+        let _writing = self.write_lock();
+        if self.index.refresh()? {
+            let mut state = State::clone(&self.state());
+            state.text = self.index.searcher();
+            self.set_state(state);
+        }
+        Ok(self.index.sweep()?)
+    }
+
     /// Removes a document, and says whether there was any of it.
     pub(super) fn discard(&self, document: &DocumentId) -> Result<bool, LibraryError> {
         let _writing = self.write_lock();

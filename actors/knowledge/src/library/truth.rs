@@ -29,14 +29,14 @@ impl Truth {
     pub(crate) fn open(folder: PathBuf, state: &mut State) -> Result<Self, LibraryError> {
         let mut unreadable: Vec<Damaged> = Vec::new();
         let log = Log::open(&folder, &mut |key, payload| {
-            let id = DocumentId::of_key(key);
-            unreadable.retain(|damaged| damaged.document.as_ref() != Some(&id));
+            unreadable
+                .retain(|damaged| damaged.document.as_ref().map(DocumentId::key) != Some(*key));
             match payload.map(|payload| entry(key, payload)) {
                 Some(Ok(entry)) => state.put(Slot { entry, vectors: None }),
                 Some(Err(why)) => {
                     state.take(key);
                     let file = "the log of the documents".to_owned();
-                    unreadable.push(Damaged { file, document: Some(id), why });
+                    unreadable.push(Damaged { file, document: Some(DocumentId::of_key(key)), why });
                 }
                 None => state.take(key),
             }

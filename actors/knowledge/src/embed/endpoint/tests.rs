@@ -139,3 +139,36 @@ async fn the_key_shows_nowhere() {
         );
     }
 }
+
+#[tokio::test]
+async fn however_many_ask_the_service_has_four_requests_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = endpoint(&format!("http://{}", listener.local_addr().unwrap()), 1);
+    let words = texts(&["a"]);
+    let asking = futures::future::join_all((0..2 * AT_A_TIME).map(|_| endpoint.embed(&words)));
+    let answering = async {
+        let mut open = Vec::new();
+        for _ in 0..AT_A_TIME {
+            open.push(listener.accept().await.unwrap().0);
+        }
+        // Those that have a place are without an answer, so nobody else comes.
+        let another = std::pin::pin!(listener.accept());
+        assert!(futures::poll!(another).is_pending());
+        assert_eq!(endpoint.places.available_permits(), 0);
+        let one = vectors(r#"{"index":0,"embedding":[1]}"#).unwrap();
+        for answered in 0..2 * AT_A_TIME {
+            let mut stream = open.remove(0);
+            let mut request = Vec::new();
+            while !complete(&request) {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            stream.write_all(one.as_bytes()).await.unwrap();
+            drop(stream);
+            if answered < AT_A_TIME {
+                open.push(listener.accept().await.unwrap().0);
+            }
+        }
+    };
+    let (answers, ()) = futures::join!(asking, answering);
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+}
