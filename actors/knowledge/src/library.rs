@@ -39,7 +39,7 @@ pub use recorder::{Recorder, Taken};
 pub(crate) use shards::{Key, Shards};
 pub use state::Filter;
 pub(crate) use state::{Slot, State};
-use storing::Waiting;
+use storing::Queue;
 pub(crate) use truth::Truth;
 
 /// What the folder is, for later versions.
@@ -207,7 +207,7 @@ struct Inner {
     /// Replaced as a whole after each change, so that a search sees one time only.
     state: RwLock<Arc<State>>,
     /// Documents that wait to be stored.
-    queue: Mutex<Vec<Waiting>>,
+    queue: Mutex<Queue>,
     /// Held while something is changed.
     writing: Mutex<()>,
     _lock: File,

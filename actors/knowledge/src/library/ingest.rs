@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{EVERY_TEAM, Identity, ToolError};
 
-use super::{Entry, Inner, Library, LibraryError, State, Waiting, blocking, chunks};
+use super::{Entry, Inner, Library, LibraryError, State, blocking, chunks};
 use crate::chunk;
 use crate::document::{
     Chunk, ChunkId, Document, DocumentId, FORMAT, Format, Header, Reading, content_hash,
@@ -193,9 +193,7 @@ impl Library {
         self.inner.truth.takes_writes()?;
         chunked(ingested.chunks);
         let vectors = self.embed_chunks(&prepared.document).await?;
-        let inner = Arc::clone(&self.inner);
-        let waiting = Waiting::new(prepared, vectors, cancelled);
-        ingested.outcome = blocking(move || inner.store(&waiting)).await?;
+        ingested.outcome = self.store(prepared, vectors, cancelled).await?;
         let (document, outcome, by) = (&ingested.document, &ingested.outcome, &identity.name);
         let (key, chunks) = (identity.key, ingested.chunks);
         tracing::info!(%document, ?outcome, chunks, by, key, "a document was ingested");

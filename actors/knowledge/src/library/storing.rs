@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::ToolError;
+use tokio::sync::oneshot;
 
 use super::ingest::{Outcome, Prepared};
-use super::{Entry, Inner, Key, LibraryError, Slot, State};
+use super::{Entry, Inner, Key, Library, LibraryError, Slot, State};
 use crate::document::DocumentId;
 use crate::vectors::{DocumentVectors, Kept};
 
@@ -24,26 +25,34 @@ struct Stored {
     prepared: Prepared,
     kept: Kept,
     cancelled: Arc<AtomicBool>,
-    /// What became of it.
-    outcome: Mutex<Option<Result<Outcome, ToolError>>>,
+    /// Who is told what became of it.
+    told: Mutex<Option<oneshot::Sender<Result<Outcome, ToolError>>>>,
 }
 
 impl Waiting {
-    pub(super) fn new(
-        prepared: Prepared,
-        vectors: DocumentVectors,
-        cancelled: Arc<AtomicBool>,
-    ) -> Self {
-        let kept = Kept { version: prepared.entry.version, vectors };
-        Self(Arc::new(Stored { prepared, kept, cancelled, outcome: Mutex::default() }))
-    }
-
-    fn outcome(&self) -> Option<Result<Outcome, ToolError>> {
-        self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn settle(&self, outcome: Result<Outcome, ToolError>) {
-        *self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Who does not wait any more need not be told.
+        told.map(|told| told.send(outcome));
+    }
+}
+
+/// Documents that wait to be stored, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Vec<Waiting>,
+    /// Whether somebody stores what waits, until nothing does.
+    served: bool,
+}
+
+/// Gives the place of who stores up if that ends in a panic. Those who still wait are told by being dropped.
+struct Serving<'a>(&'a Inner);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.queue() = Queue::default();
+        }
     }
 }
 
@@ -54,37 +63,61 @@ struct Batch {
     told: Vec<(Waiting, Outcome)>,
 }
 
+impl Library {
+    /// Stores a document, with others that wait at the same time. Once it is called, it is stored unless it is
+    /// cancelled before its turn.
+    pub(super) async fn store(
+        &self,
+        prepared: Prepared,
+        vectors: DocumentVectors,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Outcome, ToolError> {
+        let kept = Kept { version: prepared.entry.version, vectors };
+        let (told, outcome) = oneshot::channel();
+        let told = Mutex::new(Some(told));
+        let waiting = Waiting(Arc::new(Stored { prepared, kept, cancelled, told }));
+        let serve = {
+            let mut queue = self.inner.queue();
+            queue.waiting.push(waiting);
+            !std::mem::replace(&mut queue.served, true)
+        };
+        if serve {
+            let inner = Arc::clone(&self.inner);
+            // Not waited for: it goes on with what others bring.
+            drop(tokio::task::spawn_blocking(move || inner.serve()));
+        }
+        let broken_off = |_| ToolError::failed("the storing of documents was broken off");
+        outcome.await.map_err(broken_off)?
+    }
+}
+
 impl Inner {
-    /// Stores a document, with others that wait at the same time: vectors, files, index, then memory. See the
-    /// library's own description for the order.
-    pub(super) fn store(&self, waiting: &Waiting) -> Result<Outcome, ToolError> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(waiting.clone());
-        loop {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores what waits until nothing does: vectors, files, index, then memory. See the library's own description
+    /// for the order.
+    fn serve(&self) {
+        let _serving = Serving(self);
+        while let Some(next) = self.next() {
             let _writing = self.write_lock();
-            // Whoever had the lock may have stored this one as well.
-            if let Some(outcome) = waiting.outcome() {
-                return outcome;
-            }
-            let next = self.next();
-            if next.is_empty() {
-                // Who was to store it died of it.
-                return Err(ToolError::failed("the storing of documents was broken off"));
-            }
             self.store_together(&next);
         }
     }
 
-    /// What is stored next: the first of what waits, as much as fits.
-    fn next(&self) -> Vec<Waiting> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What is stored next: the first of what waits, as much as fits. If nothing waits, whoever comes serves.
+    fn next(&self) -> Option<Vec<Waiting>> {
+        let mut queue = self.queue();
         let mut bytes = 0;
-        let fits = queue.iter().take_while(|waiting| {
+        let fits = queue.waiting.iter().take_while(|waiting| {
             let first = bytes == 0;
             bytes += waiting.0.prepared.file.len();
             first || bytes <= MOST_BYTES
         });
         let many = fits.count();
-        queue.drain(..many).collect()
+        queue.served = many > 0;
+        queue.served.then(|| queue.waiting.drain(..many).collect())
     }
 
     fn store_together(&self, all: &[Waiting]) {
