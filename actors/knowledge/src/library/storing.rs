@@ -56,12 +56,10 @@ impl Drop for Serving<'_> {
     }
 }
 
-/// What is written together: the last version of each document, and whom to tell.
-#[derive(Default)]
-struct Batch {
-    last: BTreeMap<Key, Waiting>,
-    told: Vec<(Waiting, Outcome)>,
-}
+/// What is written together: the last version of each document.
+type Batch = BTreeMap<Key, Waiting>;
+/// What became of a document.
+type End = (Waiting, Result<Outcome, ToolError>);
 
 impl Library {
     /// Stores a document, with others that wait at the same time. Once it is called, it is stored unless it is
@@ -98,11 +96,17 @@ impl Inner {
 
     /// Stores what waits until nothing does: vectors, files, index, then memory. See the library's own description
     /// for the order.
-    fn serve(&self) {
-        let _serving = Serving(self);
-        while let Some(next) = self.next() {
-            let _writing = self.write_lock();
-            self.store_together(&next);
+    fn serve(self: Arc<Self>) {
+        let Some(mut batch) = self.next() else { return };
+        loop {
+            let ends = self.store_together(&batch);
+            let Some(next) = self.next() else {
+                // Whoever is told last may open the folder anew.
+                drop(self);
+                return ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
+            };
+            ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
+            batch = next;
         }
     }
 
@@ -120,37 +124,32 @@ impl Inner {
         queue.served.then(|| queue.waiting.drain(..many).collect())
     }
 
-    fn store_together(&self, all: &[Waiting]) {
+    fn store_together(&self, all: &[Waiting]) -> Vec<End> {
+        let _serving = Serving(self);
+        let _writing = self.write_lock();
         let mut state = State::clone(&self.state());
-        let mut batch = Batch::default();
+        let (mut last, mut ends) = (Batch::new(), Vec::new());
         for waiting in all {
-            match self.place(&mut state, waiting) {
-                Ok((outcome, written)) => {
-                    if written {
-                        batch.last.insert(waiting.0.prepared.entry.key, waiting.clone());
-                    }
-                    // One that is not written may say what it says because of another that is.
-                    batch.told.push((waiting.clone(), outcome));
-                }
-                Err(error) => waiting.settle(Err(error)),
+            let placed = self.place(&mut state, waiting);
+            if let Ok((_, true)) = placed {
+                last.insert(waiting.0.prepared.entry.key, waiting.clone());
             }
+            ends.push((waiting.clone(), placed.map(|(outcome, _)| outcome)));
         }
-        let written = match batch.last.is_empty() {
-            true => Ok(false),
-            false => self.write(&mut state, &batch).map(|()| true),
-        };
-        match written {
-            Ok(changed) => {
-                if changed {
-                    self.set_state(state);
-                }
-                batch.told.into_iter().for_each(|(waiting, outcome)| waiting.settle(Ok(outcome)));
-            }
+        if last.is_empty() {
+            return ends;
+        }
+        match self.write(&mut state, &last) {
+            Ok(()) => self.set_state(state),
             Err(error) => {
                 let error = ToolError::from(error);
-                batch.told.iter().for_each(|(waiting, _)| waiting.settle(Err(error.clone())));
+                // One that is not written may say what it says because of another that was to be.
+                ends.iter_mut().filter(|(_, end)| end.is_ok()).for_each(|(_, end)| {
+                    *end = Err(error.clone());
+                });
             }
         }
+        ends
     }
 
     /// What becomes of a document, and whether it has to be written for that.
@@ -176,7 +175,7 @@ impl Inner {
     }
 
     fn write(&self, state: &mut State, batch: &Batch) -> Result<(), LibraryError> {
-        let all = || batch.last.iter().map(|(key, waiting)| (*key, &*waiting.0));
+        let all = || batch.iter().map(|(key, waiting)| (*key, &*waiting.0));
         let files = || all().map(|(key, new)| (key, new.prepared.file.as_slice()));
         let vectors = all().map(|(key, new)| (key, &new.kept));
         // Until the new versions are durable the old ones count, and their vectors may have cost money.
