@@ -1,13 +1,14 @@
-//! A sorted map that is cheap to copy: a copy shares all of it, and a change of the copy copies one part in
-//! some thousand. So each state of the library is a value of its own, also with a million documents in it.
+//! A sorted map that is cheap to copy: a copy shares all of it, and a change of the copy copies one part in many
+//! thousand. So each state of the library is a value of its own, also with a million documents in it.
 
 use std::sync::Arc;
 
 /// What entries are sorted by: a hash, so that the parts are of one size.
 pub(crate) type Key = [u8; 16];
 
-/// By so many bits at the start of its key an entry is in one part or another.
-const BITS: u32 = 12;
+/// By so many bits at the start of its key an entry is in one part or another: of a million entries 61 are in each, which
+/// is what an insertion moves, and a copy of the map counts up 16,384 references.
+const BITS: u32 = 14;
 
 /// The part of the map that holds `key`.
 fn part(key: &Key) -> usize {
