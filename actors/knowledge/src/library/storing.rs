@@ -40,7 +40,7 @@ impl Waiting {
 /// Documents that wait to be stored, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Queue {
-    waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<Waiting>,
     /// Whether somebody stores what waits, until nothing does.
     served: bool,
 }
@@ -90,28 +90,34 @@ impl Library {
 }
 
 impl Inner {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores what waits until nothing does: vectors, files, index, then memory. See the library's own description
     /// for the order.
     fn serve(self: Arc<Self>) {
-        let Some(mut batch) = self.next() else { return };
         loop {
-            let ends = self.store_together(&batch);
-            let Some(next) = self.next() else {
+            let ends = self.store_next();
+            let settle = || ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
+            if !self.goes_on() {
                 // Whoever is told last may open the folder anew.
                 drop(self);
-                return ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
-            };
-            ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
-            batch = next;
+                return settle();
+            }
+            settle();
         }
     }
 
-    /// What is stored next: the first of what waits, as much as fits. If nothing waits, whoever comes serves.
-    fn next(&self) -> Option<Vec<Waiting>> {
+    /// Whether something waits. If nothing does, whoever comes next serves.
+    fn goes_on(&self) -> bool {
+        let mut queue = self.queue();
+        queue.served = !queue.waiting.is_empty();
+        queue.served
+    }
+
+    /// What is stored next: the first of what waits, as much as fits.
+    fn next(&self) -> Vec<Waiting> {
         let mut queue = self.queue();
         let mut bytes = 0;
         let fits = queue.waiting.iter().take_while(|waiting| {
@@ -120,21 +126,20 @@ impl Inner {
             first || bytes <= MOST_BYTES
         });
         let many = fits.count();
-        queue.served = many > 0;
-        queue.served.then(|| queue.waiting.drain(..many).collect())
+        queue.waiting.drain(..many).collect()
     }
 
-    fn store_together(&self, all: &[Waiting]) -> Vec<End> {
+    fn store_next(&self) -> Vec<End> {
         let _serving = Serving(self);
         let _writing = self.write_lock();
         let mut state = State::clone(&self.state());
         let (mut last, mut ends) = (Batch::new(), Vec::new());
-        for waiting in all {
-            let placed = self.place(&mut state, waiting);
+        for waiting in self.next() {
+            let placed = self.place(&mut state, &waiting);
             if let Ok((_, true)) = placed {
                 last.insert(waiting.0.prepared.entry.key, waiting.clone());
             }
-            ends.push((waiting.clone(), placed.map(|(outcome, _)| outcome)));
+            ends.push((waiting, placed.map(|(outcome, _)| outcome)));
         }
         if last.is_empty() {
             return ends;

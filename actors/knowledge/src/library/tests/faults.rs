@@ -36,10 +36,10 @@ async fn all_who_handed_in_what_could_not_be_written_are_told_also_those_who_sai
     let mut told = Vec::new();
     for (name, text) in all.iter().zip(&texts) {
         let (of, submission) = (library.clone(), submission(name, text));
-        let waiting = library.inner.queue.lock().unwrap().len();
+        let waiting = library.inner.queue().waiting.len();
         told.push(tokio::spawn(async move { of.ingest(submission, &identity(&[])).await }));
         let queued = async {
-            while library.inner.queue.lock().unwrap().len() == waiting {
+            while library.inner.queue().waiting.len() == waiting {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
