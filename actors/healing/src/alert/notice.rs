@@ -8,7 +8,7 @@ use crate::alert::journal_text::{excerpt_line, opinion};
 use crate::alert::life::{Incident, IncidentStatus, JournalEntry};
 use crate::alert::text::{line, time};
 use crate::alert::{Change, grouping};
-use crate::model::{ActionOutcome, Conclusion, IncidentId, Severity, Subject};
+use crate::model::{ActionOutcome, Conclusion, IncidentId, Severity, Subject, Verdict};
 
 /// Characters of one field's value.
 const VALUE_LIMIT: usize = 1000;
@@ -219,7 +219,10 @@ fn fields_of(news: &News, incident: &Incident, environment: &str) -> Vec<Field> 
     fields.short("Analysis", analysis);
     fields.short("Environment", environment);
     fields.short("Incident", &incident.id.0);
-    fields.long("Reason", &reason_of(incident));
+    fields.long("Reason", &reason_of(news.change, incident));
+    if let Some((title, advice)) = advice_of(incident) {
+        fields.long(title, advice);
+    }
     if let Some(Conclusion::Suppressed(why)) = &incident.conclusion {
         fields.long("Rejection Reason", why);
     }
@@ -239,9 +242,24 @@ fn fields_of(news: &News, incident: &Incident, environment: &str) -> Vec<Field> 
     fields.0
 }
 
-/// Why people should care: what was concluded, else the cause, else what shows.
-fn reason_of(incident: &Incident) -> String {
-    if let Some(reason) = &incident.reason {
+/// Why people should care: what was concluded, else the cause, else what shows. What was concluded before is
+/// no reason for a new judgement.
+fn reason_of(change: Change, incident: &Incident) -> String {
+    let judged = match change {
+        Change::FalseAlarm | Change::Unclear | Change::NoSafeAction => incident.diagnosis.as_ref(),
+        Change::Opened
+        | Change::Reopened
+        | Change::Worsened
+        | Change::Suppressed
+        | Change::Proposed
+        | Change::Escalated
+        | Change::Resolved
+        | Change::Recovered
+        | Change::Withdrawn
+        | Change::Reminder
+        | Change::Coverage => None,
+    };
+    if let (None, Some(reason)) = (judged, &incident.reason) {
         return reason.clone();
     }
     if let Some(diagnosis) = &incident.diagnosis {
@@ -249,6 +267,16 @@ fn reason_of(incident: &Incident) -> String {
     }
     let texts: Vec<&str> = incident.symptoms.iter().map(|symptom| symptom.text.as_str()).collect();
     texts.join("; ")
+}
+
+/// What is left to a person, and what it is called, while it is open.
+fn advice_of(incident: &Incident) -> Option<(&'static str, &str)> {
+    let diagnosis = incident.diagnosis.as_ref().filter(|_| !incident.status.is_closed())?;
+    match &diagnosis.verdict {
+        Verdict::Remediate(_) | Verdict::FalseAlarm => None,
+        Verdict::InsufficientEvidence(missing) => Some(("Missing", missing)),
+        Verdict::NoSafeAction(advice) => Some(("What To Do", advice)),
+    }
 }
 
 struct Fields(Vec<Field>);

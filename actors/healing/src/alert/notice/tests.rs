@@ -51,6 +51,39 @@ fn a_remediation_shows_the_fields_people_know() {
     assert_eq!(value(&item, "Dry Run"), None);
 }
 
+fn judged(verdict: Verdict) -> Entry {
+    Entry::Diagnosed(Diagnosis {
+        rule: "memory_limit".to_owned(),
+        cause: "It was killed.".to_owned(),
+        reason: "It was over its limit.".to_owned(),
+        confidence: 0.9,
+        verdict,
+    })
+}
+
+#[test]
+fn a_judgement_says_why_and_what_is_left_to_a_person_and_not_why_something_was_held_before() {
+    let held = Entry::Concluded(Conclusion::Suppressed("cooldown until noon".to_owned()));
+    let no_action = judged(Verdict::NoSafeAction("Raise its limit.".to_owned()));
+    let rest = [held, no_action.clone()];
+    let told = item("web", Severity::Critical, &rest, Change::NoSafeAction);
+    assert_eq!(value(&told, "Reason"), Some("It was killed. It was over its limit."));
+    assert_eq!(value(&told, "What To Do"), Some("Raise its limit."));
+
+    let reminder =
+        item("web", Severity::Critical, std::slice::from_ref(&no_action), Change::Reminder);
+    assert_eq!(value(&reminder, "What To Do"), Some("Raise its limit."));
+    let unclear = judged(Verdict::InsufficientEvidence("The end of its log.".to_owned()));
+    let unclear = item("web", Severity::Critical, &[unclear], Change::Unclear);
+    assert_eq!(value(&unclear, "Missing"), Some("The end of its log."));
+    assert_eq!(value(&unclear, "What To Do"), None);
+
+    let recovered = Entry::Recovered { reason: "it runs".to_owned() };
+    let over = item("web", Severity::Critical, &[no_action, recovered], Change::Recovered);
+    assert_eq!(value(&over, "Reason"), Some("it runs"));
+    assert_eq!(value(&over, "What To Do"), None);
+}
+
 #[test]
 fn an_opening_says_what_shows() {
     let item = item("web", Severity::Warning, &[], Change::Opened);
