@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 use toml::{Spanned, Table, Value};
 
 use super::error::{ConfigError, Problem, explain, line_of};
@@ -108,8 +108,8 @@ fn read(path: &Path) -> Result<Source, ConfigError> {
 
 /// Parses the file into a table to merge into, which holds what makes sense, and lists what does not.
 ///
-/// The parser stops at the first entry that is no part of a configuration. So each is taken out, and the rest
-/// looked at again.
+/// The parser stops at the first entry that is no part of a configuration. So each is taken out, of a list only
+/// the one that is wrong, and the rest looked at again.
 ///
 /// # Errors
 /// It is no TOML.
@@ -154,7 +154,13 @@ fn take_out_of(value: &mut DeValue<'_>, offset: usize) -> bool {
         return take_out(table, offset);
     }
     let DeValue::Array(items) = value else { return false };
-    items.iter_mut().any(|item| take_out_of(item.get_mut(), offset))
+    if items.iter_mut().any(|item| take_out_of(item.get_mut(), offset)) {
+        return true;
+    }
+    let before = items.len();
+    let others = std::mem::replace(items, DeArray::new()).into_iter();
+    others.filter(|item| !item.span().contains(&offset)).for_each(|item| items.push(item));
+    items.len() < before
 }
 
 /// The key whose value begins at byte `offset`, if one does.

@@ -144,6 +144,21 @@ fn every_unknown_key_and_wrong_value_of_all_sources_is_reported_at_once_in_their
 }
 
 #[test]
+fn every_wrong_entry_of_a_list_is_reported_at_once_with_its_line() {
+    let window = "[[responder.maintenance]]\nfrom = \"2am\"\nto = \"3am\"\n";
+    let text = format!("{window}{window}[monitor]\nexclude = [1, \"a\", 2]\n");
+    let error = load(&text, &[]).unwrap_err();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    for (line, place) in lines.iter().zip([1, 4, 8, 8]) {
+        assert!(line.starts_with(&format!("node.toml:{place}: ")), "{error}");
+    }
+    for line in &lines[..2] {
+        assert!(line.contains("\"2am\"") && line.contains("\"3am\""), "{error}");
+    }
+}
+
+#[test]
 fn a_file_of_another_kind_is_refused_without_listing_all_of_it() {
     let text: String = (0..500).map(|number| format!("key{number} = 1\n")).collect();
     let error = load(&text, &[]).unwrap_err();

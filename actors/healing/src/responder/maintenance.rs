@@ -1,11 +1,15 @@
 //! Times in which the operator wants nothing done: pure. A window is read and refused when the
 //! configuration is loaded, so none that cannot be understood is ever in force.
 
+use std::fmt::{self, Formatter};
+
 use jiff::Zoned;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use perennial_runtime::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::responder::ladder::moment;
 
@@ -20,8 +24,8 @@ const DAYS: [(&str, Weekday); 7] = [
 ];
 
 /// A maintenance window, as it stands in the configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Raw", into = "Raw")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "Raw")]
 pub struct Window {
     raw: Raw,
     when: When,
@@ -156,12 +160,7 @@ impl TryFrom<Raw> for Window {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         let when = match (&raw.from, &raw.to, &raw.start, &raw.end) {
-            (Some(from), Some(to), None, None) => When::Weekly {
-                days: days(raw.days.as_ref())?,
-                from: time(from)?,
-                to: time(to)?,
-                zone: zone(raw.timezone.as_deref().unwrap_or("UTC"))?,
-            },
+            (Some(from), Some(to), None, None) => every_week(&raw, from, to)?,
             (None, None, Some(start), Some(end)) if raw.days.is_none() => once(start, end)?,
             _ => {
                 return Err("a maintenance window needs `from` and `to` (with `days` and \
@@ -173,10 +172,45 @@ impl TryFrom<Raw> for Window {
     }
 }
 
+/// Converts while the entry is being read, so that the reader knows the place of what is wrong with it.
+impl<'de> Deserialize<'de> for Window {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Window;
+
+    fn expecting(&self, text: &mut Formatter<'_>) -> fmt::Result {
+        text.write_str("a maintenance window")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Window, A::Error> {
+        let raw = Raw::deserialize(MapAccessDeserializer::new(fields))?;
+        Window::try_from(raw).map_err(A::Error::custom)
+    }
+}
+
 impl From<Window> for Raw {
     fn from(window: Window) -> Self {
         window.raw
     }
+}
+
+/// Everything that is wrong is said at once.
+fn every_week(raw: &Raw, from: &str, to: &str) -> Result<When, String> {
+    let zone = zone(raw.timezone.as_deref().unwrap_or("UTC"));
+    match (days(raw.days.as_ref()), time(from), time(to), zone) {
+        (Ok(days), Ok(from), Ok(to), Ok(zone)) => Ok(When::Weekly { days, from, to, zone }),
+        (days, from, to, zone) => Err(all([days.err(), from.err(), to.err(), zone.err()])),
+    }
+}
+
+fn all(wrong: impl IntoIterator<Item = Option<String>>) -> String {
+    wrong.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn once(start: &str, end: &str) -> Result<When, String> {
@@ -184,7 +218,10 @@ fn once(start: &str, end: &str) -> Result<When, String> {
         moment(text)
             .ok_or_else(|| format!("{text:?} is not an RFC 3339 time such as 2026-01-31T02:00:00Z"))
     };
-    let (start, end) = (read(start)?, read(end)?);
+    let (start, end) = match (read(start), read(end)) {
+        (Ok(start), Ok(end)) => (start, end),
+        (start, end) => return Err(all([start.err(), end.err()])),
+    };
     if end <= start {
         return Err("a maintenance window's `end` must be later than its `start`".to_owned());
     }
@@ -196,7 +233,10 @@ fn days(days: Option<&Days>) -> Result<Vec<Weekday>, String> {
         None => Ok(DAYS.map(|(_, day)| day).to_vec()),
         Some(Days::Word(word)) if word == "all" => Ok(DAYS.map(|(_, day)| day).to_vec()),
         Some(Days::Word(word)) => Ok(vec![day(word)?]),
-        Some(Days::List(names)) => names.iter().map(|name| day(name)).collect(),
+        Some(Days::List(names)) => {
+            let read: Result<_, String> = names.iter().map(|name| day(name)).collect();
+            read.map_err(|_| all(names.iter().map(|name| day(name).err())))
+        }
     }
 }
 

@@ -130,6 +130,22 @@ fn a_window_that_cannot_be_understood_is_refused_with_what_is_wrong() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_a_window_is_said_at_once() {
+    let weekly =
+        r#"{"days": ["someday", "mon", "never"], "from": "2am", "to": "99", "timezone": "Mars"}"#;
+    let once = r#"{"start": "soon", "end": "later"}"#;
+    for (text, wrong) in
+        [(weekly, &["someday", "never", "2am", "99", "Mars"][..]), (once, &["soon", "later"][..])]
+    {
+        let error = serde_json::from_str::<Window>(text).unwrap_err().to_string();
+        for part in wrong {
+            assert!(error.contains(&format!("{part:?} is not a")), "{part}: {error}");
+        }
+        assert!(!error.contains("\"mon\""), "{error}");
+    }
+}
+
+#[test]
 fn windows_are_read_from_configuration_text() {
     let text = r#"{"days": ["sat", "sun"], "from": "02:00", "to": "04:00", "timezone": "UTC"}"#;
     let window: Window = serde_json::from_str(text).unwrap();
