@@ -35,11 +35,11 @@ impl Bell {
         self.rope.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn get_id(&self) -> ActorId {
+    pub(crate) fn actor_id(&self) -> ActorId {
         self.actor.get_id()
     }
 
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill_actor(&self) {
         self.actor.kill();
     }
 

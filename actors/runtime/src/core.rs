@@ -298,9 +298,9 @@ impl Core {
         (slot, state): (&Arc<Slot>, &mut SlotState),
         wake: impl FnOnce() -> Wake,
     ) {
-        if let Phase::Active(actor) = &state.phase {
+        if let Phase::Active(bell) = &state.phase {
             // A cast fails only when the actor has just ended; its supervisor then wakes the slot.
-            state.awake = actor.cast(wake());
+            state.awake = bell.cast(wake());
         } else if let Some(kind) = self.kinds.get(slot.address.kind())
             && kind.activate(slot)
         {

@@ -209,7 +209,7 @@ impl KindSupervisor {
     /// It left memory, or was stopped by somebody else: messages that came meanwhile start it again.
     fn ended(&self, slot: &Arc<Slot>, cell: &ActorCell) -> Result<(), Ended> {
         let mut state = slot.lock();
-        if matches!(&state.phase, Phase::Active(actor) if actor.get_id() == cell.get_id()) {
+        if matches!(&state.phase, Phase::Active(bell) if bell.actor_id() == cell.get_id()) {
             // It was not let go in order, so what it had taken out of the inbox is in the store only.
             state.inbox.rebuild();
             state.phase = Phase::Passive;
@@ -269,9 +269,9 @@ fn sweep(children: &Children, idle: Duration) {
     for slot in children.values() {
         let mut state = slot.lock();
         let rests = state.rests_for(now) >= idle && !state.awake;
-        if rests && let Phase::Active(actor) = &state.phase {
+        if rests && let Phase::Active(bell) = &state.phase {
             // A cast fails only when the actor is ending anyway.
-            let _ending = actor.cast(Wake::Passivate);
+            let _ending = bell.cast(Wake::Passivate);
         }
     }
 }

@@ -187,9 +187,9 @@ fn is_at_work(core: &Core, slot: &Arc<Slot>) -> bool {
         Phase::Active(_) if state.awake => {
             state.last_error.is_none() && !state.inbox.is_past_backlog(|id| core.is_own(id))
         }
-        Phase::Active(actor) => {
+        Phase::Active(bell) => {
             // A cast fails only when the actor is ending anyway.
-            let _ending = actor.cast(Wake::Passivate);
+            let _ending = bell.cast(Wake::Passivate);
             false
         }
         Phase::GivenUp => false,

@@ -130,8 +130,8 @@ impl Slot {
     /// Kills the live actor, if there is one.
     pub(crate) fn kill(&self) -> bool {
         let state = self.lock();
-        let Phase::Active(actor) = &state.phase else { return false };
-        actor.kill();
+        let Phase::Active(bell) = &state.phase else { return false };
+        bell.kill_actor();
         true
     }
 
