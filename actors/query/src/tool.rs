@@ -269,7 +269,7 @@ pub struct Identity {
 }
 
 /// What stands for all teams.
-pub const EVERY_TEAM: &str = "*";
+pub const EVERY_TEAM: &str = perennial_sql_protocol::EVERY_TEAM;
 
 impl Identity {
     /// Whether it may see rows of `team`. Those of no team may be seen by everybody.

@@ -1,8 +1,10 @@
 //! Answers queries.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList};
 use datafusion::catalog::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
 use datafusion::common::{ScalarValue, TableReference};
@@ -14,7 +16,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use perennial_sql_protocol::{Answer, Ask, Column, Cut, Refusal, RefusalKind, Setup, Who};
+use perennial_sql_protocol::{Answer, Ask, Grant, Refusal, RefusalKind, Setup, Table, Who};
 use serde_json::Value;
 
 use crate::failure::{unplanned, unread};
@@ -26,6 +28,9 @@ use crate::statement::{Wanted, lists, wanted};
 
 /// Those who take most memory, named where there is none left.
 const NAMED: NonZeroUsize = NonZeroUsize::MIN;
+
+/// Tables that may be read, by name, and what of each.
+type Named<'a> = BTreeMap<&'a str, (&'a Table, &'a Grant)>;
 
 /// The engine with its tables.
 pub(crate) struct Engine {
@@ -74,13 +79,14 @@ impl Engine {
         let statement = statement.map_err(|error| unplanned(&error))?;
         let references = state.resolve_table_references(&statement);
         let references = references.map_err(|error| unplanned(&error))?;
-        let tables = self.named(&references, &ask.who)?;
-        for name in &tables {
-            let guarded = self.guarded(name, &ask.who, &state).await?;
+        let named = self.named(&references, &ask.who)?;
+        for (name, granted) in &named {
+            let guarded = self.guarded(*granted, &ask.who, &state).await?;
             context
-                .register_table(TableReference::bare(name.as_str()), Arc::new(guarded))
+                .register_table(TableReference::bare(*name), Arc::new(guarded))
                 .map_err(|error| unplanned(&error))?;
         }
+        let tables = named.into_keys().map(str::to_owned).collect();
         // Only now: the time by which `now()` is told, and the tables.
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(|error| unplanned(&error))?;
@@ -109,47 +115,43 @@ impl Engine {
         Ok(catalogs)
     }
 
-    /// The tables that a statement names, if `who` may read all of them.
-    fn named(&self, references: &[TableReference], who: &Who) -> Result<Vec<String>, Refusal> {
-        let readable = || self.sources.tables().filter(|table| table.grant(&who.role).is_some());
+    /// The tables that a statement names, by name, with what `who` may read of each, if they may read of all.
+    fn named(&self, references: &[TableReference], who: &Who) -> Result<Named<'_>, Refusal> {
+        let readable = || {
+            let all = self.sources.tables();
+            all.filter_map(|table| Some((table.name.as_str(), (table, table.grant(&who.role)?))))
+        };
         if references.iter().any(lists) {
-            return Ok(readable().map(|table| table.name.clone()).collect());
+            return Ok(readable().collect());
         }
-        let mut names = Vec::new();
+        let mut named = Named::new();
         for reference in references {
             let name = reference.table();
-            match self.sources.get(name) {
-                Some(table) if table.grant(&who.role).is_some() => names.push(name.to_owned()),
-                Some(_) => {
-                    let why = format!("the role `{}` may not read the table `{name}`", who.role);
-                    return Err(Refusal::new(RefusalKind::Denied, why));
-                }
-                None => {
-                    let known: Vec<&str> = readable().map(|table| table.name.as_str()).collect();
-                    return Err(Refusal::new(RefusalKind::Invalid, unknown(name, &known)));
-                }
-            }
+            let table = self.sources.get(name).ok_or_else(|| {
+                let known: Vec<&str> = readable().map(|(name, _)| name).collect();
+                Refusal::new(RefusalKind::Invalid, unknown(name, &known))
+            })?;
+            let grant = table.grant(&who.role).ok_or_else(|| {
+                let why = format!("the role `{}` may not read the table `{name}`", who.role);
+                Refusal::new(RefusalKind::Denied, why)
+            })?;
+            named.insert(&table.name, (table, grant));
         }
-        names.sort();
-        names.dedup();
-        Ok(names)
+        Ok(named)
     }
 
     async fn guarded(
         &self,
-        name: &str,
+        (table, grant): (&Table, &Grant),
         who: &Who,
         state: &SessionState,
     ) -> Result<Guarded, Refusal> {
+        let name = &table.name;
         let inner = self.sources.open(name, state).await?;
-        let granted =
-            self.sources.get(name).and_then(|table| Some((table, table.grant(&who.role)?)));
-        let denied = |why: String| {
+        Guarded::new(inner, table, grant, who).map_err(|why| {
             let why = format!("the table `{name}` may not be read: {why}");
             Refusal::new(RefusalKind::Denied, why)
-        };
-        let (table, grant) = granted.ok_or_else(|| denied("nothing grants it".to_owned()))?;
-        Guarded::new(inner, table, grant, who).map_err(denied)
+        })
     }
 }
 
@@ -210,22 +212,43 @@ async fn gather(frame: DataFrame, ask: &Ask, tables: Vec<String>) -> Result<Answ
 
 /// The plan of a query, a row a line. It ends at what the guards of tables show.
 fn explained(text: &str, ask: &Ask, tables: Vec<String>) -> Answer {
-    let columns = vec![Column { name: "plan".to_owned(), r#type: "string".to_owned() }];
-    let mut room = ask.bytes;
-    let fits = |line: &&str| {
-        let bytes = 2 * line.len() + 4;
-        let fits = bytes <= room;
-        room = room.saturating_sub(bytes);
-        fits
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    let rows: Vec<Vec<Value>> = lines
-        .iter()
-        .copied()
-        .take(ask.rows)
-        .take_while(fits)
-        .map(|line| vec![line.into()])
-        .collect();
-    let cut = (rows.len() < lines.len()).then_some(Cut::Rows);
-    Answer { columns, rows, cut, tables }
+    let schema = Schema::new(vec![Field::new("plan", DataType::Utf8, false)]);
+    let mut gathered = Gathered::new(&schema, ask.rows, ask.bytes);
+    for line in text.lines() {
+        if !gathered.push(vec![line.into()]) {
+            break;
+        }
+    }
+    gathered.answer(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_sql_protocol::{Column, Cut};
+
+    use super::*;
+
+    fn ask(rows: usize, bytes: usize) -> Ask {
+        let (sql, parameters) = (String::new(), Vec::new());
+        Ask { id: 1, sql, parameters, rows, bytes, who: Who::default() }
+    }
+
+    #[test]
+    fn a_plan_is_cut_like_rows_are_and_says_for_what() {
+        let plan = "Limit\n  Filter\n    Scan\n";
+        let answer = explained(plan, &ask(3, 1_000), vec!["games".to_owned()]);
+        assert_eq!((answer.rows.len(), answer.cut), (3, None));
+        assert_eq!(answer.columns[0], Column { name: "plan".into(), r#type: "string".into() });
+        assert_eq!(answer.tables, ["games"]);
+        assert_eq!(explained(plan, &ask(2, 1_000), Vec::new()).cut, Some(Cut::Rows));
+        let answer = explained(plan, &ask(3, 24), Vec::new());
+        assert_eq!((answer.rows.len(), answer.cut), (2, Some(Cut::Bytes)));
+    }
+
+    #[test]
+    fn a_plan_is_no_longer_than_wanted_though_its_characters_are_longer_as_json() {
+        let plan = "\u{1}".repeat(100);
+        let answer = explained(&plan, &ask(10, 300), Vec::new());
+        assert_eq!((answer.rows.len(), answer.cut), (0, Some(Cut::Bytes)));
+    }
 }

@@ -34,21 +34,28 @@ impl Gathered {
     /// A value cannot be shown, which is a defect.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<bool, ArrowError> {
         for at in 0..batch.num_rows() {
-            if self.answer.rows.len() == self.rows {
-                self.answer.cut = Some(Cut::Rows);
+            let row = batch.columns().iter().map(|column| value(column, at));
+            if !self.push(row.collect::<Result<_, _>>()?) {
                 return Ok(false);
             }
-            let row: Vec<Value> =
-                batch.columns().iter().map(|column| value(column, at)).collect::<Result<_, _>>()?;
-            let bytes = serde_json::to_vec(&row).map_or(usize::MAX, |text| text.len() + 1);
-            if bytes > self.bytes {
-                self.answer.cut = Some(Cut::Bytes);
-                return Ok(false);
-            }
-            self.bytes -= bytes;
-            self.answer.rows.push(row);
         }
         Ok(true)
+    }
+
+    /// Adds a row if it is within the bounds; returns whether it was, and so whether more may be added.
+    pub(crate) fn push(&mut self, row: Vec<Value>) -> bool {
+        if self.answer.rows.len() == self.rows {
+            self.answer.cut = Some(Cut::Rows);
+            return false;
+        }
+        let bytes = serde_json::to_vec(&row).map_or(usize::MAX, |text| text.len() + 1);
+        if bytes > self.bytes {
+            self.answer.cut = Some(Cut::Bytes);
+            return false;
+        }
+        self.bytes -= bytes;
+        self.answer.rows.push(row);
+        true
     }
 
     pub(crate) fn answer(self, tables: Vec<String>) -> Answer {

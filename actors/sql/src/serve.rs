@@ -44,7 +44,7 @@ async fn setup(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Setup>
     match receive(input).await? {
         None => Ok(None),
         Some(ToWorker::Setup(setup)) => Ok(Some(setup)),
-        Some(ToWorker::Ask(_) | ToWorker::Cancel { .. } | ToWorker::Ping { .. }) => {
+        Some(ToWorker::Ask(_) | ToWorker::Cancel { .. } | ToWorker::Ping) => {
             Err(io::Error::other("the first frame must be what there is to work on"))
         }
     }
@@ -94,7 +94,7 @@ async fn listen(
                 tokio::task::spawn(cancel(id, running.remove(&id), said.clone()));
             }
             // Nobody listening is found out by who speaks.
-            ToWorker::Ping { id } => said.send(FromWorker::Pong { id }).unwrap_or_default(),
+            ToWorker::Ping => said.send(FromWorker::Pong).unwrap_or_default(),
             ToWorker::Setup(_) => {
                 return Err(io::Error::other("what there is to work on was said twice"));
             }

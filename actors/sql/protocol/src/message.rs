@@ -21,10 +21,7 @@ pub enum ToWorker {
         id: u64,
     },
     /// Whether it still listens.
-    Ping {
-        /// To be said again.
-        id: u64,
-    },
+    Ping,
 }
 
 /// What the process is for.
@@ -92,10 +89,7 @@ pub enum FromWorker {
         id: u64,
     },
     /// It listens.
-    Pong {
-        /// As asked.
-        id: u64,
-    },
+    Pong,
 }
 
 /// Rows.

@@ -6,14 +6,7 @@ use perennial_sql_protocol::{FromWorker, RefusalKind, ToWorker, Who};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::process::{Data, ENDLESS, PATIENCE, Worker, table};
-
-fn numbers() -> Data {
-    let data = Data::new();
-    let lines: String = (0..2_000).map(|n| format!("{n}\n")).collect();
-    data.write("n.csv", &format!("n\n{lines}"));
-    data
-}
+use crate::process::{ENDLESS, PATIENCE, Worker, numbers, table};
 
 #[tokio::test]
 async fn a_query_that_needs_more_memory_than_there_is_fails_and_the_next_one_is_answered() {

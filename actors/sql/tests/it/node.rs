@@ -21,7 +21,7 @@ use perennial_store::MemoryBackend;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::process::{Data, ENDLESS, MEMORY, PATIENCE, PROGRAM, table};
+use crate::process::{Data, ENDLESS, MEMORY, PATIENCE, PROGRAM, numbers, table};
 
 pub(crate) struct Node {
     runtime: Runtime,
@@ -120,13 +120,6 @@ fn process() -> Option<i32> {
         (own && name.ends_with("(perennial-sql")).then_some(number)
     });
     children.into_iter().next()
-}
-
-fn numbers() -> Data {
-    let data = Data::new();
-    let lines: String = (0..2_000).map(|n| format!("{n}\n")).collect();
-    data.write("n.csv", &format!("n\n{lines}"));
-    data
 }
 
 const COUNT: &str = "

@@ -62,6 +62,14 @@ impl Data {
     }
 }
 
+/// A file of numbers, `n.csv`, from 0 to 1999.
+pub(crate) fn numbers() -> Data {
+    let data = Data::new();
+    let lines: String = (0..2_000).map(|n| format!("{n}\n")).collect();
+    data.write("n.csv", &format!("n\n{lines}"));
+    data
+}
+
 /// A column for a Parquet file.
 pub(crate) fn column<A: datafusion::arrow::array::Array + 'static>(values: A) -> ArrayRef {
     Arc::new(values)
@@ -152,7 +160,7 @@ impl Worker {
             | FromWorker::Refused { .. }
             | FromWorker::Ready
             | FromWorker::Cancelled { .. }
-            | FromWorker::Pong { .. } => panic!("{said:?}"),
+            | FromWorker::Pong => panic!("{said:?}"),
         }
     }
 

@@ -234,8 +234,8 @@ async fn queries_are_answered_side_by_side_each_under_its_number() {
     let data = Data::new();
     data.write("games.csv", GAMES);
     let mut worker = Worker::start(&data, vec![table("games", "games.csv")]).await;
-    worker.say(&ToWorker::Ping { id: 77 }).await;
-    assert_eq!(worker.hear().await, Some(FromWorker::Pong { id: 77 }));
+    worker.say(&ToWorker::Ping).await;
+    assert_eq!(worker.hear().await, Some(FromWorker::Pong));
     let mut ids = Vec::new();
     for n in 0..8 {
         let sql = format!("SELECT {n} FROM games LIMIT 1");

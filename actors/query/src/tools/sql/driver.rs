@@ -125,7 +125,7 @@ impl Driver {
                 self.abandoned.remove(&id);
                 return;
             }
-            FromWorker::Pong { .. } | FromWorker::Ready => return,
+            FromWorker::Pong | FromWorker::Ready => return,
         };
         if let Some(waiting) = self.waiting.remove(&id) {
             // Who has gone meanwhile needs no answer.
@@ -150,7 +150,7 @@ impl Driver {
         }
         if now.saturating_duration_since(self.pinged) >= PING {
             self.pinged = now;
-            return self.say(ToWorker::Ping { id: 0 }).await;
+            return self.say(ToWorker::Ping).await;
         }
         Ok(())
     }

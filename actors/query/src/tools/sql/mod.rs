@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
-use perennial_sql_protocol::{Answer, Cut, Setup, Table, Who, list};
+use perennial_sql_protocol::{Answer, Ask, Cut, Setup, Table, Who, list};
 use serde_json::json;
 
 use crate::plan::ValueType;
@@ -20,7 +20,7 @@ mod process;
 
 pub use config::Config;
 
-use process::{Process, Question};
+use process::Process;
 
 /// The tool's name.
 pub const NAME: &str = "sql";
@@ -92,8 +92,9 @@ impl Sql {
             teams: identity.teams.clone(),
         };
         let (rows, bytes) = (rows.min(MOST_ROWS), MAX_ANSWER_BYTES - FRAME);
-        let question = Question { sql, parameters, rows, bytes, who };
-        let answer = self.process.answer(question).await?;
+        // The process numbers it.
+        let ask = Ask { id: 0, sql, parameters, rows, bytes, who };
+        let answer = self.process.answer(ask).await?;
         Ok(self.told(answer, rows))
     }
 

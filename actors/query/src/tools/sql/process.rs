@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use perennial_runtime::instant;
-use perennial_sql_protocol::{Answer, Ask, FromWorker, Setup, ToWorker, Who, receive, send};
-use serde_json::Value;
+use perennial_sql_protocol::{Answer, Ask, FromWorker, Setup, ToWorker, receive, send};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
@@ -58,16 +57,6 @@ struct Link {
     since: Instant,
 }
 
-/// What is asked.
-#[derive(Debug)]
-pub(super) struct Question {
-    pub(super) sql: String,
-    pub(super) parameters: Vec<Value>,
-    pub(super) rows: usize,
-    pub(super) bytes: usize,
-    pub(super) who: Who,
-}
-
 /// What a process says last on its standard error, once it has ended.
 pub(super) type LastWords = JoinHandle<String>;
 
@@ -92,15 +81,14 @@ impl Process {
         Self { program, setup, last: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// Has a question answered. When this is dropped, the process lets go of it or is ended.
-    pub(super) async fn answer(&self, question: Question) -> Result<Answer, ToolError> {
+    /// Has a question answered, under a number that it gives it. When this is dropped, the process lets go of it or
+    /// is ended.
+    pub(super) async fn answer(&self, mut ask: Ask) -> Result<Answer, ToolError> {
         let orders = self.link().await?.orders;
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let Question { sql, parameters, rows, bytes, who } = question;
+        ask.id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (answer, answered) = oneshot::channel();
-        let mut asked = Asked { orders, id, answered: false };
-        let order = Order::Ask(Ask { id, sql, parameters, rows, bytes, who }, answer);
-        if asked.orders.send(order).is_err() {
+        let mut asked = Asked { orders, id: ask.id, answered: false };
+        if asked.orders.send(Order::Ask(ask, answer)).is_err() {
             return Err(lost("it ended before it was asked"));
         }
         let answer = answered.await;

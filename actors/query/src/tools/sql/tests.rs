@@ -1,9 +1,16 @@
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::json::Json;
 use crate::plan::ErrorKind;
 use crate::tool::Identity;
+
+/// Far above what anything here takes, for machines that run many tests at once.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config(access: &str) -> Config {
     let text = format!(
@@ -14,6 +21,20 @@ fn config(access: &str) -> Config {
 
 fn problems(access: &str) -> Vec<String> {
     config(access).problems(&Roles::usual())
+}
+
+fn call() -> Call {
+    Call {
+        tool: NAME.to_owned(),
+        arguments: Json(json!({"query": "SELECT 1"})),
+        identity: Identity::default(),
+        key: "k".into(),
+        label: "l".into(),
+        attempt: 1,
+        since: perennial_runtime::Timestamp::default(),
+        deadline: perennial_runtime::Timestamp::from_micros(u64::MAX),
+        timeout: Duration::from_secs(60),
+    }
 }
 
 #[test]
@@ -45,7 +66,7 @@ fn paths_that_are_not_absolute_and_bounds_that_are_none_are_refused() {
         directory: "data".into(),
         program: "perennial-sql".into(),
         memory_bytes: 1,
-        timeout: std::time::Duration::ZERO,
+        timeout: Duration::ZERO,
         ..config("[{ roles = [\"*\"] }]")
     };
     let problems = config.problems(&Roles::usual());
@@ -67,22 +88,59 @@ fn results_are_shared_with_nobody_where_rows_depend_on_who_asks() {
 async fn a_call_says_how_the_program_is_built_where_it_is_absent_and_is_not_tried_again() {
     let tool = Sql::new(&config("[{ roles = [\"*\"] }]"), Path::new("/nowhere"));
     assert!(tool.spec.description.contains("cargo build --release -p perennial-sql"));
-    let call = Call {
-        tool: NAME.to_owned(),
-        arguments: Json(json!({"query": "SELECT 1"})),
-        identity: Identity::default(),
-        key: "k".into(),
-        label: "l".into(),
-        attempt: 1,
-        since: perennial_runtime::Timestamp::default(),
-        deadline: perennial_runtime::Timestamp::from_micros(u64::MAX),
-        timeout: std::time::Duration::from_secs(60),
-    };
-    let error = tool.call(&call).await.unwrap_err();
+    let error = tool.call(&call()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed);
     assert!(!error.kind.passes());
     let what = "/nowhere/perennial-sql is not there; build it with `cargo build --release -p perennial-sql`";
     assert!(error.message.starts_with(what), "{}", error.message);
+}
+
+/// A program that takes what is said to it, writes it to `heard`, and answers nothing once it is ready.
+fn mute(folder: &Path) -> PathBuf {
+    let (program, heard) = (folder.join("mute"), folder.join("heard"));
+    let heard = heard.display();
+    // It keeps its standard output open, as a program does that is still there.
+    let script = format!(
+        "#!/bin/sh\nprintf '\\000\\000\\000\\007\"ready\"'\nexec 3>&1\nexec /bin/cat > '{heard}'\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    program
+}
+
+/// Waits until the program in `folder` has heard so many queries.
+async fn heard(folder: &Path, queries: usize) {
+    let asked = || {
+        let heard = std::fs::read(folder.join("heard")).unwrap_or_default();
+        String::from_utf8_lossy(&heard).matches("SELECT 1").count()
+    };
+    let waited = timeout(PATIENCE, async {
+        while asked() < queries {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("it hears what it is asked");
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_let_go_of_a_query_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = mute(folder.path());
+    let config = Config { program, ..config("[{ roles = [\"*\"] }]") };
+    let (tool, call) = (Sql::new(&config, Path::new("/bin")), call());
+    let second = {
+        let (mut first, mut second) = (tool.call(&call), tool.call(&call));
+        tokio::select! {
+            answered = &mut first => panic!("{answered:?}"),
+            answered = &mut second => panic!("{answered:?}"),
+            () = heard(folder.path(), 2) => {}
+        }
+        // The first one is given up here.
+        second
+    };
+    let error = timeout(PATIENCE, second).await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("it did not let go of a query"), "{}", error.message);
 }
 
 #[test]
