@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::node::{Node, perennial};
+use crate::support::node::{Node, perennial, sent};
 use crate::support::wait::eventually;
 
 const NO_ENGINE: &str = "[docker]\nhost = \"unix:///nowhere/docker.sock\"\n";
@@ -52,10 +52,6 @@ fn ask(node: &Node, question: &str, more: &[&str]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
-fn json_of((status, text): (u16, String)) -> (u16, Value) {
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
-}
-
 /// The API key that the node gives to somebody.
 fn key(node: &Node, name: &str) -> String {
     let url = node.url("");
@@ -63,18 +59,19 @@ fn key(node: &Node, name: &str) -> String {
     String::from_utf8(perennial(Path::new("/"), &given).stdout).unwrap().trim().to_owned()
 }
 
-async fn sent(node: &Node, key: &str, request: (Method, &str), body: &Value) -> (u16, Value) {
+async fn posted(node: &Node, path: &str, body: &Value) -> (u16, Value) {
+    sent(node.http().post(node.url(path)).json(body)).await
+}
+
+async fn sent_by(node: &Node, key: &str, request: (Method, &str), body: &Value) -> (u16, Value) {
     let (method, path) = request;
-    let request = node.http().request(method, node.url(path)).bearer_auth(key).json(body);
-    let answer = request.send().await.expect("the node answers");
-    json_of((answer.status().as_u16(), answer.text().await.unwrap()))
+    sent(node.http().request(method, node.url(path)).bearer_auth(key).json(body)).await
 }
 
 /// What is answered to what is sent under a name.
 async fn once(node: &Node, path: &str, name: &str, body: &Value) -> (u16, Value) {
     let request = node.http().post(node.url(path)).header("idempotency-key", name);
-    let answer = request.json(body).send().await.expect("the node answers");
-    json_of((answer.status().as_u16(), answer.text().await.unwrap()))
+    sent(request.json(body)).await
 }
 
 /// D10, made right.
@@ -88,11 +85,10 @@ async fn a_conversation_goes_on_where_it_was_after_its_node_is_killed_in_the_mid
     let (_, again) = ask(&node, "What does note a say?", &new);
     assert!(again.contains(&id), "{again}");
     let asked = |question: &str| json!({"question": question, "conversation": id});
-    let (status, turn) = json_of(node.post("/v1/queries", &asked("be careful")).await);
+    let (status, turn) = posted(&node, "/v1/queries", &asked("be careful")).await;
     assert_eq!((status, &turn["turn"], &turn["queued"]), (202, &json!(2), &json!(false)), "{turn}");
     let query = turn["id"].as_str().unwrap().to_owned();
-    let (status, turn) =
-        json_of(node.post("/v1/queries?wait=0", &asked("What does note a say?")).await);
+    let (status, turn) = posted(&node, "/v1/queries?wait=0", &asked("What does note a say?")).await;
     assert_eq!((status, &turn["turn"], &turn["queued"]), (202, &json!(3), &json!(true)), "{turn}");
     assert!(turn.get("id").is_none(), "it has no query yet: {turn}");
     node.kill9();
@@ -138,7 +134,7 @@ async fn a_conversation_goes_on_where_it_was_after_its_node_is_killed_in_the_mid
 async fn a_conversation_is_there_for_its_owner_alone_and_takes_nothing_but_questions() {
     let (_directory, node) = node("").await;
     let body = json!({"question": "What does note a say?", "conversation": "new"});
-    let (status, turn) = json_of(node.post("/v1/queries?wait=20", &body).await);
+    let (status, turn) = posted(&node, "/v1/queries?wait=20", &body).await;
     assert_eq!((status, &turn["outcome"]), (200, &json!("succeeded")), "{turn}");
     let id = turn["conversation"].as_str().unwrap();
     for wrong in [
@@ -167,19 +163,19 @@ async fn a_conversation_is_there_for_its_owner_alone_and_takes_nothing_but_quest
     let path = format!("/v1/conversations/{id}");
     let bob = key(&node, "bob");
     for request in [(Method::GET, path.as_str()), (Method::DELETE, path.as_str())] {
-        let (status, told) = sent(&node, &bob, request, &Value::Null).await;
+        let (status, told) = sent_by(&node, &bob, request, &Value::Null).await;
         assert_eq!(status, 404, "also for who may do everything: {told}");
         let never = told.to_string().replace(id, "c-1");
         let (_, unknown) =
-            sent(&node, &bob, (Method::GET, "/v1/conversations/c-1"), &Value::Null).await;
+            sent_by(&node, &bob, (Method::GET, "/v1/conversations/c-1"), &Value::Null).await;
         assert_eq!(never, unknown.to_string(), "nobody learns that there is one");
     }
     let body = json!({"question": "What does note a say?", "conversation": id});
-    assert_eq!(sent(&node, &bob, (Method::POST, "/v1/queries"), &body).await.0, 404);
-    let theirs = sent(&node, &bob, (Method::GET, "/v1/conversations"), &Value::Null).await;
+    assert_eq!(sent_by(&node, &bob, (Method::POST, "/v1/queries"), &body).await.0, 404);
+    let theirs = sent_by(&node, &bob, (Method::GET, "/v1/conversations"), &Value::Null).await;
     assert_eq!(theirs.1["items"], json!([]));
     let after = format!("/v1/conversations?after={id}");
-    assert_eq!(sent(&node, &bob, (Method::GET, &after), &Value::Null).await.0, 404);
+    assert_eq!(sent_by(&node, &bob, (Method::GET, &after), &Value::Null).await.0, 404);
     assert_eq!(node.http().delete(node.url(&path)).send().await.unwrap().status(), 204);
     assert_eq!(node.get(&path).await.0, 404);
     assert_eq!(node.http().delete(node.url(&path)).send().await.unwrap().status(), 404);
@@ -212,11 +208,11 @@ async fn who_waits_in_a_conversation_is_told_what_is_ahead_and_at_once_that_it_w
     assert_eq!((status, &turn["queued"]), (202, &json!(false)), "{turn}");
     assert_eq!((turn.get("ahead"), turn["id"].is_string()), (None, true), "{turn}");
     for ahead in 1..=2 {
-        let (status, turn) = json_of(node.post("/v1/queries?wait=0", &asked("a note")).await);
+        let (status, turn) = posted(&node, "/v1/queries?wait=0", &asked("a note")).await;
         assert_eq!((status, &turn["ahead"]), (202, &json!(ahead)), "{turn}");
     }
     let waiter = asked("What does note a say?");
-    let waits = node.post("/v1/queries?wait=100", &waiter);
+    let waits = posted(&node, "/v1/queries?wait=100", &waiter);
     let deletes = async {
         let all_wait = async || {
             let document = node.get_json(&path).await;
@@ -225,8 +221,7 @@ async fn who_waits_in_a_conversation_is_told_what_is_ahead_and_at_once_that_it_w
         eventually("three turns wait", Duration::from_secs(60), all_wait).await;
         node.http().delete(node.url(&path)).send().await.unwrap().status().as_u16()
     };
-    let (waited, deleted) = futures::join!(waits, deletes);
-    let (status, told) = json_of(waited);
+    let ((status, told), deleted) = futures::join!(waits, deletes);
     assert_eq!((status, deleted), (410, 204), "{told}");
     assert!(told["detail"].as_str().unwrap().contains("was deleted"), "{told}");
 }
@@ -277,15 +272,15 @@ async fn nobody_has_more_conversations_than_one_may_also_not_by_beginning_many_a
     let (_directory, node) = node("[query.conversations]\nper_key = 3\n").await;
     let (ann, bob) = (key(&node, "ann"), key(&node, "bob"));
     let body = json!({"title": "Ünïcode \u{202e} 🦉"});
-    let begin = || sent(&node, &ann, (Method::POST, "/v1/conversations"), &body);
+    let begin = || sent_by(&node, &ann, (Method::POST, "/v1/conversations"), &body);
     let begun = futures::future::join_all((0..12).map(|_| begin())).await;
     let count = |wanted: u16| begun.iter().filter(|(status, _)| *status == wanted).count();
     assert_eq!((count(201), count(409)), (3, 9), "{begun:?}");
-    let other = sent(&node, &bob, (Method::POST, "/v1/conversations"), &body).await;
+    let other = sent_by(&node, &bob, (Method::POST, "/v1/conversations"), &body).await;
     assert_eq!((other.0, &other.1["title"]), (201, &body["title"]), "{other:?}");
     let list = async |query: &str| {
         let path = format!("/v1/conversations{query}");
-        let (status, list) = sent(&node, &ann, (Method::GET, &path), &Value::Null).await;
+        let (status, list) = sent_by(&node, &ann, (Method::GET, &path), &Value::Null).await;
         assert_eq!(status, 200, "{list}");
         let items = list["items"].as_array().unwrap().clone();
         (items.iter().map(|item| item["id"].to_string()).collect::<Vec<_>>(), list["next"].clone())
@@ -296,8 +291,8 @@ async fn nobody_has_more_conversations_than_one_may_also_not_by_beginning_many_a
     some.extend(list(&format!("?limit=2&after={}", next.as_str().unwrap())).await.0);
     assert_eq!(some, all);
     let long = json!({"title": "x".repeat(201)});
-    assert_eq!(sent(&node, &bob, (Method::POST, "/v1/conversations"), &long).await.0, 400);
+    assert_eq!(sent_by(&node, &bob, (Method::POST, "/v1/conversations"), &long).await.0, 400);
     let path = format!("/v1/conversations/{}", all[0].trim_matches('"'));
-    assert_eq!(sent(&node, &ann, (Method::DELETE, &path), &Value::Null).await.0, 204);
+    assert_eq!(sent_by(&node, &ann, (Method::DELETE, &path), &Value::Null).await.0, 204);
     assert_eq!(begin().await.0, 201, "there is room again");
 }

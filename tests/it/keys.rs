@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::node::{Node, perennial};
+use crate::support::node::{Node, perennial, sent};
 use crate::support::wait::eventually;
 
 const TOKEN: &str = "0123456789abcdef";
@@ -26,13 +26,6 @@ async fn node() -> Node {
 async fn started(config: &str) -> Node {
     let builder = Node::builder().toml(config).env("PERENNIAL__HTTP__TOKEN", TOKEN);
     builder.start_listening().await
-}
-
-async fn sent(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.expect("the node answers");
-    let status = answer.status().as_u16();
-    let text = answer.text().await.expect("the answer is text");
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 async fn get(node: &Node, bearer: &str, path: &str) -> (u16, Value) {

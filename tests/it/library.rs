@@ -8,7 +8,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use crate::support::answers::{LONG, items, text};
-use crate::support::node::{Node, NodeBuilder, perennial};
+use crate::support::node::{Node, NodeBuilder, perennial, sent};
 use crate::support::wait::eventually;
 
 const PUMPS: &str = "# Pumps\n\nThe pressure of the pump rises when the valve is shut.";
@@ -18,13 +18,6 @@ fn builder(library: &Path) -> NodeBuilder {
     let directory =
         format!("[knowledge]\ndirectory = {:?}\ndocument_bytes = 100000\n", library.display());
     Node::builder().toml("[docker]\nhost = \"unix:///nowhere/docker.sock\"\n").toml(&directory)
-}
-
-async fn sent(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.expect("the node answers");
-    let status = answer.status().as_u16();
-    let text = answer.text().await.expect("the answer is text");
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// Sends a document as it is.

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::node::Node;
+use crate::support::node::{Node, sent};
 use crate::support::wait::eventually;
 
 const TOKEN: &str = "0123456789abcdef";
@@ -99,13 +98,6 @@ impl World {
         })
         .await
     }
-}
-
-async fn sent(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.expect("the node answers");
-    let status = answer.status().as_u16();
-    let text = answer.text().await.expect("the answer is text");
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 #[tokio::test]

@@ -256,6 +256,12 @@ fn listen_address(line: &str) -> Option<String> {
     listening.then(|| fields.get("listen")?.as_str().map(str::to_owned))?
 }
 
+/// The status of what the node answers, and its body: as text where it is no JSON.
+pub(crate) async fn sent(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let (status, text) = answer(request).await;
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
 async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
     let answer = request.send().await.expect("the node answers");
     (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
