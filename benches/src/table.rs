@@ -98,9 +98,15 @@ fn verdict(met: bool) -> &'static str {
 
 /// Kilobytes of this process that are in memory and its own.
 pub fn own_kilobytes() -> f64 {
+    kilobytes("RssAnon")
+}
+
+/// What the kernel tells of the memory of this process under `key` of `/proc/self/status`, in kilobytes.
+pub fn kilobytes(key: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    let value = |line: &str| line.strip_prefix(key)?.strip_prefix(':').map(str::to_owned);
+    let value = status.lines().find_map(value).unwrap();
+    value.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// Processor time of this process so far, in user and system mode. The kernel counts in hundredths of a

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use perennial_bench::table::{
-    cpu_seconds, expect_most, own_kilobytes, percentile, print, setting, short,
+    cpu_seconds, expect_most, kilobytes, own_kilobytes, percentile, print, setting, short,
 };
 use perennial_knowledge::{Config, Format, Library, Limits, Submission, tools};
 use perennial_query::tool::{Call, Identity, Tool};
@@ -114,13 +114,6 @@ fn asked(many: usize) -> Vec<Asked> {
         Asked { kind, ours, theirs }
     });
     kinds.collect()
-}
-
-/// Megabytes of mapped files that are in memory.
-fn mapped() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssFile:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 /// What a folder takes on the disk, in blocks, and how many files there are.
@@ -270,7 +263,7 @@ fn opened(home: &Path) {
     let began = Instant::now();
     let library = open(home);
     let seconds = began.elapsed().as_secs_f64();
-    let (own, mapped) = (own_kilobytes() / 1024.0, mapped());
+    let (own, mapped) = (own_kilobytes() / 1024.0, kilobytes("RssFile") / 1024.0);
     let documents = library.status().documents;
     println!(
         "{}",
