@@ -337,7 +337,7 @@ fn what_version_1_stored_is_read() {
 }
 
 /// What the sample of this version holds.
-fn stored<T: serde::de::DeserializeOwned>(name: &str, version: u16) -> T {
+pub(crate) fn stored<T: serde::de::DeserializeOwned>(name: &str, version: u16) -> T {
     decode(&payload(name, version)).unwrap()
 }
 

@@ -75,8 +75,8 @@ pub struct ToolWorker {
 
 impl Durable for ToolWorker {
     const KIND: Kind = Kind::new("tool-worker");
-    /// It knows what of its group is out of order since version 2.
-    const VERSION: u16 = 2;
+    /// It knows what of its group is out of order since version 2, and by which call that is tried since version 3.
+    const VERSION: u16 = 3;
     type Message = WorkerMessage;
     type Settings = Settings;
 
@@ -126,7 +126,7 @@ impl ToolWorker {
     fn start(&mut self, order: &Order, turn: &mut Turn<'_, Self>) -> Result<(), ToolError> {
         let spec = check(order, turn.settings())?;
         let rests = rests(order, turn.settings());
-        self.breakers.enter(&rests, turn.now()).map_err(|wait| spared(&rests, wait))?;
+        self.breakers.enter(&rests, &order.id, turn.now()).map_err(|wait| spared(&rests, wait))?;
         let timeout = order.timeout.map_or(spec.timeout, |own| own.min(spec.timeout));
         turn.perform(&Invoke { order: order.clone(), timeout });
         self.running.insert(order.id.clone());
@@ -164,14 +164,13 @@ impl ToolWorker {
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
         let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
         // One that was never begun, or had less time than the tool takes, tells nothing about what it rests on.
-        if expired
+        let says_nothing = expired
             || late && !had_its_time(&order, timeout, turn)
-            || is_isolated(&order, &result, turn)
-        {
-            self.breakers.undecided(&rests(&order, turn.settings()));
-        } else {
+            || is_isolated(&order, &result, turn);
+        if !says_nothing {
             self.judge(&order, &result, turn);
         }
+        self.breakers.ended(&order.id);
         answer(&order, result, turn);
         while self.running.len() < bounds(turn).concurrency {
             let Some(id) = self.waiting.pop_front() else { break };
@@ -200,15 +199,13 @@ impl ToolWorker {
         let rests = rests(order, turn.settings());
         match result.as_ref().map_err(|error| error.kind) {
             Err(ErrorKind::Timeout | ErrorKind::Unavailable) => {
-                self.breakers.failed(rests, turn.now())
+                self.breakers.failed(rests, &order.id, turn.now());
             }
-            Err(ErrorKind::Cancelled | ErrorKind::Unknown | ErrorKind::Overloaded) => {
-                self.breakers.undecided(&rests);
-            }
+            Err(ErrorKind::Cancelled | ErrorKind::Unknown | ErrorKind::Overloaded) => {}
             Ok(_)
             | Err(
                 ErrorKind::Failed | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound,
-            ) => self.breakers.succeeded(&rests),
+            ) => self.breakers.succeeded(&rests, &order.id),
         }
     }
 }

@@ -87,3 +87,20 @@ fn a_host_is_probed_by_one_call_at_a_time_while_others_are_asked() {
     let (first, second) = (asked(30, "down", &mut play), asked(31, "down", &mut play));
     assert!(first.is_ok() && second.is_ok(), "it is in order again");
 }
+
+#[test]
+fn a_call_from_before_a_host_was_shut_does_not_stand_for_its_probe() {
+    let mut play = worker();
+    let [late, later] = [98, 99].map(|step| asked(step, "down", &mut play).unwrap());
+    for step in 0..THRESHOLD {
+        let effect = asked(step, "down", &mut play).unwrap();
+        ends(effect, down(), &mut play);
+    }
+    play.advance(OPEN);
+    let probe = asked(20, "down", &mut play).unwrap();
+    ends(late, Ok(json!(1).into()), &mut play);
+    asked(21, "down", &mut play).unwrap_err();
+    ends(later, down(), &mut play);
+    ends(probe, Ok(json!(1).into()), &mut play);
+    asked(22, "down", &mut play).expect("the probe was answered, and the next one is let through");
+}
