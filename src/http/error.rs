@@ -52,12 +52,12 @@ pub(super) enum ApiError {
     /// A plan or its inputs are not valid: everything that is wrong.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
-    /// So many queries wait that no more are taken in.
-    #[error("{0} queries are waiting, as many as `query.queue` lets; come again later")]
+    /// So many queries wait that no more of whoever has one waiting are taken in.
+    #[error("{0} queries are waiting, and `query.queue` lets no more; come again later")]
     Busy(u64),
     /// So many queries of one API key wait that no more of it are taken in.
     #[error(
-        "{0} queries of this API key are waiting, as many as `query.queue_share` lets; come again later"
+        "{0} queries of this API key are waiting, and `query.queue_share` lets no more; come again later"
     )]
     KeyBusy(u64),
     /// So much of its kind waits that no more is taken in; what.

@@ -30,7 +30,7 @@ pub struct Config {
     pub intents: PathBuf,
     /// Queries that run at a time.
     pub max_concurrent: usize,
-    /// Queries that wait for a place; more are turned away.
+    /// Queries that wait for a place, beyond the first one of each API key; more are turned away.
     pub queue: usize,
     /// The share of those places that one API key may hold.
     pub queue_share: f64,

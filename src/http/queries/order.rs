@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use perennial_query::admission::AdmissionMessage;
 use perennial_query::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
 use perennial_query::plan::StepId;
-use perennial_query::record::QUERIES;
+use perennial_query::record::{QUERIES, QueryStatus};
 
+use super::submit::admitted;
 use super::unknown;
 use crate::http::App;
 use crate::http::access::Caller;
@@ -106,8 +108,14 @@ async fn order(
 ) -> Result<StatusCode, ApiError> {
     // An address that nobody uses would come to be by being asked.
     let row = app.runtime.tables().get(&QUERIES, id)?;
-    row.filter(|row| caller.sees(row)).ok_or_else(|| unknown(id))?;
+    let row = row.filter(|row| caller.sees(row)).ok_or_else(|| unknown(id))?;
     let by = caller.signs(by)?;
+    let again = matches!(order, QueryOrder::Retry | QueryOrder::RetryAll);
+    if again && row.status == QueryStatus::Finished {
+        // What is begun again is a query like any other, and bounded like those of whoever it is of.
+        let (id, key) = (row.id, row.identity.key);
+        admitted(app, &AdmissionMessage::Readmit { id, key }).await?;
+    }
     let message = OrchestratorMessage::Order { by, order };
     match app.runtime.ask::<Orchestrator, Ordered>(id, &message, PATIENCE).await? {
         Ordered::Done => Ok(StatusCode::NO_CONTENT),

@@ -48,19 +48,23 @@ pub(crate) async fn submit(
     }
     let submission = Submission { name, ..prepare(&app, &caller, asked)? };
     let message = AdmissionMessage::Submit(Box::new(submission.clone()));
-    let asked = app.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
-    let (id, ahead, shared) = match asked.await? {
-        Admitted::Accepted { id, ahead } => (id, Some(ahead), false),
-        Admitted::Shared { id } => (id, None, true),
-        Admitted::Full { waiting } => return Err(ApiError::Busy(waiting)),
-        Admitted::KeyFull { waiting } => return Err(ApiError::KeyBusy(waiting)),
-    };
-    written(&app, &id).await?;
+    let taken = admitted(&app, &message).await?;
+    written(&app, taken.id()).await?;
     if submission.name.is_some() {
-        same(&app, &id, &submission)?;
+        same(&app, taken.id(), &submission)?;
     }
-    let (status, Json(answered)) = answer(&app, Taken::new(id, ahead, shared), patience).await?;
+    let (status, Json(answered)) = answer(&app, taken, patience).await?;
     Ok((status, Json(Submitted::query(answered))))
+}
+
+/// What the Admission takes in, if there is room for it.
+pub(super) async fn admitted(app: &App, message: &AdmissionMessage) -> Result<Taken, ApiError> {
+    match app.runtime.ask::<Admission, Admitted>(ADMISSION, message, PATIENCE).await? {
+        Admitted::Accepted { id, ahead } => Ok(Taken::new(id, Some(ahead), false)),
+        Admitted::Shared { id } => Ok(Taken::new(id, None, true)),
+        Admitted::Full { waiting } => Err(ApiError::Busy(waiting)),
+        Admitted::KeyFull { waiting } => Err(ApiError::KeyBusy(waiting)),
+    }
 }
 
 /// The whole document if the query ends in time, and otherwise where to look for it.

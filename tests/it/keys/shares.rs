@@ -18,7 +18,11 @@ fn sleeps() -> Value {
 }
 
 async fn submitted(node: &Node, bearer: &str, body: &Value) -> Response {
-    let request = node.http().post(node.url("/v1/queries")).bearer_auth(bearer).json(body);
+    submitted_to(node, bearer, "/v1/queries", body).await
+}
+
+async fn submitted_to(node: &Node, bearer: &str, path: &str, body: &Value) -> Response {
+    let request = node.http().post(node.url(path)).bearer_auth(bearer).json(body);
     request.send().await.expect("the node answers")
 }
 
@@ -41,6 +45,10 @@ async fn one_key_cannot_fill_the_queue_and_is_told_which_bound_it_met() {
         .replace("{ name = \"nothing\", argv = [\"true\"] }", NAP);
     let node = started(&config).await;
     let (ann, bob) = (key(&node, "ann", "user").await, key(&node, "bob", "user").await);
+    let fails = json!({"yaml": "name: none\nsteps:\n  - {id: a, value: \"{{ 1 / 0 }}\"}\n"});
+    let failed = ask(&node, &ann, &fails).await.1;
+    assert_eq!(failed["outcome"], "failed", "{failed}");
+    let retry = format!("/v1/queries/{}/retry", id(&failed));
     let holds: Value = submitted(&node, TOKEN, &sleeps()).await.json().await.expect("an answer");
     let value = json!({"yaml": "name: one\nsteps:\n  - {id: a, value: 1}\n"});
     let mut waiting = Vec::new();
@@ -51,9 +59,14 @@ async fn one_key_cannot_fill_the_queue_and_is_told_which_bound_it_met() {
     }
     let own = turned_away(submitted(&node, &ann, &value).await).await;
     assert_eq!(own, "urn:perennial:problem:key-busy");
+    let again = turned_away(submitted_to(&node, &ann, &retry, &json!({})).await).await;
+    assert_eq!(again, own, "what is begun again is bounded as well");
     assert_eq!(submitted(&node, TOKEN, &value).await.status(), 202);
     let full = turned_away(submitted(&node, &bob, &value).await).await;
     assert_eq!(full, "urn:perennial:problem:busy");
+    let cleo = key(&node, "cleo", "user").await;
+    assert_eq!(submitted(&node, &cleo, &value).await.status(), 202, "nothing of hers waits");
+    assert_eq!(turned_away(submitted(&node, &cleo, &value).await).await, full);
 
     let path = format!("/v1/queries/{}/cancel", id(&holds));
     assert_eq!(post(&node, TOKEN, &path, &json!({})).await.0, 204);
@@ -66,6 +79,7 @@ async fn one_key_cannot_fill_the_queue_and_is_told_which_bound_it_met() {
         .await;
     }
     assert_eq!(ask(&node, &ann, &value).await.0, 200);
+    assert_eq!(post(&node, &ann, &retry, &json!({})).await.0, 204, "there is room again");
 }
 
 /// A stream of the events of a query that does not end, which holds a connection.

@@ -45,7 +45,10 @@ fn the_format_of_what_the_admission_keeps_is_frozen() {
     for version in [1, 2] {
         frozen("query/admission", version, &vec![Admission2::default(), old_sample()]);
     }
-    frozen("query/admission", Admission::VERSION, &vec![Admission::default(), sample()]);
+    // So did version 4.
+    for version in [3, Admission::VERSION] {
+        frozen("query/admission", version, &vec![Admission::default(), sample()]);
+    }
     let until = Timestamp::from_micros(600_000_000);
     frozen("query/cached", CACHE.version(), &Cached { query: id(1), until });
     frozen("query/name", NAMES.version(), &id(1));
@@ -66,6 +69,8 @@ fn goes_on(state: Admission, next: u8) {
 fn the_admission_goes_on_from_what_was_stored_of_it() {
     goes_on(sample(), 4);
     goes_on(old_sample().into(), 3);
+    let stored = perennial_store::encode(&sample()).unwrap();
+    assert_eq!(Admission::migrate(3, &stored).unwrap(), sample());
     // Four maps and lists, and a number.
     let nothing = [0; 5];
     for version in [1, 2] {

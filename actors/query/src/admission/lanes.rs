@@ -41,14 +41,28 @@ impl Lanes {
         self.waiting.values().map(VecDeque::len).sum()
     }
 
+    /// How many wait, of each API key no more than `per_key`: those that came back beyond it take nobody's place.
+    pub(super) fn waiting_within(&self, per_key: usize) -> usize {
+        let counted = |(holder, lane): (&Holder, &VecDeque<String>)| match holder {
+            Some(_) => lane.len().min(per_key),
+            None => lane.len(),
+        };
+        self.waiting.iter().map(counted).sum()
+    }
+
     /// How many of one holder's wait.
     pub(super) fn waiting_of(&self, holder: Holder) -> usize {
         self.waiting.get(&holder).map_or(0, VecDeque::len)
     }
 
+    /// Whether a query runs or waits.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.running.contains_key(id) || self.lane_of(id).is_some()
+    }
+
     /// Has a query wait, unless it does or runs.
     pub(super) fn wait(&mut self, id: String, holder: Holder) {
-        if self.running.contains_key(&id) || self.lane_of(&id).is_some() {
+        if self.has(&id) {
             return;
         }
         if !self.waiting.contains_key(&holder) {

@@ -9,7 +9,7 @@ use crate::record::{Outcome, Submission, Watcher};
 pub enum AdmissionMessage {
     /// A query to be taken in. Answered with [`Admitted`].
     Submit(Box<Submission>),
-    /// A query that had given its place back wants one again.
+    /// A query that had given its place back wants one again. It was accepted, and so is never turned away.
     Return {
         /// Its id.
         id: String,
@@ -33,6 +33,14 @@ pub enum AdmissionMessage {
         submission: Box<Submission>,
         /// Who is told.
         watcher: Watcher,
+    },
+    /// A query that has ended is to be begun again: it is bounded like one that is submitted, and has its place, or waits
+    /// for one, when it is told to begin again. Answered with [`Admitted`].
+    Readmit {
+        /// Its id.
+        id: String,
+        /// The API key on whose behalf it is, if it is on one's.
+        key: Option<u64>,
     },
 }
 

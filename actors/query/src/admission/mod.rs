@@ -6,6 +6,8 @@ mod frozen;
 mod lanes;
 mod message;
 pub(crate) mod older;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::record::{Outcome, Submission, Watcher};
 
 /// Queries that run at a time.
 pub const MAX_CONCURRENT: usize = 10;
-/// Queries that wait for a place.
+/// Queries that wait for a place, beyond the first one of each API key.
 pub const QUEUE: usize = 1_000;
 /// The share of those places that one API key may hold.
 pub const QUEUE_SHARE: f64 = 0.5;
@@ -51,7 +53,7 @@ struct Cached {
 pub struct Settings {
     /// Queries that run at a time.
     pub max_concurrent: usize,
-    /// Queries that wait for a place.
+    /// Queries that wait for a place, beyond the first one of each API key.
     pub queue: usize,
     /// Those of one API key among them.
     pub queue_per_key: usize,
@@ -89,8 +91,9 @@ pub struct Admission {
 
 impl Durable for Admission {
     const KIND: Kind = Kind::new("admission");
-    /// Submissions tell of models since version 2, and whose queries run and wait is known since version 3.
-    const VERSION: u16 = 3;
+    /// Submissions tell of models since version 2, and whose queries run and wait is known since version 3. Since
+    /// version 4 it is asked before a query is begun again.
+    const VERSION: u16 = 4;
     type Message = AdmissionMessage;
     type Settings = Settings;
 
@@ -110,6 +113,10 @@ impl Durable for Admission {
             AdmissionMessage::Unnamed(name) => turn.delete(&NAMES, &name),
             AdmissionMessage::SubmitFor { submission, watcher } => {
                 self.submit_for(&submission, watcher, turn)?;
+            }
+            AdmissionMessage::Readmit { id, key } => {
+                let admitted = self.readmit(id, key, turn);
+                turn.reply(&admitted);
             }
         }
         Ok(())
@@ -181,8 +188,7 @@ impl Admission {
             turn.count(metrics::CACHE, &[("result", "miss")]);
         }
         let holder = submission.identity.key;
-        if let Some(full) = self.full(holder, turn.settings()) {
-            turn.count(metrics::REFUSED, &[]);
+        if let Some(full) = self.turned_away(holder, turn) {
             return Ok(full);
         }
         let id = self.new_id(turn);
@@ -196,15 +202,42 @@ impl Admission {
         Ok(self.accepted(id))
     }
 
-    /// The bound that leaves no room for one more of this holder's, if there is one.
-    fn full(&self, holder: Holder, settings: &Settings) -> Option<Admitted> {
-        let (all, own) = (self.lanes.waiting(), self.lanes.waiting_of(holder));
-        if all >= settings.queue {
-            return Some(Admitted::Full { waiting: all as u64 });
+    /// Takes a query in that has ended and is to be begun again.
+    fn readmit(&mut self, id: String, holder: Holder, turn: &mut Turn<'_, Self>) -> Admitted {
+        if self.lanes.has(&id) {
+            return self.accepted(id);
         }
-        // What has no key is the operator's, and has the whole queue for its bound.
-        let crowded = holder.is_some() && own >= settings.queue_per_key;
-        crowded.then_some(Admitted::KeyFull { waiting: own as u64 })
+        if let Some(full) = self.turned_away(holder, turn) {
+            return full;
+        }
+        self.enqueue(id.clone(), holder, turn);
+        self.accepted(id)
+    }
+
+    /// The bound that leaves no room for one more of this holder's, if there is one.
+    fn turned_away(&self, holder: Holder, turn: &mut Turn<'_, Self>) -> Option<Admitted> {
+        let full = self.full(holder, turn.settings())?;
+        turn.count(metrics::REFUSED, &[]);
+        Some(full)
+    }
+
+    fn full(&self, holder: Holder, settings: &Settings) -> Option<Admitted> {
+        let own = self.lanes.waiting_of(holder);
+        // Nobody is kept out by what others have waiting. There are as many keys as the operator gives out.
+        if own == 0 {
+            return None;
+        }
+        let waiting = own as u64;
+        if holder.is_none() {
+            // What has no key is the operator's, and has the whole queue for its own.
+            return (own >= settings.queue).then_some(Admitted::Full { waiting });
+        }
+        if own >= settings.queue_per_key {
+            return Some(Admitted::KeyFull { waiting });
+        }
+        let taken = self.lanes.waiting_within(settings.queue_per_key);
+        let waiting = self.lanes.waiting() as u64;
+        (taken >= settings.queue).then_some(Admitted::Full { waiting })
     }
 
     fn accepted(&self, id: String) -> Admitted {

@@ -78,6 +78,8 @@ impl From<AdmissionMessage2> for AdmissionMessage {
 pub(super) fn state(version: u16, payload: &[u8]) -> Result<Admission, Failure> {
     match version {
         1 | 2 => Ok(decode::<Admission2>(payload)?.into()),
+        // Version 4 changed what it is told, not what it keeps.
+        3 => Ok(decode(payload)?),
         _ => Err(unheard_of(version)),
     }
 }
@@ -86,6 +88,8 @@ pub(super) fn message(version: u16, payload: &[u8]) -> Result<AdmissionMessage, 
     let old = match version {
         1 => decode::<AdmissionMessage1>(payload)?.into(),
         2 => decode::<AdmissionMessage2>(payload)?,
+        // Version 4 has one more variant behind those of version 3.
+        3 => return Ok(decode(payload)?),
         _ => return Err(unheard_of(version)),
     };
     Ok(old.into())

@@ -274,7 +274,7 @@ impl Orchestrator {
             Phase::Waiting => {}
             // It was told before, and keeps the place that it has.
             Phase::Running => return Ok(()),
-            // It was taken back, or paused, while it waited: the place is free.
+            // It was taken back, or paused, while it waited, or was not begun again after all: the place is free.
             Phase::Unknown | Phase::Paused | Phase::Approval | Phase::Ended | Phase::Ending(_) => {
                 release(turn, None);
                 return Ok(());

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::halting::changes_world;
 use super::message::{Ordered, QueryOrder};
 use super::steps::approval_timer;
-use super::{End, Orchestrator, Phase, Query, StepState};
+use super::{End, Orchestrator, Phase, Query, StepState, release};
 use crate::plan::{ErrorKind, StepId};
 use crate::record::{
     DEAD_STEPS, Event, Outcome, QUERIES, QueryStatus, STEPS, StepRow, StepStatus, step_number,
@@ -128,7 +128,8 @@ impl Orchestrator {
         Ok(Ordered::Done)
     }
 
-    /// Begins again with what had not succeeded. What had keeps its result.
+    /// Begins again with what had not succeeded. What had keeps its result. Whoever orders it asks the
+    /// [Admission](crate::admission) first whether there is room.
     fn retry(
         &mut self,
         by: &str,
@@ -138,21 +139,11 @@ impl Orchestrator {
         if self.phase != Phase::Ended {
             return Ok(Ordered::Conflict("it has not ended yet".to_owned()));
         }
-        let undone = |state: &StepState| {
-            matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
-        };
-        if !self.steps.iter().any(undone) && !self.consulting.is_open() {
-            return Ok(Ordered::Conflict(
-                "every step of it that was to be done has succeeded".to_owned(),
-            ));
-        }
         let query = self.query(turn)?;
-        let doubtful = if anyway { Vec::new() } else { self.doubtful(&query, turn)? };
-        if !doubtful.is_empty() {
-            return Ok(Ordered::Conflict(format!(
-                "what may have been done would be done again: {}; look, and say that it is to be",
-                doubtful.join(", ")
-            )));
+        if let Some(why) = self.stays_as_it_is(&query, anyway, turn)? {
+            // It may have been given a place for this.
+            release(turn, None);
+            return Ok(Ordered::Conflict(why));
         }
         self.reset(&query, turn)?;
         let most = turn.settings().deadline;
@@ -171,6 +162,27 @@ impl Orchestrator {
             row.retries = retries;
         })?;
         Ok(Ordered::Done)
+    }
+
+    /// Why it is not begun again.
+    fn stays_as_it_is(
+        &self,
+        query: &Query,
+        anyway: bool,
+        turn: &Turn<'_, Self>,
+    ) -> Result<Option<String>, Failure> {
+        let undone = |state: &StepState| {
+            matches!(state, StepState::Ended(End::Failed | End::FailedForAll | End::Cut))
+        };
+        if !self.steps.iter().any(undone) && !self.consulting.is_open() {
+            return Ok(Some("every step of it that was to be done has succeeded".to_owned()));
+        }
+        let doubtful = if anyway { Vec::new() } else { self.doubtful(query, turn)? };
+        let why = format!(
+            "what may have been done would be done again: {}; look, and say that it is to be",
+            doubtful.join(", ")
+        );
+        Ok((!doubtful.is_empty()).then_some(why))
     }
 
     fn is_done(&self, at: usize) -> bool {

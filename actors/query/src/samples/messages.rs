@@ -35,13 +35,15 @@ fn the_format_of_messages_to_orchestrators_is_frozen() {
 #[test]
 fn the_format_of_messages_to_the_admission_is_frozen() {
     let id = || "q-1".to_owned();
-    let all = vec![
+    let mut all = vec![
         AdmissionMessage::Submit(Box::new(submission(Origin::Plan))),
         AdmissionMessage::Return { id: id(), key: Some(7) },
         AdmissionMessage::Release { id: id(), result: Some(Outcome::Succeeded) },
         AdmissionMessage::Expired("key".to_owned()),
         AdmissionMessage::Unnamed("name".to_owned()),
     ];
+    frozen("query/admission-message", 3, &all);
+    all.push(AdmissionMessage::Readmit { id: id(), key: Some(7) });
     frozen("query/admission-message", Admission::VERSION, &all);
     let admitted = vec![
         Admitted::Accepted { id: id(), ahead: 2 },
@@ -49,7 +51,9 @@ fn the_format_of_messages_to_the_admission_is_frozen() {
         Admitted::Full { waiting: 9 },
         Admitted::KeyFull { waiting: 4 },
     ];
-    frozen("query/admitted", Admission::VERSION, &admitted);
+    for version in [3, Admission::VERSION] {
+        frozen("query/admitted", version, &admitted);
+    }
 }
 
 #[test]

@@ -13,7 +13,9 @@ fn the_format_of_who_is_told_of_a_query_is_frozen() {
         submission: Box::new(submission(Origin::Schedule("nightly".to_owned()))),
         watcher: watcher(),
     };
-    frozen("query/admission-message-for", Admission::VERSION, &submit);
+    for version in [3, Admission::VERSION] {
+        frozen("query/admission-message-for", version, &submit);
+    }
     let watch = OrchestratorMessage::Watch(watcher());
     frozen("query/orchestrator-message-watch", Orchestrator::VERSION, &watch);
 }

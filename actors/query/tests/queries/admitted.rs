@@ -1,11 +1,14 @@
 //! What is taken in, and what is not done twice.
 
+use std::time::Duration;
+
 use perennial_query::admission::Admitted;
 use perennial_query::config::Config;
-use perennial_query::orchestrator::QueryOrder;
+use perennial_query::orchestrator::{Ordered, QueryOrder};
 use perennial_query::record::{Event, QueryStatus, Submission};
 use perennial_query::tool::Identity;
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 
 use crate::world::{Node, plan, says};
 
@@ -130,6 +133,7 @@ async fn who_asks_little_does_not_stand_behind_all_of_who_asks_much() {
     assert_eq!(said, ["1a", "1b", "2a", "1c", "2b", "1d"]);
 }
 
+/// What is left is for those who have queries waiting; who has none needs no place of it.
 #[tokio::test]
 async fn one_key_holds_its_share_of_the_queue_and_leaves_the_rest() {
     let config = Config { max_concurrent: 2, queue: 4, ..Config::default() };
@@ -142,8 +146,9 @@ async fn one_key_holds_its_share_of_the_queue_and_leaves_the_rest() {
     for submission in [other, unbound] {
         id(node.admit(submission).await);
     }
-    assert_eq!(node.admit(of(3, "h")).await, Admitted::Full { waiting: 4 });
-    node.outside.gate.add_permits(6);
+    id(node.admit(of(3, "h")).await);
+    assert_eq!(node.admit(of(3, "i")).await, Admitted::Full { waiting: 5 });
+    node.outside.gate.add_permits(7);
 }
 
 #[tokio::test]
@@ -161,4 +166,35 @@ async fn a_query_that_comes_back_waits_among_those_of_its_key() {
     assert_eq!(node.admit(of(1, "1b")).await, Admitted::KeyFull { waiting: 1 });
     id(node.admit(of(2, "2b")).await);
     node.outside.gate.add_permits(4);
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_begun_again_after_all_keeps_no_place() {
+    let config = Config { max_concurrent: 1, queue: 4, queue_share: 0.25, ..Config::default() };
+    let node = Node::with(config.clone()).await;
+    node.outside.gate.add_permits(1);
+    let done = id(node.admit(of(1, "a")).await);
+    assert_eq!(node.ended(&done).await.outcome(), "succeeded");
+    let fails = plan(vec![says("a", json!({"text": "b", "fails": 99}))]);
+    let failed = id(node.admit(Submission { plan: fails, ..of(1, "") }).await);
+    assert_eq!(node.ended(&failed).await.outcome(), "failed");
+    let holds = id(node.admit(of(2, "c")).await);
+    node.until_status(&holds, QueryStatus::Running).await;
+    assert_eq!(id(node.readmit(&done, Some(1)).await), done);
+    assert_eq!(node.readmit(&failed, Some(1)).await, Admitted::KeyFull { waiting: 1 });
+    let refused = node.order(&done, QueryOrder::Retry).await;
+    assert!(matches!(refused, Ordered::Conflict(_)), "{refused:?}");
+    // Sooner than the one that holds the only place is given up, after three attempts of 15 s.
+    let given_back = timeout(Duration::from_secs(30), async {
+        while matches!(node.readmit(&failed, Some(1)).await, Admitted::KeyFull { .. }) {
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+    given_back.await.expect("the place is given back");
+    // It is never told to begin again: the node dies in between.
+    let node = node.again(config).await;
+    let next = id(node.admit(of(3, "d")).await);
+    node.outside.gate.add_permits(10);
+    assert_eq!(node.ended(&next).await.outcome(), "succeeded");
+    assert_eq!(node.ended(&failed).await.outcome(), "failed");
 }

@@ -262,6 +262,12 @@ impl Node {
         self.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE).await.unwrap()
     }
 
+    /// Asks for a place for a query that has ended.
+    pub(crate) async fn readmit(&self, id: &str, key: Option<u64>) -> Admitted {
+        let message = AdmissionMessage::Readmit { id: id.to_owned(), key };
+        self.runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE).await.unwrap()
+    }
+
     pub(crate) async fn submit(&self, plan: Plan) -> String {
         self.submit_with(plan, json!({})).await
     }

@@ -29,9 +29,11 @@ async fn a_turn_that_finds_no_place_in_the_queue_is_submitted_again() {
     let timeout = Duration::from_secs(3600);
     let world = World::with(Config { max_concurrent: 1, queue: 1, timeout, ..Config::default() });
     let world = world.await;
+    // Of the same key: what others have waiting keeps nobody out.
     let waits = || Submission {
         plan: plan(vec![says("a", json!({"text": "a", "waits": true}))]),
         inputs: json!({}).into(),
+        identity: ann(),
         ..Submission::default()
     };
     for _ in 0..2 {

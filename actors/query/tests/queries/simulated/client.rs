@@ -106,6 +106,12 @@ impl Client {
             self.held.lock().unwrap().anyway = true;
         }
         let cancels = matches!(order, QueryOrder::Cancel { .. });
+        if again {
+            // Whether there is room is asked first. Whatever dies in between, no place is lost.
+            let message = AdmissionMessage::Readmit { id: id.to_owned(), key: None };
+            let admitted = runtime.ask::<Admission, Admitted>(ADMISSION, &message, PATIENCE);
+            admitted.await.ok();
+        }
         let message = OrchestratorMessage::Order { by: "ann".to_owned(), order };
         let ordered = runtime.ask::<Orchestrator, Ordered>(id, &message, PATIENCE).await;
         if cancels && matches!(ordered, Ok(Ordered::Done)) {
