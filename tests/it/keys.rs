@@ -238,6 +238,29 @@ async fn a_shared_result_is_read_by_those_of_the_same_role_and_teams_and_nobody_
 }
 
 #[tokio::test]
+async fn a_shared_result_is_read_no_more_by_a_role_that_may_not_ask_for_it_any_more() {
+    let may = |permissions| CONFIG.replace("user = [\"queries\"]", permissions);
+    let mut node = started(&may("user = [\"queries\", \"shell\"]")).await;
+    let (ann, bob) = (key(&node, "ann", "user").await, key(&node, "bob", "user").await);
+    let text = "name: runs\nsteps:\n  - {id: a, tool: shell, arguments: {command: nothing}}\n";
+    let asked = json!({"yaml": text, "cache": true});
+    let anns = ask(&node, &ann, &asked).await.1;
+    assert_eq!(anns["outcome"], "succeeded", "{anns}");
+    assert_eq!(ask(&node, &bob, &asked).await.1["id"], anns["id"], "done once");
+    let path = format!("/v1/queries/{}", id(&anns));
+    assert_eq!(get(&node, &bob, &path).await.0, 200);
+    node.kill9();
+    let config = node.data_dir().with_file_name("perennial.toml");
+    fs::write(config, may("user = [\"queries\"]")).expect("the configuration can be written");
+    node.restart_listening().await;
+    assert_eq!(ask(&node, &bob, &asked).await.0, 403);
+    for more in ["", "/events"] {
+        assert_eq!(get(&node, &bob, &format!("{path}{more}")).await.0, 404);
+    }
+    assert_eq!(get(&node, &ann, &path).await.0, 200, "she has been told");
+}
+
+#[tokio::test]
 async fn a_plan_is_refused_with_every_tool_that_its_role_may_not_call() {
     let node = node().await;
     let ann = key(&node, "ann", "user").await;

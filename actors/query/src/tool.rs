@@ -44,6 +44,9 @@ pub struct ToolSpec {
     /// Whether what it answers depends on who asks, beyond their role and teams. Such a result is given to nobody
     /// else from a cache.
     pub personal: bool,
+    /// Stands for who may read what through it, where its permission does not say it all. What was answered under
+    /// another one is given again to nobody.
+    pub access: u64,
     /// Whether a call that takes too long, or ends what worked for it, tells nothing about the next one, for which
     /// that is made anew. Then no such call counts against what it rests on.
     pub isolated: bool,
@@ -63,6 +66,7 @@ impl ToolSpec {
             timeout: TOOL_TIMEOUT,
             changes_world: false,
             personal: false,
+            access: 0,
             isolated: false,
         }
     }

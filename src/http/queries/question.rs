@@ -6,7 +6,7 @@ use perennial_query::record::{Origin, Submission};
 use perennial_runtime::Clock;
 
 use super::Queries;
-use super::sharing::whom;
+use super::sharing::{under_grants, whom};
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
 
@@ -39,6 +39,7 @@ pub(super) fn prepare(
             let key = cache_key(&question, &identity, whole, version);
             let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
             let key = if by_model.answer { format!("model/{key}") } else { key };
+            let key = under_grants(key, &planned.plan, catalogue);
             let whom = whom(&planned.plan, &identity, catalogue);
             Some(whom.map_or(key.clone(), |whom| format!("{whom}/{key}")))
         }

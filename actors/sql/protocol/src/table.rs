@@ -25,7 +25,7 @@ pub struct Table {
 }
 
 /// What some roles may read of a table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grant {
     /// The roles; [`EVERY_ROLE`] for all that no other grant of the table names.

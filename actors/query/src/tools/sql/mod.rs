@@ -171,9 +171,18 @@ fn spec(config: &Config, program: &Path) -> ToolSpec {
     // A process that a query ended is replaced, and one that takes long is taken back.
     spec.isolated = true;
     // Where rows depend on who asks, nobody is given what another was answered.
+    spec.access = access(&config.tables);
     spec.personal =
         config.tables.iter().flat_map(|table| &table.access).any(|grant| !grant.rows.is_empty());
     spec
+}
+
+/// Another number whenever somebody may read something else, the same after a restart.
+fn access(tables: &[Table]) -> u64 {
+    let granted: Vec<_> = tables.iter().map(|table| (&table.name, &table.access)).collect();
+    let mut hasher = DefaultHasher::new();
+    granted.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

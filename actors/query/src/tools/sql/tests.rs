@@ -84,6 +84,20 @@ fn results_are_shared_with_nobody_where_rows_depend_on_who_asks() {
     ));
 }
 
+#[test]
+fn what_was_answered_is_told_from_what_is_answered_once_somebody_may_read_something_else() {
+    let access = |access: &str| Sql::new(&config(access), Path::new("/bin")).spec.access;
+    let open = access("[{ roles = [\"coach\"] }]");
+    assert_eq!(open, access("[{ roles = [\"coach\"] }]"), "the same after a restart");
+    for other in [
+        "[{ roles = [\"*\"] }]",
+        "[{ roles = [\"coach\"], hidden = [\"pay\"] }]",
+        "[{ roles = [\"coach\"], rows = \"a = identity.name\" }]",
+    ] {
+        assert_ne!(access(other), open, "{other}");
+    }
+}
+
 #[tokio::test]
 async fn a_call_says_how_the_program_is_built_where_it_is_absent_and_is_not_tried_again() {
     let tool = Sql::new(&config("[{ roles = [\"*\"] }]"), Path::new("/nowhere"));
