@@ -178,7 +178,10 @@ fn cut(mut text: String, most: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use perennial_runtime::{Observation, Play};
+
     use super::*;
+    use crate::conversation::Settings;
     use crate::record::{Answer, Outcome};
     use crate::roles::Roles;
     use crate::tool::{Catalogue, Citation, ToolSpec};
@@ -238,6 +241,19 @@ mod tests {
         ] {
             assert!(!sees(&before, &other, &row));
         }
+    }
+
+    #[test]
+    fn who_waits_for_a_conversation_is_woken_when_it_is_deleted() {
+        let mut play = Play::<Conversation>::new("c-1", Settings::default());
+        let owner = Identity::default();
+        let begin = ConversationMessage::Begin { owner: owner.clone(), title: String::new() };
+        play.handle(begin).unwrap();
+        let deleted = play.handle(ConversationMessage::Delete(owner)).unwrap();
+        assert!(deleted.stops());
+        let rung = |seen: &&Observation| seen.metric == metrics::RUNG;
+        let bell = deleted.observations().iter().find(rung).unwrap();
+        assert_eq!(bell.value as usize, metrics::bell("c-1"));
     }
 
     #[test]
