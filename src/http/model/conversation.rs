@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::query::{Answered, answer};
-use super::{Page, time};
+use super::{checked_limit, time};
 use crate::http::error::ApiError;
 
 /// A conversation that is wanted.
@@ -27,7 +27,7 @@ pub(in crate::http) struct ConversationPage {
 
 impl ConversationPage {
     pub(in crate::http) fn limit(&self) -> Result<usize, ApiError> {
-        Page { limit: self.limit }.limit()
+        checked_limit(self.limit)
     }
 }
 

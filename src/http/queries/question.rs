@@ -29,7 +29,7 @@ pub(super) fn prepare(
     let identity = caller.identity().clone();
     let Queries { planner, clock, catalogue, questions, .. } = queries;
     let planned = plan_question(planner, &question, &identity, clock.now()).map_err(refused)?;
-    let by_model = questions.by_model((&question, &planned), wanted.answer_by, Vec::new());
+    let by_model = questions.by_model((&question, &planned), wanted.answer_by);
     let by_model = by_model.map_err(|why| ApiError::Invalid(vec![why]))?;
     let cache_key = match &planned {
         // Nobody knows yet what a plan by a model does, and what its tools look at.

@@ -41,7 +41,9 @@ pub(crate) async fn submit(
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let patience = wait.patience()?;
     let name = key(&headers, &caller.names("query"))?;
-    if let (Some(conversation), Source::Question(text)) = (&asked.conversation, asked.source()?) {
+    if let Some(conversation) = &asked.conversation
+        && let Source::Question(text) = asked.source()?
+    {
         let (conversation, answer_by) = (conversation.clone(), asked.answer_by);
         let turn = conversations::Asked { conversation, text, name, answer_by };
         return conversations::ask(&app, &caller, turn, patience).await;

@@ -8,7 +8,7 @@ use crate::check::MAX_STEPS;
 use crate::planner;
 use crate::question::Planned;
 use crate::question::clarify::is_ambiguous;
-use crate::record::{ByModel, Exchange};
+use crate::record::ByModel;
 use crate::tools::llm;
 
 /// Times that a model is asked for one plan, unless the configuration says otherwise.
@@ -121,7 +121,7 @@ impl Questions {
         self.planner != PlannedBy::Never || self.answers != WordedBy::Never
     }
 
-    /// What models do for `question`, of which the table of intents makes `planned`, after what was said `earlier`.
+    /// What models do for `question`, of which the table of intents makes `planned`.
     ///
     /// # Errors
     /// An answer by a model is wanted, and models may not word any.
@@ -129,7 +129,6 @@ impl Questions {
         &self,
         (question, planned): (&str, &Planned),
         wanted: Option<AnswerBy>,
-        earlier: Vec<Exchange>,
     ) -> Result<ByModel, String> {
         let unknown = matches!(planned, Planned::Clarification(_));
         let plan = match self.planner {
@@ -141,7 +140,7 @@ impl Questions {
         let plan = plan && !is_ambiguous(question);
         // Of what is asked back there is nothing to word.
         let answer = self.words(wanted)? && (plan || !unknown);
-        Ok(ByModel { plan, answer, earlier })
+        Ok(ByModel { plan, answer, ..ByModel::default() })
     }
 
     /// Whether a model words the answer for somebody who wants it so.
@@ -220,7 +219,7 @@ mod tests {
         let unknown = Planned::Clarification(crate::question::Clarification::default());
         let plans = |planner, question| {
             let questions = Questions { planner, ..Questions::default() };
-            questions.by_model((question, &unknown), None, Vec::new()).unwrap().plan
+            questions.by_model((question, &unknown), None).unwrap().plan
         };
         assert!(!plans(PlannedBy::Never, "Who is Suzuki?"));
         assert!(plans(PlannedBy::Fallback, "Who is Suzuki?"));
@@ -234,7 +233,7 @@ mod tests {
         let words = |answers, wanted| {
             let planner = PlannedBy::Always;
             let questions = Questions { planner, answers, ..Questions::default() };
-            let by_model = questions.by_model(("Who is Suzuki?", &unknown), wanted, Vec::new());
+            let by_model = questions.by_model(("Who is Suzuki?", &unknown), wanted);
             by_model.map(|by_model| by_model.answer)
         };
         let (model, template) = (Some(AnswerBy::Model), Some(AnswerBy::Template));

@@ -304,7 +304,7 @@ impl Conversation {
         let read = follow_up(planner, &question.text, earlier, identity, asked_at);
         let read = read.map_err(|error| error.to_string())?;
         let asked = (question.text.as_str(), &read.planned);
-        let by_model = questions.by_model(asked, question.answer_by, Vec::new())?;
+        let by_model = questions.by_model(asked, question.answer_by)?;
         Ok((read, by_model))
     }
 

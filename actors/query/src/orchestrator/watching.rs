@@ -7,7 +7,7 @@ use perennial_runtime::{Durable, Failure, Table, Turn};
 use super::{Orchestrator, Phase};
 use crate::admission::Admitted;
 use crate::conversation::{Conversation, ConversationMessage, QueryEnd, UNKNOWN_TOOL, kept};
-use crate::record::{Outcome, QUERIES, SUBMISSIONS, Watcher};
+use crate::record::{Outcome, QUERIES, Watcher};
 use crate::schedule::{Schedule, ScheduleMessage};
 
 /// Who is told, by query.
@@ -36,7 +36,8 @@ impl Orchestrator {
                 if let Some((outcome, reason)) =
                     row.and_then(|row| Some((row.outcome?, row.reason)))
                 {
-                    watcher.ended(&as_told((outcome, reason), turn), turn);
+                    let end = self.as_told((outcome, reason), turn);
+                    watcher.ended(&end, turn);
                 }
             }
             Phase::Waiting
@@ -55,7 +56,7 @@ impl Orchestrator {
 
     /// Tells all that the query has ended so. They are kept: it may be begun again.
     pub(super) fn tell_watchers(
-        &self,
+        &mut self,
         (outcome, reason): (Outcome, &str),
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), Failure> {
@@ -63,27 +64,27 @@ impl Orchestrator {
         if watchers.is_empty() {
             return Ok(());
         }
-        let end = as_told((outcome, reason.to_owned()), turn);
+        let end = self.as_told((outcome, reason.to_owned()), turn);
         for watcher in &watchers {
             watcher.ended(&end, turn);
         }
         Ok(())
     }
-}
 
-/// The end of the query, as those are told who watch it: also where nobody can read what it was, or what came of
-/// it, for they would wait for ever.
-fn as_told((outcome, reason): (Outcome, String), turn: &Turn<'_, Orchestrator>) -> QueryEnd {
-    let query = turn.key().to_owned();
-    let row = turn.get(&QUERIES, &query).ok().flatten();
-    let submission = turn.get(&SUBMISSIONS, &query).ok().flatten();
-    let tools = match &submission {
-        Some(submission) => submission.plan.tools().collect(),
-        None => BTreeSet::from([UNKNOWN_TOOL]),
-    };
-    let tools = tools.into_iter().map(str::to_owned).collect();
-    let answer = row.and_then(|row| row.answer);
-    kept(QueryEnd { query, outcome, reason, answer, tools })
+    /// The end of the query, as those are told who watch it: also where nobody can read what it was, or what came of
+    /// it, for they would wait for ever.
+    fn as_told(&mut self, (outcome, reason): (Outcome, String), turn: &Turn<'_, Self>) -> QueryEnd {
+        let query = turn.key().to_owned();
+        let row = turn.get(&QUERIES, &query).ok().flatten();
+        let known = self.query(turn).ok();
+        let tools = match &known {
+            Some(known) => known.plan().tools().collect(),
+            None => BTreeSet::from([UNKNOWN_TOOL]),
+        };
+        let tools = tools.into_iter().map(str::to_owned).collect();
+        let answer = row.and_then(|row| row.answer);
+        kept(QueryEnd { query, outcome, reason, answer, tools })
+    }
 }
 
 impl Watcher {

@@ -153,7 +153,7 @@ impl Planner {
     /// A question that is none by itself, such as `and last week?`: it is about what the earlier one was about.
     fn elliptic<'q>(&self, question: &'q str, earlier: &'q Reading) -> Option<Understood<'q>> {
         let words = Words::of(question);
-        if earlier.intents.is_empty() || !self.table.classify(question, &words).intents.is_empty() {
+        if earlier.intents.is_empty() {
             return None;
         }
         let said = self.table.calendar.said(&words);
@@ -167,6 +167,10 @@ impl Planner {
             // It says more than a name and a time.
             (_, _, _) => return None,
         };
+        // It is a question by itself. Looked at last, for it takes all patterns of the table.
+        if !self.table.classify(question, &words).intents.is_empty() {
+            return None;
+        }
         let plain = Understood::new(question, earlier.slots.clone());
         let whole = together(&earlier.question, question).unwrap_or_else(|| plain.whole.clone());
         let taken = vec!["what is asked".to_owned()];
