@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lanes::Lanes;
 use super::{Admission, AdmissionMessage};
-use crate::record::older::Submission1;
+use crate::record::older::{Submission1, unheard_of};
 use crate::record::{Outcome, Submission, Watcher};
 
 /// What versions 1 and 2 kept: not whose queries they were.
@@ -93,8 +93,4 @@ pub(super) fn message(version: u16, payload: &[u8]) -> Result<AdmissionMessage, 
         _ => return Err(unheard_of(version)),
     };
     Ok(old.into())
-}
-
-fn unheard_of(version: u16) -> Failure {
-    Failure::Reject(format!("no version {version} of it was ever stored"))
 }

@@ -58,5 +58,10 @@ pub(crate) fn known(version: u16) -> Result<(), Failure> {
     if version == 1 {
         return Ok(());
     }
-    Err(Failure::Reject(format!("no version {version} of it was ever stored")))
+    Err(unheard_of(version))
+}
+
+/// The refusal of a version that was never stored.
+pub(crate) fn unheard_of(version: u16) -> Failure {
+    Failure::Reject(format!("no version {version} of it was ever stored"))
 }

@@ -99,16 +99,6 @@ impl Breaker {
             State::HalfOpen { succeeded, .. } => (2, u64::from(*succeeded)),
         }
     }
-
-    /// The name of its state in documents.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self.state {
-            State::Closed(_) => "closed",
-            State::Open(_) => "open",
-            State::HalfOpen { .. } => "half_open",
-        }
-    }
 }
 
 #[cfg(test)]

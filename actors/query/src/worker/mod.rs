@@ -164,9 +164,7 @@ impl ToolWorker {
         let result = finished.result.unwrap_or_else(|undone| Err(error_of(undone)));
         let late = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout);
         // One that was never begun, or had less time than the tool takes, tells nothing about what it rests on.
-        let says_nothing = expired
-            || late && !had_its_time(&order, timeout, turn)
-            || is_isolated(&order, &result, turn);
+        let says_nothing = expired || late && !had_its_time(&order, timeout, turn);
         if !says_nothing {
             self.judge(&order, &result, turn);
         }
@@ -197,11 +195,20 @@ impl ToolWorker {
         turn: &Turn<'_, Self>,
     ) {
         let rests = rests(order, turn.settings());
+        let spec = turn.settings().catalogue.get(&order.tool);
+        // What is made anew for each call fails by its own work, and what it rests on outlives that.
+        let isolated = spec.is_some_and(|spec| spec.isolated);
         match result.as_ref().map_err(|error| error.kind) {
-            Err(ErrorKind::Timeout | ErrorKind::Unavailable) => {
+            Err(ErrorKind::Timeout | ErrorKind::Unavailable) if !isolated => {
                 self.breakers.failed(rests, &order.id, turn.now());
             }
-            Err(ErrorKind::Cancelled | ErrorKind::Unknown | ErrorKind::Overloaded) => {}
+            Err(
+                ErrorKind::Timeout
+                | ErrorKind::Unavailable
+                | ErrorKind::Cancelled
+                | ErrorKind::Unknown
+                | ErrorKind::Overloaded,
+            ) => {}
             Ok(_)
             | Err(
                 ErrorKind::Failed | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound,
@@ -247,18 +254,6 @@ fn never_begun() -> ToolError {
 fn had_its_time(order: &Order, timeout: Duration, turn: &Turn<'_, ToolWorker>) -> bool {
     let spec = turn.settings().catalogue.get(&order.tool);
     spec.is_some_and(|spec| timeout >= spec.timeout) && turn.now() < order.deadline
-}
-
-/// Whether it failed by its own work, which what the group rests on outlives.
-fn is_isolated(
-    order: &Order,
-    result: &Result<ToolAnswer, ToolError>,
-    turn: &Turn<'_, ToolWorker>,
-) -> bool {
-    let failed =
-        |error: &ToolError| matches!(error.kind, ErrorKind::Timeout | ErrorKind::Unavailable);
-    let spec = turn.settings().catalogue.get(&order.tool);
-    result.as_ref().err().is_some_and(failed) && spec.is_some_and(|spec| spec.isolated)
 }
 
 fn bounds(turn: &Turn<'_, ToolWorker>) -> Bounds {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::{Breaker, State};
 use super::breakers::{Breakers, Rests};
 use super::{CallId, ToolWorker, WorkerMessage};
+use crate::record::older::unheard_of;
 
 /// Version 1: with one breaker for all that calls of the group rest on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,8 +88,4 @@ pub(super) fn message(version: u16, payload: &[u8]) -> Result<WorkerMessage, Fai
         1 | 2 => Ok(decode(payload)?),
         _ => Err(unheard_of(version)),
     }
-}
-
-fn unheard_of(version: u16) -> Failure {
-    Failure::Reject(format!("no version {version} of it was ever stored"))
 }

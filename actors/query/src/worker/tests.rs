@@ -11,12 +11,18 @@ use crate::tools::http;
 
 /// The worker of the tool `http`, which may ask any host of a domain.
 fn worker() -> Play<ToolWorker> {
+    worker_of(|_| {})
+}
+
+fn worker_of(change: impl FnOnce(&mut ToolSpec)) -> Play<ToolWorker> {
     let host = toml::from_str("hosts = [{ name = \"*.example.com\" }]").unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0)));
     let toolbox = http::add(Toolbox::default(), &host, clock).unwrap();
     let mut roles = Roles::default();
     roles.0.insert(ADMIN.to_owned(), [EVERYTHING.to_owned()].into());
-    let (catalogue, roles) = (Arc::new(toolbox.catalogue()), Arc::new(roles));
+    let mut catalogue = toolbox.catalogue();
+    change(catalogue.0.get_mut(http::NAME).unwrap());
+    let (catalogue, roles) = (Arc::new(catalogue), Arc::new(roles));
     Play::new(http::NAME, Settings { catalogue, roles, ..Settings::default() })
 }
 
@@ -103,4 +109,13 @@ fn a_call_from_before_a_host_was_shut_does_not_stand_for_its_probe() {
     ends(later, down(), &mut play);
     ends(probe, Ok(json!(1).into()), &mut play);
     asked(22, "down", &mut play).expect("the probe was answered, and the next one is let through");
+}
+
+#[test]
+fn nothing_is_spared_where_each_call_fails_by_itself() {
+    let mut play = worker_of(|spec| spec.isolated = true);
+    for step in 0..2 * THRESHOLD {
+        let effect = asked(step, "down", &mut play).unwrap();
+        ends(effect, down(), &mut play);
+    }
 }
