@@ -35,9 +35,18 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FileError> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+/// A directory with a file of this name cannot be synced: nothing real makes only that fail.
+#[cfg(test)]
+pub(crate) const UNSYNCABLE: &str = "unsyncable";
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    #[cfg(test)]
+    if path.join(UNSYNCABLE).exists() {
+        let refused = io::Error::other("the disk refuses it");
+        return Err(FileError::of(format!("sync the directory {}", path.display()))(refused));
+    }
     let synced = File::open(path).and_then(|dir| dir.sync_all());
     synced.map_err(FileError::of(format!("sync the directory {}", path.display())))
 }
@@ -45,8 +54,8 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
 /// What a file is called while it is written.
 const UNFINISHED: &str = "new";
 
-/// Replaces a file's content durably: readers find the old content or the new one, whole. What failed leaves nothing
-/// behind.
+/// Replaces a file's content durably: readers find the old content or the new one, whole. What failed leaves the old
+/// one, or none, unless only the directory could not be synced: then the new one is there, and may not last.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let (aside, mut options) = (path.with_extension(UNFINISHED), OpenOptions::new());
     options.create(true).write(true).truncate(true).mode(0o600);

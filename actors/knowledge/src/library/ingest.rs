@@ -138,17 +138,23 @@ pub(super) struct Prepared {
 }
 
 impl Library {
-    /// Takes a document in on behalf of `identity`. Doing it again changes nothing. If the caller goes away, it
+    /// Takes a document in on behalf of `identity`, behind what was [accepted](Self::accept) of it before: it waits
+    /// until [`take_in`](Self::take_in) has ended that. Doing it again changes nothing. If the caller goes away, it
     /// either ends before anything is changed or is completed.
     ///
     /// # Errors
     ///
-    /// What of the submission cannot be taken, or what could not be done; nothing that was there is lost then.
+    /// What of the submission cannot be taken, that what was accepted before cannot be taken in at the moment, or what
+    /// could not be done; nothing that was there is lost then.
     pub async fn ingest(
         &self,
         submission: Submission,
         identity: &Identity,
     ) -> Result<Ingested, ToolError> {
+        check(&submission, identity, self.inner.config.limits.document_bytes)?;
+        let document = DocumentId::new(submission.team.as_deref(), &submission.name);
+        // Given back after the work was told that nobody waits for it.
+        let _turn = self.inner.intake.turn(document).await?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let _guard = CancelOnDrop(Arc::clone(&cancelled));
         self.ingest_unless(submission, identity, cancelled, &|_| {}).await

@@ -2,15 +2,18 @@
 //! and removed only when the library has the document or will never have it. So what was accepted is taken in once
 //! whatever dies meanwhile: taking it in again changes nothing.
 
+mod jobs;
 mod spool;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use perennial_query::plan::ErrorKind;
 use perennial_query::tool::{Identity, ToolError};
 use tokio::sync::watch;
@@ -19,22 +22,17 @@ use tokio::task::JoinSet;
 use super::ingest::{Ingested, Submission, check};
 use super::{Library, LibraryError, Taken, blocking};
 use crate::document::DocumentId;
+use jobs::{Job, Jobs, Place, Way};
 use spool::{Spool, Spooled};
 
 /// Documents that are taken in at the same time: they share the syncs of the disk.
 const AT_A_TIME: usize = 64;
-/// Bytes of those, unless a single one has more.
-const BYTES_AT_A_TIME: u64 = 32 << 20;
 /// After so long without a change the index lets go of what it does not need any more.
 const QUIET: Duration = Duration::from_secs(60);
 /// Documents that wait, beyond which no more are accepted.
 const MOST_WAITING: usize = 10_000;
 /// Bytes of those.
 const MOST_BYTES: u64 = 1 << 30;
-/// Ends that are remembered, for who asks what became of a document that is not there.
-const MOST_ENDS: usize = 10_000;
-/// The longest wait between two attempts at what fails for reasons that may pass.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A document that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,24 +62,6 @@ pub struct Progress {
     pub team: Option<String>,
     /// How far it is.
     pub stage: Stage,
-}
-
-struct Job {
-    progress: Progress,
-    identity: Identity,
-    bytes: u64,
-    cancelled: Arc<AtomicBool>,
-}
-
-#[derive(Default)]
-struct Jobs {
-    last: u64,
-    waiting: BTreeMap<u64, Job>,
-    /// Bytes of those.
-    bytes: u64,
-    /// Documents that are being taken in, and their bytes: two of one id keep their order.
-    busy: BTreeMap<DocumentId, u64>,
-    ended: BTreeMap<u64, Progress>,
 }
 
 /// What was accepted.
@@ -133,6 +113,7 @@ impl Intake {
                 .collect()
         };
         self.spool.remove(&of_it)?;
+        of_it.iter().for_each(|number| self.wake(*number));
         Ok(!of_it.is_empty())
     }
 
@@ -143,58 +124,69 @@ impl Intake {
         self.ring();
     }
 
-    /// The next document that is to be taken in.
-    fn next(&self) -> Option<u64> {
-        let mut jobs = self.jobs();
-        let Jobs { waiting, busy, .. } = &mut *jobs;
-        // Of one document the first comes first, so those behind it are passed over with it.
-        let mut seen = BTreeSet::new();
-        let (number, job) = waiting.iter().find(|(_, job)| {
-            let document = &job.progress.document;
-            seen.insert(document) && !busy.contains_key(document)
-        })?;
-        let bytes = busy.values().sum::<u64>() + job.bytes;
-        if !busy.is_empty() && bytes > BYTES_AT_A_TIME {
-            return None;
-        }
-        busy.insert(job.progress.document.clone(), job.bytes);
-        Some(*number)
+    /// What became of a document that only has to be taken off the list.
+    fn settled(&self, number: u64) -> Option<Result<Ingested, ToolError>> {
+        self.jobs().waiting.get(&number).and_then(|job| job.settled.clone())
     }
 
-    fn end(&self, number: u64, result: Result<Ingested, ToolError>) {
-        let mut jobs = self.jobs();
-        let Jobs { waiting, bytes, busy, ended, .. } = &mut *jobs;
-        if let Some(job) = waiting.remove(&number) {
-            *bytes -= job.bytes;
-            busy.remove(&job.progress.document);
-            ended.insert(number, Progress { stage: Stage::Ended(result), ..job.progress });
-            if ended.len() > MOST_ENDS {
-                ended.pop_first();
-            }
+    fn settle(&self, number: u64, result: &Result<Ingested, ToolError>) {
+        if let Some(job) = self.jobs().waiting.get_mut(&number) {
+            job.settled = Some(result.clone());
         }
-        drop(jobs);
+    }
+
+    /// Ends the rest of a document.
+    fn wake(&self, number: u64) {
+        self.jobs().wake(number);
         self.ring();
     }
-}
 
-impl Jobs {
-    fn add(&mut self, number: u64, job: Job) {
-        self.bytes += job.bytes;
-        self.waiting.insert(number, job);
-    }
-}
-
-impl Job {
-    fn of(spooled: &Spooled) -> Self {
-        let submission = &spooled.submission;
-        let (name, team) = (submission.name.clone(), submission.team.clone());
-        let document = DocumentId::new(team.as_deref(), &name);
-        Self {
-            progress: Progress { document, name, team, stage: Stage::Pending },
-            identity: spooled.identity.clone(),
-            bytes: submission.content.len() as u64,
-            cancelled: Arc::default(),
+    /// A number for a document that is to be accepted, unless too much waits.
+    fn place_for(&self, job: &Job) -> Result<Place<'_>, ToolError> {
+        let mut jobs = self.jobs();
+        if jobs.waiting.len() >= MOST_WAITING || jobs.bytes + job.bytes > MOST_BYTES {
+            let why = format!("{} documents wait to be indexed", jobs.waiting.len());
+            return Err(ToolError::new(ErrorKind::Overloaded, why + "; come again later"));
         }
+        Ok(Place::next(self, &mut jobs, job.progress.document.clone(), Way::Spooled))
+    }
+
+    /// Waits until nothing is left that was accepted of a document before. What comes after that waits until what is
+    /// given is dropped, for a version that was taken in later would replace a newer one.
+    ///
+    /// # Errors
+    ///
+    /// What is before it cannot be taken in at the moment.
+    pub(super) async fn turn(&self, document: DocumentId) -> Result<impl Sized, ToolError> {
+        let mut changed = self.changed.subscribe();
+        let place = Place::next(self, &mut self.jobs(), document.clone(), Way::Direct);
+        loop {
+            changed.mark_unchanged();
+            if self.jobs().is_turn_of(place.number, &document)? {
+                return Ok(place);
+            }
+            if changed.changed().await.is_err() {
+                return Err(ToolError::failed("the library was closed"));
+            }
+        }
+    }
+
+    /// Accepts a document, which is durable then.
+    fn accept(&self, spooled: &Spooled) -> Result<Ticket, ToolError> {
+        let job = Job::of(spooled);
+        let place = self.place_for(&job)?;
+        let number = place.number;
+        let Err(error) = self.spool.write(number, spooled) else {
+            self.jobs().add(number, job);
+            return Ok(Ticket(number));
+        };
+        let error = ToolError::from(LibraryError::from(error));
+        // Its file may be there all the same, and the next start would take in what its caller was told had failed.
+        if let Err(left) = self.spool.remove(&[number]) {
+            tracing::warn!(error = %left, "what could not be accepted cannot be removed yet");
+            self.jobs().add(number, job.refused(error.clone()));
+        }
+        Err(error)
     }
 }
 
@@ -219,42 +211,29 @@ impl Library {
         check(&submission, identity, self.inner.config.limits.document_bytes)?;
         let inner = Arc::clone(&self.inner);
         let spooled = Spooled { submission, identity: identity.clone() };
-        blocking(move || {
-            let job = Job::of(&spooled);
-            let number = {
-                let mut jobs = inner.intake.jobs();
-                if jobs.waiting.len() >= MOST_WAITING || jobs.bytes + job.bytes > MOST_BYTES {
-                    let why = format!("{} documents wait to be indexed", jobs.waiting.len());
-                    return Err(ToolError::new(ErrorKind::Overloaded, why + "; come again later"));
-                }
-                jobs.last += 1;
-                jobs.last
-            };
-            inner.intake.spool.write(number, &spooled).map_err(LibraryError::from)?;
-            inner.intake.jobs().add(number, job);
-            inner.intake.ring();
-            Ok(Ticket(number))
-        })
-        .await
+        blocking(move || inner.intake.accept(&spooled)).await
     }
 
     /// Takes in what was accepted, several documents at a time, for ever. Called once.
     pub async fn take_in(self) {
         let mut changed = self.inner.intake.changed.subscribe();
-        let mut working = JoinSet::new();
+        let (mut working, mut resting) = (JoinSet::new(), FuturesUnordered::new());
         loop {
             changed.mark_unchanged();
             while working.len() < AT_A_TIME
-                && let Some(number) = self.inner.intake.next()
+                && let Some(number) = self.inner.intake.jobs().next()
             {
                 working.spawn(self.clone().take_one(number));
             }
             tokio::select! {
-                Some(ended) = working.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "taking a document in was broken off");
+                Some(ended) = working.join_next() => match ended {
+                    Ok(None) => {}
+                    Ok(Some((number, wait))) => {
+                        resting.push(tokio::time::sleep(wait).map(move |()| number));
                     }
-                }
+                    Err(error) => tracing::error!(%error, "taking a document in was broken off"),
+                },
+                Some(number) = resting.next() => self.inner.intake.wake(number),
                 _ = changed.changed() => {}
                 () = tokio::time::sleep(QUIET) => self.refresh().await,
             }
@@ -268,31 +247,37 @@ impl Library {
         }
     }
 
-    /// Takes one document in, however often that has to be tried.
-    async fn take_one(self, number: u64) {
-        let mut wait = Duration::from_secs(1);
-        let result = loop {
-            let result = self.try_one(number).await;
-            match result {
-                Err(error) if passes(error.kind) => {
-                    tracing::warn!(%error, "a document cannot be taken in and is tried again");
-                    self.inner.intake.set_stage(number, Stage::Delayed(error.message));
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-                ended => break ended,
-            }
+    /// Takes one document in. If that cannot be done now, it gives when it is to be tried again.
+    async fn take_one(self, number: u64) -> Option<(u64, Duration)> {
+        let taken = AssertUnwindSafe(self.try_to_end(number)).catch_unwind().await;
+        let broken_off = "taking the document in was broken off by a panic, which the log tells of";
+        let error = match taken.unwrap_or_else(|_| Err(ToolError::failed(broken_off))) {
+            Ok(()) => return None,
+            Err(error) => error,
         };
+        tracing::warn!(%error, "an accepted document cannot be taken in or off the list and is tried again");
+        let wait = self.inner.intake.jobs().delay(number, error.message);
+        self.inner.intake.ring();
+        Some((number, wait))
+    }
+
+    /// Takes a document in and off the list, or says why it has to be tried again.
+    async fn try_to_end(&self, number: u64) -> Result<(), ToolError> {
+        let settled = self.inner.intake.settled(number);
+        let result = match settled {
+            Some(result) => result,
+            None => match self.try_one(number).await {
+                Err(error) if passes(error.kind) => return Err(error),
+                result => result,
+            },
+        };
+        self.inner.intake.settle(number, &result);
         // While it is on the list nothing later of this document may be taken in: the next start would put this one
         // in its place again.
-        let mut wait = Duration::from_secs(1);
-        while let Err(error) = self.take_off(number, &result).await {
-            tracing::warn!(%error, "an accepted document cannot be taken off the list; it is tried again");
-            self.inner.intake.set_stage(number, Stage::Delayed(error.message));
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-        self.inner.intake.end(number, result);
+        self.take_off(number, &result).await?;
+        self.inner.intake.jobs().end(number, result);
+        self.inner.intake.ring();
+        Ok(())
     }
 
     /// Takes a document that has ended off the list, once it is kept what became of it.
@@ -301,12 +286,16 @@ impl Library {
         number: u64,
         result: &Result<Ingested, ToolError>,
     ) -> Result<(), ToolError> {
-        let told = self.inner.intake.jobs().waiting.get(&number).map(|job| Taken {
-            document: job.progress.document.clone(),
-            name: job.progress.name.clone(),
-            by: job.identity.clone(),
-            result: result.clone(),
-        });
+        let told = {
+            let jobs = self.inner.intake.jobs();
+            let accepted = jobs.waiting.get(&number).filter(|job| job.accepted);
+            accepted.map(|job| Taken {
+                document: job.progress.document.clone(),
+                name: job.progress.name.clone(),
+                by: job.identity.clone(),
+                result: result.clone(),
+            })
+        };
         if let (Some(recorder), Some(taken)) = (self.inner.recorder.get(), &told) {
             recorder.taken(taken).await.map_err(ToolError::failed)?;
         }

@@ -1,5 +1,8 @@
+mod order;
+
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use futures::future::BoxFuture;
 use serde_json::json;
