@@ -180,6 +180,8 @@ impl TextIndex {
     /// Makes the index that of exactly the documents of `state`. Gives how many had to be read for that.
     pub(crate) fn catch_up(&self, state: &State, truth: &Truth) -> Result<usize, LibraryError> {
         let seal = state.seal();
+        // A change may have failed after it was committed.
+        self.reader.reload().map_err(failed("reload"))?;
         let of = self.index.load_metas().map_err(failed("read"))?.payload;
         let empty = state.len() == 0 && self.reader.searcher().num_docs() == 0;
         if of.as_ref() == Some(&seal) || empty {
@@ -195,21 +197,23 @@ impl TextIndex {
             }
         }
         drop(there);
-        // Also if none is missing, for the seal.
-        self.add(&missing, &seal, truth)?;
-        if self.reader.searcher().num_docs() == state.chunks() as u64 {
-            return Ok(missing.len());
+        self.add(&missing, truth)?;
+        if self.reader.searcher().num_docs() != state.chunks() as u64 {
+            // There is something else in it, of documents that are gone: begin anew.
+            self.change("", |writer| {
+                writer.delete_all_documents().map(drop).map_err(failed("empty"))
+            })?;
+            missing = state.entries().collect();
+            self.add(&missing, truth)?;
         }
-        // There is something else in it, of documents that are gone: begin anew.
-        self.change("", |writer| writer.delete_all_documents().map(drop).map_err(failed("empty")))?;
-        let all: Vec<&Arc<Entry>> = state.entries().collect();
-        self.add(&all, &seal, truth)?;
-        Ok(all.len())
+        // Last, for if this is broken off before, what is there is not to be taken for whole.
+        self.change(&seal, |_| Ok::<_, IndexError>(()))?;
+        Ok(missing.len())
     }
 
-    /// Reads documents, one at a time, and adds them in one commit.
-    fn add(&self, entries: &[&Arc<Entry>], seal: &str, truth: &Truth) -> Result<(), LibraryError> {
-        self.change(seal, |writer| {
+    /// Reads documents, one at a time, and adds them in one commit, which does not say that the index is whole.
+    pub(crate) fn add(&self, entries: &[&Arc<Entry>], truth: &Truth) -> Result<(), LibraryError> {
+        self.change("", |writer| {
             entries.iter().try_for_each(|entry| {
                 let (document, version) = truth.read(&entry.id())?;
                 Ok(self.put(writer, &document, &version)?)

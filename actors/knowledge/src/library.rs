@@ -18,6 +18,7 @@ mod truth;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use perennial_query::plan::ErrorKind;
@@ -208,6 +209,8 @@ struct Inner {
     state: RwLock<Arc<State>>,
     /// Documents that wait to be stored.
     queue: Mutex<Queue>,
+    /// Whether a change of the index has failed, and is to be completed.
+    behind: AtomicBool,
     /// Held while something is changed.
     writing: Mutex<()>,
     _lock: File,
@@ -249,6 +252,7 @@ impl Library {
             recorder: OnceLock::new(),
             state: RwLock::new(Arc::new(state)),
             queue: Mutex::default(),
+            behind: AtomicBool::new(false),
             writing: Mutex::new(()),
             _lock: lock,
         };

@@ -226,6 +226,10 @@ impl Log {
         let mut known = self.known_mut();
         known.closed = true;
         known.stuck = cut.is_err();
+        if cut.is_ok() && at == FIRST_LINE.len() as u64 {
+            // Nothing is in it, and the next file takes its place: each failure would leave one more open otherwise.
+            known.parts.remove(&number);
+        }
         let error = match cut {
             Ok(()) => error,
             Err(cut) => {

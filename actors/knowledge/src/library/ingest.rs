@@ -174,7 +174,7 @@ impl Library {
         check(&submission, identity, self.inner.config.limits.document_bytes)?;
         let inner = Arc::clone(&self.inner);
         let (prepared, ingested) = blocking(move || inner.prepare(submission)).await?;
-        let Some(prepared) = prepared else { return Ok(None) };
+        let Some(prepared) = prepared.filter(|_| !self.inner.is_behind()) else { return Ok(None) };
         let settled = self.inner.settled(&self.state(), &prepared)?;
         Ok(settled.filter(Outcome::is_kept).map(|outcome| Ingested { outcome, ..ingested }))
     }
@@ -191,7 +191,9 @@ impl Library {
         let inner = Arc::clone(&self.inner);
         let (prepared, mut ingested) = blocking(move || inner.prepare(submission)).await?;
         let Some(prepared) = prepared else { return Ok(ingested) };
-        if let Some(outcome) = self.inner.settled(&self.state(), &prepared)? {
+        if !self.inner.is_behind()
+            && let Some(outcome) = self.inner.settled(&self.state(), &prepared)?
+        {
             ingested.outcome = outcome;
             return Ok(ingested);
         }

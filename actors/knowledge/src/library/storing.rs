@@ -2,6 +2,7 @@
 //! thousand documents as for one.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,13 +46,28 @@ pub(super) struct Queue {
     served: bool,
 }
 
-/// Gives the place of who stores up if that ends in a panic. Those who still wait are told by being dropped.
-struct Serving<'a>(&'a Inner);
+/// Who stores what waits. If it never comes to that, whoever comes next serves.
+struct Server(Option<Arc<Inner>>);
 
-impl Drop for Serving<'_> {
+impl Drop for Server {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            *self.0.queue() = Queue::default();
+        if let Some(inner) = &self.0 {
+            inner.queue().served = false;
+        }
+    }
+}
+
+impl Server {
+    /// Stores what waits until nothing does: vectors, files, index, then memory. See the library's own description
+    /// for the order. What ends in a panic is told to those whose documents it was about by their being dropped.
+    fn serve(mut self) {
+        while let Some(inner) = &self.0 {
+            let ends = catch_unwind(AssertUnwindSafe(|| inner.store_next())).unwrap_or_default();
+            if !inner.goes_on() {
+                // Whoever is told last may open the folder anew.
+                self.0 = None;
+            }
+            ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
         }
     }
 }
@@ -80,11 +96,12 @@ impl Library {
             !std::mem::replace(&mut queue.served, true)
         };
         if serve {
-            let inner = Arc::clone(&self.inner);
+            let server = Server(Some(Arc::clone(&self.inner)));
             // Not waited for: it goes on with what others bring.
-            drop(tokio::task::spawn_blocking(move || inner.serve()));
+            drop(tokio::task::spawn_blocking(move || server.serve()));
         }
-        let broken_off = |_| ToolError::failed("the storing of documents was broken off");
+        let why = "the storing of documents was broken off";
+        let broken_off = |_| ToolError::new(ErrorKind::Unavailable, why);
         outcome.await.map_err(broken_off)?
     }
 }
@@ -92,21 +109,6 @@ impl Library {
 impl Inner {
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stores what waits until nothing does: vectors, files, index, then memory. See the library's own description
-    /// for the order.
-    fn serve(self: Arc<Self>) {
-        loop {
-            let ends = self.store_next();
-            let settle = || ends.into_iter().for_each(|(waiting, end)| waiting.settle(end));
-            if !self.goes_on() {
-                // Whoever is told last may open the folder anew.
-                drop(self);
-                return settle();
-            }
-            settle();
-        }
     }
 
     /// Whether something waits. If nothing does, whoever comes next serves.
@@ -130,8 +132,8 @@ impl Inner {
     }
 
     fn store_next(&self) -> Vec<End> {
-        let _serving = Serving(self);
         let _writing = self.write_lock();
+        let caught_up = self.catch_up_index();
         let mut state = State::clone(&self.state());
         let (mut last, mut ends) = (Batch::new(), Vec::new());
         for waiting in self.next() {
@@ -141,20 +143,38 @@ impl Inner {
             }
             ends.push((waiting, placed.map(|(outcome, _)| outcome)));
         }
-        if last.is_empty() {
-            return ends;
-        }
-        match self.write(&mut state, &last) {
-            Ok(()) => self.set_state(state),
-            Err(error) => {
-                let error = ToolError::from(error);
-                // One that is not written may say what it says because of another that was to be.
-                ends.iter_mut().filter(|(_, end)| end.is_ok()).for_each(|(_, end)| {
+        let written = caught_up.and_then(|()| match last.is_empty() {
+            true => Ok(()),
+            false => self.write(state, &last),
+        });
+        if let Err(error) = written {
+            let error = ToolError::from(error);
+            // Also those that are not written: what they are told may be because of one that was to be.
+            for (_, end) in &mut ends {
+                if !matches!(end, Err(told) if told.kind == ErrorKind::Cancelled) {
                     *end = Err(error.clone());
-                });
+                }
             }
         }
         ends
+    }
+
+    /// Completes the index if a change of it has failed.
+    fn catch_up_index(&self) -> Result<(), LibraryError> {
+        if !self.is_behind() {
+            return Ok(());
+        }
+        let mut state = State::clone(&self.state());
+        self.index.catch_up(&state, &self.truth)?;
+        state.text = self.index.searcher();
+        self.set_state(state);
+        self.behind.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the index lacks something of what is stored, for a change of it has failed.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
     }
 
     /// What becomes of a document, and whether it has to be written for that.
@@ -179,17 +199,22 @@ impl Inner {
         Ok((outcome, true))
     }
 
-    fn write(&self, state: &mut State, batch: &Batch) -> Result<(), LibraryError> {
+    /// Writes a batch. Once it is in the log it counts, whatever becomes of the index: that is completed before the next.
+    fn write(&self, mut state: State, batch: &Batch) -> Result<(), LibraryError> {
         let all = || batch.iter().map(|(key, waiting)| (*key, &*waiting.0));
         let files = || all().map(|(key, new)| (key, new.prepared.file.as_slice()));
         let vectors = all().map(|(key, new)| (key, &new.kept));
         // Until the new versions are durable the old ones count, and their vectors may have cost money.
         self.vectors.put_then(vectors, || self.truth.put(files()))?;
         let documents = all().map(|(_, new)| (&new.prepared.document, &*new.prepared.entry));
-        self.index.replace(documents, &state.seal())?;
+        let indexed = self.index.replace(documents, &state.seal());
+        match &indexed {
+            Ok(()) => state.text = self.index.searcher(),
+            Err(_) => self.behind.store(true, Ordering::Release),
+        }
         state.damaged = self.truth.damaged();
-        state.text = self.index.searcher();
-        Ok(())
+        self.set_state(state);
+        Ok(indexed?)
     }
 
     /// Adds vectors to a document, unless it has changed meanwhile.
@@ -212,6 +237,7 @@ impl Inner {
     /// Lets go of the parts of the index that were joined to others since the last change.
     pub(super) fn refresh(&self) -> Result<(), LibraryError> {
         let _writing = self.write_lock();
+        self.catch_up_index()?;
         if self.index.refresh()? {
             let mut state = State::clone(&self.state());
             state.text = self.index.searcher();
@@ -231,7 +257,9 @@ impl Inner {
         let found = state.slot(document).is_some();
         if found {
             state.take(&document.key());
-            self.index.remove(document, &state.seal())?;
+            // What lacks others is not called whole for lacking this one.
+            let seal = if self.is_behind() { String::new() } else { state.seal() };
+            self.index.remove(document, &seal)?;
             state.text = self.index.searcher();
         }
         state.damaged = self.truth.damaged();

@@ -141,3 +141,71 @@ async fn what_cannot_be_read_is_removed_by_who_sees_every_team_and_told_to_nobod
     assert!(library.status().damaged.is_empty());
     assert!(!library.remove(&id, &everybody).await.unwrap());
 }
+
+/// Puts a file in the place of the index, into which nothing can be written then.
+fn without_index(folder: &Path) {
+    fs::rename(folder.join("index"), folder.join("away")).unwrap();
+    fs::write(folder.join("index"), "").unwrap();
+}
+
+fn with_index(folder: &Path) {
+    fs::remove_file(folder.join("index")).unwrap();
+    fs::rename(folder.join("away"), folder.join("index")).unwrap();
+}
+
+#[tokio::test]
+async fn a_document_that_the_index_could_not_take_is_there_and_found_with_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = open(dir.path());
+    ingest(&library, "a.md", "# Apples\n\nApples keep in the cellar.").await;
+    without_index(dir.path());
+    let pears = submission("b.md", "# Pears\n\nPears keep in the cellar.");
+    for _ in 0..2 {
+        let error = library.ingest(pears.clone(), &identity(&[])).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert!(library.find(&public("b.md"), &identity(&[])).is_some());
+        assert_eq!(library.holds(pears.clone(), &identity(&[])).await.unwrap(), None);
+    }
+    with_index(dir.path());
+    ingest(&library, "c.md", "# Plums\n\nPlums keep in the cellar.").await;
+    let mut names = found(&library, "cellar").await;
+    names.sort();
+    assert_eq!(names, ["a.md", "b.md", "c.md"]);
+    drop(library);
+    let library = open(dir.path());
+    assert_eq!(found(&library, "cellar").await.len(), 3);
+    assert_eq!(library.ingest(pears, &identity(&[])).await.unwrap().outcome, Outcome::Unchanged);
+}
+
+#[tokio::test]
+async fn a_document_that_the_index_could_not_take_and_that_is_removed_is_never_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = open(dir.path());
+    without_index(dir.path());
+    let pears = submission("b.md", "# Pears\n\nPears keep in the cellar.");
+    library.ingest(pears, &identity(&[])).await.unwrap_err();
+    library.remove(&public("b.md"), &identity(&[])).await.unwrap_err();
+    with_index(dir.path());
+    assert!(library.remove(&public("b.md"), &identity(&[])).await.unwrap());
+    ingest(&library, "c.md", "# Plums\n\nPlums keep in the cellar.").await;
+    assert_eq!(found(&library, "cellar").await, ["c.md"]);
+    drop(library);
+    assert_eq!(found(&open(dir.path()), "cellar").await, ["c.md"]);
+}
+
+#[tokio::test]
+async fn an_index_that_is_being_caught_up_is_not_taken_for_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = open(dir.path());
+    ingest(&library, "a.md", "# Apples\n\nApples keep in the cellar.").await;
+    ingest(&library, "b.md", "# Pears\n\nPears keep in the cellar.").await;
+    // A removal is cut short before the index, and the opening after that in the middle of its work.
+    library.inner.truth.remove(&public("b.md")).unwrap();
+    drop(library);
+    let index = TextIndex::open(&dir.path().join("index")).unwrap();
+    let mut state = State::new(index.searcher());
+    let truth = Truth::open(dir.path().join("documents"), &mut state).unwrap();
+    index.add(&[], &truth).unwrap();
+    drop((index, truth));
+    assert_eq!(found(&open(dir.path()), "cellar").await, ["a.md"]);
+}

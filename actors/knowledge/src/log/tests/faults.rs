@@ -338,3 +338,19 @@ fn what_is_replaced_is_there_until_what_is_done_besides_is_done_and_counts_again
     assert_eq!(get(&open(crashed.path()), 1).as_deref(), Some("one"));
     assert!(!has(crashed.path(), "one again"));
 }
+
+#[test]
+fn writes_that_fail_leave_one_empty_file_however_many_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    for _ in 0..5 {
+        // The next file is begun, and nothing can be written to it.
+        assert_eq!(log.tail().unwrap().0, 0);
+        swap(&log, 0, broken(dir.path()));
+        error(log.put([(key(1), &b"one"[..])].into_iter()));
+        assert_eq!(log.known().parts.len(), 0);
+    }
+    put(&log, &[(1, "one")]);
+    assert_eq!(files::list(dir.path()).unwrap(), [path(dir.path(), 0)]);
+    assert_eq!(get(&open(dir.path()), 1).as_deref(), Some("one"));
+}
