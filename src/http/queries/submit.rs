@@ -17,7 +17,7 @@ use perennial_query::tool::Catalogue;
 use serde_json::Value;
 
 use super::question::Wanted;
-use super::sharing::{cache_key, same_apart_from_data};
+use super::sharing::{cache_key, readable, same_apart_from_data};
 use super::{document, question, unknown, watch};
 use crate::documents::{self, Document, DocumentError, Kind, Language, read_rules};
 use crate::http::App;
@@ -54,6 +54,8 @@ pub(crate) async fn submit(
     written(&app, taken.id()).await?;
     if submission.name.is_some() {
         same(&app, taken.id(), &submission)?;
+        // What was shared then may be of what is not shown to them any more.
+        readable(&app, &caller, taken.id())?;
     }
     let (status, Json(answered)) = answer(&app, taken, patience).await?;
     Ok((status, Json(Submitted::query(answered))))

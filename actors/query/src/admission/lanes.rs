@@ -41,11 +41,11 @@ impl Lanes {
         self.waiting.values().map(VecDeque::len).sum()
     }
 
-    /// How many wait, of each API key no more than `per_key`: those that came back beyond it take nobody's place.
-    pub(super) fn waiting_within(&self, per_key: usize) -> usize {
+    /// How many of API keys wait, of each no more than `per_key`: those that came back beyond it take nobody's place.
+    pub(super) fn waiting_of_keys(&self, per_key: usize) -> usize {
         let counted = |(holder, lane): (&Holder, &VecDeque<String>)| match holder {
             Some(_) => lane.len().min(per_key),
-            None => lane.len(),
+            None => 0,
         };
         self.waiting.iter().map(counted).sum()
     }

@@ -235,7 +235,8 @@ impl Admission {
         if own >= settings.queue_per_key {
             return Some(Admitted::KeyFull { waiting });
         }
-        let taken = self.lanes.waiting_within(settings.queue_per_key);
+        // What the operator has waiting is bounded by itself, and keeps no key out.
+        let taken = self.lanes.waiting_of_keys(settings.queue_per_key);
         let waiting = self.lanes.waiting() as u64;
         (taken >= settings.queue).then_some(Admitted::Full { waiting })
     }

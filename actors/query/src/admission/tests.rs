@@ -83,6 +83,16 @@ fn however_many_queries_of_one_key_come_back_others_are_let_in_as_before() {
 }
 
 #[test]
+fn however_much_of_the_operators_waits_keys_are_let_in_as_before() {
+    let mut desk = Desk::new();
+    desk.come_back(50, None);
+    for _ in 0..2 {
+        assert!(is_let_in(&desk.submit(Some(1))));
+    }
+    assert_eq!(desk.submit(Some(1)), Admitted::KeyFull { waiting: 2 });
+}
+
+#[test]
 fn whoever_has_nothing_waiting_is_let_in_and_the_operator_up_to_the_whole_queue() {
     let mut desk = Desk::new();
     for key in [1, 1, 2, 2] {

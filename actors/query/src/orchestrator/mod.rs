@@ -275,8 +275,14 @@ impl Orchestrator {
             // It was told before, and keeps the place that it has.
             Phase::Running => return Ok(()),
             // It was taken back, or paused, while it waited, or was not begun again after all: the place is free.
-            Phase::Unknown | Phase::Paused | Phase::Approval | Phase::Ended | Phase::Ending(_) => {
+            Phase::Paused | Phase::Approval | Phase::Ended | Phase::Ending(_) => {
                 release(turn, None);
+                return Ok(());
+            }
+            // It was forgotten meanwhile: nothing of it is to come back.
+            Phase::Unknown => {
+                release(turn, None);
+                turn.stop();
                 return Ok(());
             }
         }
