@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod audit;
 mod backup;
+mod browser;
 mod containers;
 mod conversations;
 mod dead_letters;

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use perennial_query::keys::{API_KEYS, KeyRow};
@@ -12,6 +12,7 @@ use perennial_query::tool::Identity;
 
 use super::App;
 use super::access::{ApiKey, Caller, PREFIX};
+use super::browser::refuse_pages;
 use super::error::ApiError;
 use super::model::Wait;
 
@@ -26,7 +27,7 @@ pub(super) async fn access(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = caller(&app, request.headers())?;
+    let caller = caller(&app, &request)?;
     app.access.admit(&caller, request.method(), route.as_str())?;
     let caller = app.access.enter(caller, app.http.max_connections)?;
     request.extensions_mut().insert(caller.clone());
@@ -34,8 +35,8 @@ pub(super) async fn access(
 }
 
 /// Who asks.
-fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    let wanted = &app.http.token;
+fn caller(app: &App, request: &Request) -> Result<Caller, ApiError> {
+    let (wanted, headers) = (&app.http.token, request.headers());
     let token = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     if token.is_some_and(|given| wanted.is_set() && same(given, wanted.expose().as_bytes())) {
         return Ok(app.access.operator());
@@ -44,7 +45,11 @@ fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let alone = || headers.get(API_KEY).filter(|_| token.is_none()).map(HeaderValue::as_bytes);
     match as_token.or_else(alone) {
         Some(text) => holder(app, text).map(|identity| app.access.caller(identity)),
-        None if !wanted.is_set() => Ok(app.access.operator()),
+        // What is given and not understood is no reason to take somebody for the operator.
+        None if !wanted.is_set() && !headers.contains_key(AUTHORIZATION) => {
+            refuse_pages(headers, request.uri())?;
+            Ok(app.access.operator())
+        }
         None => Err(ApiError::Unauthorized),
     }
 }

@@ -170,6 +170,21 @@ async fn a_body_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn no_web_page_orders_a_node_that_asks_for_no_token() {
+    let node = node().await;
+    let fired = || node.http().post(node.url("/v1/schedules/tick/fire"));
+    let page = fired().header("origin", "https://evil.example");
+    assert_eq!(problem(page).await.0, 403);
+    let rebound = node.http().get(node.url("/v1/backup")).header("host", "evil.example");
+    let (status, body) = problem(rebound).await;
+    assert_eq!((status, body["detail"].to_string().contains("`http.token`")), (403, true));
+    let mistyped = node.http().get(node.url("/v1/tree")).bearer_auth("k_2_mistyped");
+    assert_eq!(problem(mistyped).await.0, 401);
+    assert_eq!(problem(fired()).await.0, 404, "there is no such schedule");
+    assert_eq!(node.get("/v1/tree").await.0, 200);
+}
+
+#[tokio::test]
 async fn with_a_token_everything_but_health_needs_it() {
     let node = node_with_token("").await;
     assert_eq!(node.get("/livez").await.0, 200);
