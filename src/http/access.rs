@@ -51,11 +51,10 @@ impl Access {
         })
     }
 
-    /// `caller` with a place among the requests under way on a node with so many connections. Who holds the node's
-    /// token needs none.
+    /// `caller` with a place among the requests under way on a node with so many connections.
     pub(super) fn enter(&self, caller: Caller, connections: usize) -> Result<Caller, ApiError> {
-        let Some(key) = caller.identity.key else { return Ok(caller) };
-        let place = self.open.enter(key, connections).map_err(ApiError::TooManyOpen)?;
+        let place = self.open.enter(caller.identity.key, connections);
+        let place = place.map_err(ApiError::TooManyOpen)?;
         Ok(Caller { _place: Some(Arc::new(place)), ..caller })
     }
 

@@ -32,7 +32,9 @@ pub(super) enum ApiError {
     #[error("this API key has asked too often; ask again in {0:.1?}")]
     RateLimited(Duration),
     /// Who asks has as many requests under way as they may.
-    #[error("this API key has {0} requests under way already; end one, or wait for its end")]
+    #[error(
+        "{0} requests are under way already, which is the most for one API key or for all; end one, or wait for its end"
+    )]
     TooManyOpen(usize),
     /// It was understood and cannot be; why.
     #[error("{0}")]
