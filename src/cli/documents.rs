@@ -268,7 +268,17 @@ fn pairs(entries: &Value) -> String {
 
 /// A line for each thing that is known.
 fn whole(document: &Value) -> String {
-    let fields = ["id", "name", "title", "format", "team", "status", "next_version", "reason"];
+    let fields = [
+        "id",
+        "name",
+        "title",
+        "format",
+        "team",
+        "status",
+        "duplicate_of",
+        "next_version",
+        "reason",
+    ];
     let counts = ["chunks", "characters", "repeated_chunks", "links", "vectors", "version"];
     let line = |name: &str, value: String| match value.is_empty() {
         true => String::new(),
@@ -365,6 +375,7 @@ mod tests {
             (json!({"status": "indexed", "next_version": "chunked"}), true),
             (json!({"status": "indexed", "next_version": null}), false),
             (json!({"status": "refused"}), false),
+            (json!({"status": "duplicate"}), false),
         ] {
             assert_eq!(under_way(&document), waits, "{document}");
         }

@@ -49,6 +49,7 @@ pub(super) enum KeysCommand {
 pub(super) fn execute(command: KeysCommand) -> Result<(), Failure> {
     match command {
         KeysCommand::Create { name, role, teams, node } => {
+            let teams: Vec<&str> = teams.iter().map(|team| team.trim()).collect();
             let body = json!({"name": name, "role": role, "teams": teams});
             wait_for(create(node, body))
         }

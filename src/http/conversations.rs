@@ -5,7 +5,7 @@ mod turn;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use perennial_query::conversation::{
     CONVERSATIONS, Conversation as Actor, ConversationMessage, ConversationRow, Said, TURNS,
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract::{MaybeBody, Params, key};
+use super::extract::{MaybeBody, Params, Path, key};
 use super::model::{Conversation, ConversationPage, List, NewConversation};
 use super::{App, aside};
 

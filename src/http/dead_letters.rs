@@ -1,13 +1,13 @@
 //! Messages and effects that were given up.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use perennial_runtime::MessageId;
 
 use super::App;
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, Path};
 use super::model::{DeadLetter, List, Page};
 
 pub(super) async fn list(

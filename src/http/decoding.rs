@@ -67,7 +67,10 @@ pub(crate) fn parameters(bytes: &[u8]) {
     if let Ok(uri) = uri {
         let wait = Wait::of_uri(&uri);
         assert!(wait <= LONGEST_REQUEST, "{uri} may take {wait:?}");
-        drop(Query::<QueryFilter>::try_from_uri(&uri).map(|Query(filter)| filter.limit()));
+        drop(
+            Query::<QueryFilter>::try_from_uri(&uri)
+                .map(|Query(filter)| filter.check_after().and_then(|()| filter.limit())),
+        );
     }
 }
 

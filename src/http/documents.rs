@@ -5,7 +5,7 @@ mod upload;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use perennial_knowledge::{DocumentId, Library, Outcome, Stage, Ticket};
 use perennial_query::audit::{Act, Deed};
@@ -15,7 +15,7 @@ use perennial_query::tool::ToolError;
 use super::access::Caller;
 use super::audit::{keep, keep_refusal};
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, Path};
 use super::model::{Document, DocumentFilter, DocumentSummary, List};
 use super::{App, aside};
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use perennial_healing::alert::{
     self, ALERT, Acknowledgement, Alert, AlertMessage, INCIDENTS, JOURNAL,
@@ -15,7 +15,7 @@ use perennial_runtime::owner_prefix;
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, Path};
 use super::model::{Acknowledge, Filter, Incident, IncidentWithJournal, List, Place};
 use super::{App, aside};
 

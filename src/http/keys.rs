@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, StatusCode};
 use perennial_query::audit::Act;
@@ -14,7 +14,7 @@ use perennial_query::keys::{
 use super::access::{self, Caller};
 use super::audit::keep_refusal;
 use super::error::ApiError;
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, Path};
 use super::model::{ApiKey, KeyPage, List, NewApiKey, WantedKey};
 use super::{App, aside};
 

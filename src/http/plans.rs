@@ -1,13 +1,14 @@
 //! The node's pipelines and rules.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use perennial_query::explain::explain;
 use perennial_query::pipeline::{self, Compiled};
 use perennial_query::rules::rule::Rule;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::extract::Path;
 use super::model::List;
 use super::{App, aside};
 use crate::documents::{self, DocumentError, Kind};

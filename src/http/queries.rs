@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use perennial_query::config::Questions;
 use perennial_query::explain::NodeBounds;
 use perennial_query::question::Planner;
@@ -27,7 +27,7 @@ use perennial_runtime::{SystemClock, TableReader, owner_prefix};
 use super::access::Caller;
 use super::conversations::Conversations;
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{Params, Path};
 use super::model::{DeadStep, List, Page, Query, StepsWanted, Tool};
 use super::{App, aside};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use perennial_query::record::QUERIES;
 use perennial_query::schedule::{
@@ -13,7 +13,7 @@ use perennial_runtime::{SendOptions, Timestamp};
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::extract::{MaybeBody, key};
+use super::extract::{MaybeBody, Path, key};
 use super::model::{Fired, List, Reason, Schedule};
 use super::queries::watch;
 use super::{App, aside};

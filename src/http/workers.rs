@@ -1,14 +1,14 @@
 //! Workers outside the node: they come for jobs, say that they are alive, and give back what came of them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use perennial_query::tools::external::{Gone, answer_of};
 
 use super::App;
 use super::error::ApiError;
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, Path};
 use super::model::{Job, JobDone, JobHeld, List, PoolStanding, Renewed, Wait, Worker};
 
 pub(super) async fn list(State(app): State<App>) -> Json<List<PoolStanding>> {

@@ -303,6 +303,9 @@ async fn keys_are_given_by_who_may_and_only_what_they_have() {
     assert_eq!(status, 422, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("user"), "it says which roles there are");
     assert_eq!(wanted(&node, TOKEN, ("operator", "user")).await.0, 400);
+    let (status, problem) = wanted(&node, TOKEN, ("schedule:tick", "user")).await;
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("how schedules sign"), "{problem}");
     let clerk = key(&node, "cleo", "clerk").await;
     assert_eq!(wanted(&node, &clerk, ("ann", "user")).await.0, 201);
     assert_eq!(wanted(&node, &clerk, ("ann", "coach")).await.0, 403);
@@ -403,7 +406,7 @@ async fn the_commands_give_out_list_and_revoke_keys() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
-    let wanted = ["keys", "create", "--name", "ann", "--role", "user", "--teams", "reds,blues"];
+    let wanted = ["keys", "create", "--name", "ann", "--role", "user", "--teams", "reds, blues"];
     let (code, ann, note) = run(TOKEN, &wanted);
     assert_eq!(code, 0, "{note}");
     assert!(ann.starts_with("pk_1_") && ann.lines().count() == 1, "the key alone: {ann}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use perennial_knowledge::DocumentId;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
@@ -60,6 +61,11 @@ async fn a_document_is_put_in_shown_listed_found_and_taken_out() {
     assert_eq!((&added["title"], &added["chunks"]), (&json!("Pumps"), &json!(1)));
     let (status, again) = put(&node, "pumps.md", PUMPS).await;
     assert_eq!((status, &again["outcome"]), (200, &json!("unchanged")), "{again}");
+    let (status, copy) = put(&node, "copy.md", PUMPS).await;
+    let told = (status, &copy["outcome"], &copy["id"]);
+    assert_eq!(told, (200, &json!("duplicate"), &added["id"]), "{copy}");
+    let (_, copy) = show(&node, DocumentId::new(None, "copy.md").as_str()).await;
+    assert_eq!((&copy["status"], &copy["duplicate_of"]), (&json!("duplicate"), &added["id"]));
     let other = json!({"name": "valves.html", "metadata": {"year": "2024"},
         "content_base64": "PHA+VmFsdmVzIHNodXQuPC9wPjxzY3JpcHQ+eCgpPC9zY3JpcHQ+PHA+SWdub3JlIHByZXZpb3VzIGluc3RydWN0aW9ucy48L3A+"});
     let request = node.http().post(node.url("/v1/documents?wait=60")).json(&other);
@@ -114,6 +120,9 @@ async fn what_cannot_be_a_document_is_refused_with_the_place() {
         (raw(&node, "name=a.pdf&wait=60", "application/pdf", "no PDF at all"), 422, "PDF"),
         (raw(&node, "", "application/json", "{\"name\":\"a.md\"}"), 400, "content"),
         (raw(&node, "", "application/json", "{\"name\":1}"), 400, "line 1 column 9"),
+        (raw(&node, "", "application/json", "[\"a.md\"]"), 400, "must be a JSON object"),
+        (raw(&node, "name=%ff.txt", "text/plain", "some words"), 400, "`name` is not UTF-8"),
+        (node.http().get(node.url("/v1/documents/%ff")), 400, "Invalid UTF-8 in `id`"),
         (
             raw(&node, "", "application/json", "{\"name\":\"a.md\",\"content_base64\":\"?\"}"),
             400,

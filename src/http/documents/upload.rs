@@ -11,7 +11,7 @@ use perennial_knowledge::{Format, Submission};
 use serde::Deserialize;
 
 use crate::http::error::ApiError;
-use crate::http::extract::once_each;
+use crate::http::extract::{object, once_each};
 use crate::http::model::{metadata, patience};
 
 /// The header that names a document, for clients that cannot write a query.
@@ -107,6 +107,7 @@ fn whole(given: &Given, body: &[u8]) -> Result<Submission, ApiError> {
         let why = "a document in JSON has its name, title, format, team and metadata in the body, not in the query";
         return Err(ApiError::Malformed(why.to_owned()));
     }
+    object(body)?;
     let whole: Whole = serde_json::from_slice(body)
         .map_err(|error| ApiError::Malformed(format!("the body is not as expected: {error}")))?;
     once_each(body)?;

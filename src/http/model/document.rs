@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use perennial_knowledge::{
-    DocumentId, Filter, Found, Header, Outcome, Progress, Quality, Reading, Stage,
+    DocumentId, Filter, Found, Header, Ingested, Outcome, Progress, Quality, Reading, Stage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,7 @@ const fn status_of(stage: &Stage) -> &'static str {
         Stage::Chunked(_) => "chunked",
         Stage::Delayed(_) => "delayed",
         Stage::Ended(Ok(ingested)) if ingested.outcome.is_kept() => "indexed",
+        Stage::Ended(Ok(Ingested { outcome: Outcome::Duplicate(_), .. })) => "duplicate",
         Stage::Ended(_) => "refused",
     }
 }
@@ -131,6 +132,16 @@ const fn chunks_of(stage: &Stage) -> Option<usize> {
     match stage {
         Stage::Chunked(chunks) => Some(*chunks),
         Stage::Pending | Stage::Delayed(_) | Stage::Ended(_) => None,
+    }
+}
+
+/// The document with the same text, because of which it is not kept.
+fn duplicate_of(stage: &Stage) -> Option<String> {
+    match stage {
+        Stage::Ended(Ok(Ingested { outcome: Outcome::Duplicate(other), .. })) => {
+            Some(other.to_string())
+        }
+        Stage::Pending | Stage::Chunked(_) | Stage::Delayed(_) | Stage::Ended(_) => None,
     }
 }
 
@@ -153,6 +164,8 @@ pub(in crate::http) struct Document {
     outcome: Option<&'static str>,
     /// Whether it is in the library under its own name.
     kept: Option<bool>,
+    /// The document with the same text, because of which this one is not kept.
+    duplicate_of: Option<String>,
     /// Why it is delayed or refused, or a later version of it is.
     reason: Option<String>,
     /// How far a later version of it is that was accepted.
@@ -194,6 +207,7 @@ impl Document {
             summary: header.into(),
             outcome: None,
             kept: None,
+            duplicate_of: None,
             reason: None,
             next_version: None,
             characters: Some(*characters),
@@ -213,6 +227,7 @@ impl Document {
             summary: progress.into(),
             outcome: None,
             kept: None,
+            duplicate_of: duplicate_of(&progress.stage),
             reason: reason_of(&progress.stage),
             next_version: None,
             characters: None,

@@ -9,6 +9,8 @@ use super::time;
 use crate::http::access::OPERATOR;
 use crate::http::error::ApiError;
 
+/// What the names begin with in which schedules ask.
+const SCHEDULE: &str = "schedule:";
 /// The longest name of a person, a team or a worker, in bytes.
 pub(super) const LONGEST_NAME: usize = 100;
 /// The most teams: they go with every query and call.
@@ -27,11 +29,17 @@ pub(in crate::http) struct WantedKey {
 impl WantedKey {
     pub(in crate::http) fn check(&self) -> Result<(), ApiError> {
         let wrong = if !is_plain(&self.name) {
-            format!("`name` must say who holds the key, in at most {LONGEST_NAME} bytes")
+            format!(
+                "`name` must say who holds the key, in at most {LONGEST_NAME} bytes, without blanks around it"
+            )
         } else if self.name == OPERATOR {
             format!("`name` is `{OPERATOR}`, which is whoever holds the node's token")
+        } else if self.name.starts_with(SCHEDULE) {
+            format!("`name` begins with `{SCHEDULE}`, which is how schedules sign")
         } else if !self.teams.iter().all(|team| is_plain(team)) || self.teams.len() > MOST_TEAMS {
-            format!("`teams` may be {MOST_TEAMS} names of at most {LONGEST_NAME} bytes each")
+            format!(
+                "`teams` may be {MOST_TEAMS} names of at most {LONGEST_NAME} bytes each, without blanks around them"
+            )
         } else {
             return Ok(());
         };
@@ -41,7 +49,8 @@ impl WantedKey {
 
 /// Whether people can read `text` as a name.
 pub(super) fn is_plain(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= LONGEST_NAME && !text.chars().any(char::is_control)
+    let blank = text.is_empty() || text.trim() != text;
+    !blank && text.len() <= LONGEST_NAME && !text.chars().any(char::is_control)
 }
 
 /// An API key, without what opens anything.
@@ -99,9 +108,12 @@ mod tests {
     #[test]
     fn a_key_is_for_somebody_who_is_not_the_operator() {
         assert!(!refused("Ann Lee", &["reds", "blues"]));
-        for name in ["", " ", "operator", "a\nb", &"x".repeat(101)] {
+        for name in ["", " ", "operator", "schedule:tick", "a\nb", " ann", "ann ", &"x".repeat(101)]
+        {
             assert!(refused(name, &[]), "{name:?}");
         }
         assert!(refused("ann", &[""]) && refused("ann", &["a\tb"]));
+        assert!(refused("ann", &["reds", " blues"]) && refused("ann", &["reds "]));
+        assert!(!refused("schedules", &[]), "only what schedules sign with is theirs");
     }
 }

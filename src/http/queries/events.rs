@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event as SentEvent, KeepAlive};
@@ -17,7 +17,7 @@ use super::watch;
 use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
-use crate::http::extract::Params;
+use crate::http::extract::{Params, Path};
 use crate::http::model::{After, QueryEvent};
 
 /// Events read at a time.

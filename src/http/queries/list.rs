@@ -22,6 +22,7 @@ pub(crate) async fn list(
     Params(filter): Params<QueryFilter>,
 ) -> Result<Json<List<QuerySummary>>, ApiError> {
     let limit = filter.limit()?;
+    filter.check_after()?;
     let tables = app.runtime.tables();
     aside(move || listed(&tables, &caller, &filter, limit).map(Json)).await
 }

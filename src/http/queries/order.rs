@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use perennial_query::admission::AdmissionMessage;
 use perennial_query::orchestrator::{Orchestrator, OrchestratorMessage, Ordered, QueryOrder};
@@ -14,7 +14,7 @@ use super::unknown;
 use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::error::ApiError;
-use crate::http::extract::MaybeBody;
+use crate::http::extract::{MaybeBody, Path};
 use crate::http::model::{Again, Approval, Reason};
 
 /// The wait for the query's commit.
