@@ -62,7 +62,12 @@ impl Server {
     /// for the order. What ends in a panic is told to those whose documents it was about by their being dropped.
     fn serve(mut self) {
         while let Some(inner) = &self.0 {
-            let ends = catch_unwind(AssertUnwindSafe(|| inner.store_next())).unwrap_or_default();
+            let stored = catch_unwind(AssertUnwindSafe(|| inner.store_next()));
+            let ends = stored.unwrap_or_else(|_| {
+                // What waits may not have been looked at: those are told as well, or this would go on for ever.
+                drop(inner.next());
+                Vec::new()
+            });
             if !inner.goes_on() {
                 // Whoever is told last may open the folder anew.
                 self.0 = None;
