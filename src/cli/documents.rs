@@ -58,7 +58,7 @@ pub(super) enum DocumentsCommand {
         #[command(flatten)]
         node: NodeArgs,
     },
-    /// Remove a document for good; one that is not there is fine
+    /// Remove a document for good; one that is not there is fine, and what is no id is not found
     Remove {
         /// Its id, such as doc-0123…
         id: String,
