@@ -11,8 +11,11 @@ use crate::config::{Log, LogFormat};
 /// half-way (`note_end` in the store). What else this part of the engine warns of is about files that no
 /// store is opened with. The full-text index warns when parts that it joins behind the commits are gone before it has joined
 /// them, as all that was in them was removed: it goes on with what is there.
-const EXPECTED: &str = "sled::pagecache::blob_io=error,tantivy::indexer::segment_manager=error,\
-                        tantivy::indexer::segment_updater=error";
+const EXPECTED: [&str; 3] = [
+    "sled::pagecache::blob_io=error",
+    "tantivy::indexer::segment_manager=error",
+    "tantivy::indexer::segment_updater=error",
+];
 
 /// Starts the log on the standard error. Call it once.
 ///
@@ -34,7 +37,7 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 
 fn filter(level: &str) -> anyhow::Result<EnvFilter> {
     // Behind it, so that whoever names one of these has the say.
-    Ok(EnvFilter::try_new(format!("{EXPECTED},{level}"))?)
+    Ok(EnvFilter::try_new(format!("{},{level}", EXPECTED.join(",")))?)
 }
 
 /// A panic is caught and dealt with where it happens; here it only becomes a line of the log, like
