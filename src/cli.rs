@@ -270,6 +270,24 @@ enum DeadLetters {
     },
 }
 
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Args)]
+struct PageArgs {
+    /// Only those behind the one of this id
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    /// At most so many [default: 100]
+    #[arg(long)]
+    limit: Option<u32>,
+}
+
+impl PageArgs {
+    /// The parameters that say so.
+    fn parameters(self) -> [(&'static str, Option<String>); 2] {
+        [("after", self.after), ("limit", self.limit.map(|limit| limit.to_string()))]
+    }
+}
+
 /// Which node to speak to, and how to show its answer.
 #[derive(Clone, Debug, Args)]
 struct NodeArgs {

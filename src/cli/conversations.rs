@@ -4,9 +4,9 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::Value;
 
-use super::NodeArgs;
 use super::remote::{change, escaped, get, query, wait_for};
 use super::show::{harmless, items, more, text};
+use super::{NodeArgs, PageArgs};
 use crate::exit::Failure;
 use crate::table::Table;
 
@@ -15,12 +15,8 @@ use crate::table::Table;
 pub(super) enum ConversationsCommand {
     /// List one's own, the newest first
     List {
-        /// Only those behind the one of this id
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-        /// At most so many [default: 100]
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        page: PageArgs,
         #[command(flatten)]
         node: NodeArgs,
     },
@@ -43,9 +39,8 @@ pub(super) enum ConversationsCommand {
 pub(super) fn execute(command: ConversationsCommand) -> Result<(), Failure> {
     let path = |id: &str| format!("/v1/conversations/{}", escaped(id));
     match command {
-        ConversationsCommand::List { after, limit, node } => {
-            let limit = limit.map(|limit| limit.to_string());
-            let query = query(&[("after", after), ("limit", limit)]);
+        ConversationsCommand::List { page, node } => {
+            let query = query(&page.parameters());
             wait_for(get(node, format!("/v1/conversations{query}"), list))
         }
         ConversationsCommand::Show { id, node } => wait_for(get(node, path(&id), show)),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::audit::{self, DeedsArgs};
 use super::remote::{change, client, escaped, get, query, wait_for, wait_for_value};
 use super::show::{items, more, text};
-use super::{NodeArgs, counted, print};
+use super::{NodeArgs, PageArgs, counted, print};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::table::Table;
@@ -42,12 +42,8 @@ pub(super) enum DocumentsCommand {
         /// Those that were accepted and are not indexed yet
         #[arg(long)]
         waiting: bool,
-        /// Only those behind the one of this id
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-        /// At most so many [default: 100]
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        page: PageArgs,
         #[command(flatten)]
         node: NodeArgs,
     },
@@ -134,13 +130,14 @@ pub(super) fn execute(command: DocumentsCommand) -> Result<Exit, Failure> {
     let done = match command {
         DocumentsCommand::Add(args) => return add(&args),
         DocumentsCommand::Search(args) => return search(&args),
-        DocumentsCommand::List { team, meta, waiting, after, limit, node } => {
+        DocumentsCommand::List { team, meta, waiting, page, node } => {
+            let [after, limit] = page.parameters();
             let query = query(&[
                 ("team", team),
                 ("metadata", metadata(&meta)),
                 ("status", waiting.then(|| "waiting".to_owned())),
-                ("after", after),
-                ("limit", limit.map(|limit| limit.to_string())),
+                after,
+                limit,
             ]);
             wait_for(get(node, format!("/v1/documents{query}"), list))
         }

@@ -7,6 +7,7 @@ use axum::extract::{self, FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use perennial_query::json::repeated;
 use serde::de::DeserializeOwned;
 
@@ -128,25 +129,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 ///
 /// The library would put the same mark for whatever is not UTF-8, and take two values for one.
 fn unreadable(query: &str) -> Option<&str> {
-    let part =
-        query.split('&').find(|part| std::str::from_utf8(&percent_decoded(part)).is_err())?;
+    let part = query.split('&').find(|part| percent_decode_str(part).decode_utf8().is_err())?;
     Some(part.split('=').next().unwrap_or_default())
-}
-
-/// The bytes for which `text` stands (RFC 3986, section 2.1); a `%` before anything else is itself.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (mut rest, mut bytes) = (text.as_bytes(), Vec::with_capacity(text.len()));
-    while let [first, behind @ ..] = rest {
-        let escaped = match behind {
-            [high, low, ..] if *first == b'%' => digit(high).zip(digit(low)),
-            [..] => None,
-        };
-        bytes.push(escaped.map_or(*first, |(high, low)| high << 4 | low));
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
-    }
-    bytes
 }
 
 /// The parts of the path that have a name.

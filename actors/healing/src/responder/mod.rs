@@ -166,21 +166,20 @@ impl Responder {
     /// Asks the Monitor how the container stands. Its silence is an answer too, after a while.
     fn ask(&mut self, mut remediation: Remediation, phase: Phase, turn: &mut Turn<'_, Self>) {
         let incident = remediation.request.incident.clone();
-        let of_it = incident.clone();
+        let of_it = || incident.clone();
         let (question, silence) = match phase {
             // Nothing is called well because of what was true before.
             Phase::Looking | Phase::LookingAgain => (
-                MonitorMessage::Confirm { incident: of_it.clone() },
-                ResponderMessage::VerifyDue(of_it),
+                MonitorMessage::Confirm { incident: of_it() },
+                ResponderMessage::VerifyDue(of_it()),
             ),
             Phase::Asking
             | Phase::AskingAgain
             | Phase::Acting(_)
             | Phase::Watching
-            | Phase::Waiting => (
-                MonitorMessage::Report { incident: of_it.clone() },
-                ResponderMessage::RungDue(of_it),
-            ),
+            | Phase::Waiting => {
+                (MonitorMessage::Report { incident: of_it() }, ResponderMessage::RungDue(of_it()))
+            }
         };
         turn.send::<Monitor>(remediation.container().0.clone(), &question);
         turn.send_after(turn.settings().standing_timeout, &timer(&incident), &silence);
